@@ -1,0 +1,74 @@
+"""
+Records agent sessions as Codex rollouts, from plain blocking Python, and reads what any Codex wrote.
+
+>>> from rollout import Recorder, load_history
+>>> with Recorder(home="/tmp/doctest-home") as rec:
+...     rec.user_message("What is in this folder?")
+...     call_id = rec.tool_call("shell", {"command": ["ls"]})
+...     rec.tool_output(call_id, "README.md")
+...     rec.agent_message("A README.")
+>>> [turn.prompt for turn in load_history(rec.path).turns]
+['What is in this folder?']
+"""
+
+from rollout._version import __version__
+from rollout._writer import Stats
+from rollout.codec import RolloutLine
+from rollout.errors import (
+    AmbiguousSessionError,
+    EncodeError,
+    FlushTimeoutError,
+    InvalidCursorError,
+    InvalidLineError,
+    MissingSessionMetaError,
+    RecorderClosedError,
+    RolloutError,
+    SessionBusyError,
+    SessionNotFoundError,
+    UnsupportedSessionError,
+    WriteError,
+)
+from rollout.follow import Follower, follow
+from rollout.history import History, Turn, load_history
+from rollout.layout import Problem, find_session
+from rollout.listing import Cursor, Page, SessionSummary, list_sessions
+from rollout.policy import keep_all, seed_policy
+from rollout.reader import LineReader, SkippedLine, read_lines
+from rollout.recorder import Recorder
+from rollout.schema import SessionMeta
+
+__all__ = [
+    "AmbiguousSessionError",
+    "Cursor",
+    "EncodeError",
+    "FlushTimeoutError",
+    "Follower",
+    "History",
+    "InvalidCursorError",
+    "InvalidLineError",
+    "LineReader",
+    "MissingSessionMetaError",
+    "Page",
+    "Problem",
+    "Recorder",
+    "RecorderClosedError",
+    "RolloutError",
+    "RolloutLine",
+    "SessionBusyError",
+    "SessionMeta",
+    "SessionNotFoundError",
+    "SessionSummary",
+    "SkippedLine",
+    "Stats",
+    "Turn",
+    "UnsupportedSessionError",
+    "WriteError",
+    "__version__",
+    "find_session",
+    "follow",
+    "keep_all",
+    "list_sessions",
+    "load_history",
+    "read_lines",
+    "seed_policy",
+]

@@ -1,0 +1,87 @@
+"""
+One writer per session: the lock that Codex takes.
+
+``HOME/thread-writer-locks/<session id>.lock`` is flocked for as long as the session is open, and removed on
+release; ``.coordination.lock`` beside it is held while a lock file is made or removed, so that nobody locks a
+file that is about to go. Seen with strace on Codex 0.169.0. That a lock file exists says nothing: the kernel
+frees the lock of a dead process, the file stays.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from rollout.errors import SessionBusyError
+from rollout.layout import make_folder
+
+__all__ = ["SessionLock"]
+
+_FOLDER = "thread-writer-locks"
+# Held by others for as long as it takes to open a file.
+_COORDINATION_TIMEOUT = 5.0
+_COORDINATION_POLL = 0.002
+
+
+class SessionLock:
+    """
+    The right to write to a session, held from construction to `release`.
+
+    Two of one session exclude each other also within one process.
+
+    Raises:
+        SessionBusyError: Another writer has it.
+        OSError: The lock file could not be made.
+    """
+
+    def __init__(self, home: Path, session_id: str) -> None:
+        self.path = home / _FOLDER / f"{session_id}.lock"
+        make_folder(self.path.parent)
+        with _coordinated(self.path.parent):
+            self._fd = _open(self.path)
+            if not _try_lock(self._fd):
+                os.close(self._fd)
+                raise SessionBusyError(self.path)
+
+    def release(self) -> None:
+        """
+        Let the next writer in; does nothing the second time.
+        """
+        if self._fd < 0:
+            return
+        # Where the lock file cannot be removed, closing still frees the lock.
+        with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
+            self.path.unlink()
+        os.close(self._fd)
+        self._fd = -1
+
+
+@contextmanager
+def _coordinated(folder: Path) -> Iterator[None]:
+    path = folder / ".coordination.lock"
+    fd = _open(path)
+    try:
+        deadline = time.monotonic() + _COORDINATION_TIMEOUT
+        while not _try_lock(fd):
+            if time.monotonic() > deadline:
+                raise SessionBusyError(path)
+            time.sleep(_COORDINATION_POLL)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _open(path: Path) -> int:
+    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _try_lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,256 @@
+"""
+What a caller records -> plain JSON values of its own, at the moment of recording.
+
+Containers are copied, strings shared; what has no JSON form is refused here, in the caller's frame.
+Does not know lines, bytes or files.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple
+
+import attrs
+
+from rollout.errors import EncodeError
+from rollout.schema import LINE_ITEMS, UNKNOWN, ResponseItem, RolloutItem, Wire
+
+__all__ = ["MAX_DEPTH", "PlainItem", "plain_item", "snapshot", "wire_fields"]
+
+# serde_json reads 127 levels, and a line's envelope is one of them: Codex loses what is deeper.
+MAX_DEPTH = 126
+
+_INT_MAX = 2**64
+# CPython refuses to print an int of over 4,300 digits; 14,000 bits are 4,215.
+_INT_BITS_MAX = 14_000
+_UNKNOWN_TYPES = frozenset(UNKNOWN.values())
+
+
+class PlainItem(NamedTuple):
+    """
+    A rollout item as plain values: the line's type, its payload, and the payload's sibling ``metadata``.
+    """
+
+    type: str
+    payload: Any
+    metadata: Any = None
+
+
+def plain_item(item: Any) -> PlainItem:
+    """
+    Take what `Recorder.record` accepts; copies nothing yet of a dict.
+
+    Raises:
+        EncodeError: It is not an item.
+    """
+    if isinstance(item, RolloutItem):
+        return PlainItem(item.line_type, item)
+    if not isinstance(item, Mapping):
+        try:
+            item = _dumped(item)
+        except _NoJsonForm as found:
+            raise EncodeError("", found.reason) from found.__cause__
+    kind = item.get("type")
+    if not isinstance(kind, str):
+        raise EncodeError("type", f"an item needs a type, such as 'message' or 'event_msg'; this is {kind!r}")
+    if "payload" in item:
+        return _wrapped_item(kind, item)
+    if kind in LINE_ITEMS:
+        raise EncodeError("payload", f"an item of type {kind!r} needs a payload")
+    return PlainItem(ResponseItem.line_type, item)
+
+
+def _wrapped_item(kind: str, item: Mapping[str, Any]) -> PlainItem:
+    payload = item["payload"]
+    if not isinstance(payload, (Mapping, Wire)):
+        raise EncodeError("payload", f"an object is needed, not {type(payload).__name__}")
+    return PlainItem(kind, payload, item.get("metadata"))
+
+
+def snapshot(value: Any) -> Any:
+    """
+    Copy *value* into dicts, lists, strings, numbers, booleans and None.
+
+    Raises:
+        EncodeError: Something in it has no JSON form; `path` says where.
+    """
+    try:
+        return _copy(value, MAX_DEPTH)
+    except _NoJsonForm as found:
+        # The frames between unwound from the inside out.
+        found.path.reverse()
+        raise EncodeError("".join(found.path).removeprefix("."), found.reason) from found.__cause__
+
+
+class _NoJsonForm(Exception):
+    """
+    Found on the way down; each level adds its step on the way up.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.path: list[str] = []
+
+
+def _copy(value: Any, depth: int) -> Any:
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return value
+    if kind is dict:
+        return _copy_dict(value, depth)
+    if kind is list or kind is tuple:
+        return _copy_list(value, depth)
+    if kind is int:
+        return value if -_INT_MAX < value < _INT_MAX else _big_int(value)
+    if kind is float:
+        return _number(value)
+    return _copy_other(value, depth)
+
+
+def _copy_dict(value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    if not depth:
+        raise _too_deep()
+    copied: dict[str, Any] = {}
+    try:
+        for key, inner in value.items():
+            if type(key) is not str:
+                key = _key(key)  # noqa: PLW2901 -- a str subclass becomes a str
+            copied[key] = inner if type(inner) is str else _copy(inner, depth - 1)
+    except _NoJsonForm as found:
+        found.path.append(f".{key}")
+        raise
+    return copied
+
+
+def _copy_list(value: Any, depth: int) -> list[Any]:
+    if not depth:
+        raise _too_deep()
+    copied: list[Any] = []
+    try:
+        for inner in value:
+            copied.append(_copy(inner, depth - 1))  # noqa: PERF401 -- the length so far is the path
+    except _NoJsonForm as found:
+        found.path.append(f"[{len(copied)}]")
+        raise
+    return copied
+
+
+def _copy_other(value: Any, depth: int) -> Any:
+    """
+    Take subclasses of the JSON types, items of the schema, and objects that dump themselves.
+    """
+    if isinstance(value, Wire):
+        plain = value.payload if type(value) in _UNKNOWN_TYPES else _fields_of_item(value)  # type: ignore[attr-defined]
+        return _copy(plain, depth)
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return _copy(int.__int__(value), depth)
+    if isinstance(value, float):
+        return _number(float.__float__(value))
+    if isinstance(value, Mapping):
+        return _copy_dict(value, depth)
+    if isinstance(value, (list, tuple)):
+        return _copy_list(value, depth)
+    return _copy_dict(_dumped(value), depth)
+
+
+def _dumped(value: Any) -> Mapping[str, Any]:
+    """
+    Let a pydantic object dump itself, as the SDKs of the model services do it: JSON values, unset fields left out.
+    """
+    dump = getattr(value, "model_dump", None)
+    if dump is None or isinstance(value, type):
+        raise _NoJsonForm(f"{type(value).__name__} has no JSON form")
+    try:
+        dumped = dump(mode="json", exclude_unset=True)
+    except Exception as error:
+        raise _NoJsonForm(f"{type(value).__name__}.model_dump raised {type(error).__name__}") from error
+    if not isinstance(dumped, Mapping):
+        raise _NoJsonForm(f"{type(value).__name__}.model_dump gave {type(dumped).__name__}, not a dict")
+    return dumped
+
+
+def _key(key: Any) -> str:
+    if isinstance(key, str):
+        return str.__str__(key)
+    raise _NoJsonForm(f"a key must be a string, not {type(key).__name__}")
+
+
+def _number(value: float) -> float | _RustFloat:
+    if 1e-4 <= abs(value) < 1e16 or value == 0:
+        return value
+    if math.isfinite(value):
+        return _RustFloat(value)
+    raise _NoJsonForm(f"{value} has no JSON form")
+
+
+class _RustFloat:
+    """
+    A float that ujson would spell otherwise than serde_json: 1e+16 for 1e16, 1e-5 for 0.00001.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+
+    def __json__(self) -> str:
+        digits, exponent = repr(self.value).split("e")
+        if exponent != "-05":
+            return f"{digits}e{int(exponent)}"
+        sign = "-" if self.value < 0 else ""
+        return f"{sign}0.0000{digits.lstrip('-').replace('.', '')}"
+
+
+def _big_int(value: int) -> int:
+    if value.bit_length() <= _INT_BITS_MAX:
+        return value
+    raise _NoJsonForm(f"an int of {value.bit_length()} bits is too long")
+
+
+def _too_deep() -> _NoJsonForm:
+    return _NoJsonForm(f"nested over {MAX_DEPTH} levels, which Codex cannot read; a cycle?")
+
+
+class _Field(NamedTuple):
+    key: str
+    name: str
+    is_nullable: bool
+
+
+@cache
+def wire_fields(kind: type[Wire]) -> tuple[_Field, ...]:
+    """
+    Give the fields of a class in the order they are written: what a family has in common comes last.
+    """
+    named = [a for a in attrs.fields(kind) if a.name not in ("extra", "_keys")]
+    named.sort(key=lambda a: a.inherited)
+    return tuple(_Field(a.metadata.get("key") or a.name, a.name, "null" in a.metadata) for a in named)
+
+
+def _fields_of_item(item: Wire) -> dict[str, Any]:
+    """
+    Give the fields as they go on the wire, one level deep.
+    """
+    written: dict[str, Any] = {} if item.tag is None else {"type": item.tag}
+    for key, name, is_nullable in wire_fields(type(item)):
+        value = getattr(item, name)
+        if value is not None or is_nullable:
+            written[key] = value
+    written.update(item.extra)
+    return written if item._keys is None else _as_read(item._keys, written)
+
+
+def _as_read(keys: tuple[str, ...], written: dict[str, Any]) -> dict[str, Any]:
+    """
+    Put fields back where they were read: nulls stay null, what was absent and is still None stays away.
+    """
+    ordered = {key: written.get(key) for key in keys}
+    for key, value in written.items():
+        if value is not None:
+            ordered.setdefault(key, value)
+    return ordered

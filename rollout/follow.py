@@ -1,0 +1,163 @@
+"""
+The lines of a live file, as a writer completes them.
+
+Polls: a rollout grows by a line now and then, and the standard library can watch no file. A line is complete with its
+newline; a half-written one is waited for.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from rollout.codec import RolloutLine, decode_line
+from rollout.errors import InvalidLineError
+from rollout.layout import StrPath, locate
+from rollout.reader import SkippedLine, lines_backwards, open_rollout
+
+__all__ = ["Follower", "follow"]
+
+# Seconds between looks: the first is the least lag, the second what an idle follower costs.
+_POLL_BUSY = 0.01
+_POLL_IDLE = 0.1
+_BLOCK_SIZE = 2**20
+
+
+def follow(
+    path_or_id: StrPath, *, home: StrPath | None = None, from_start: bool = False, timeout: float | None = None
+) -> Follower:
+    """
+    Follow a session: give each line once, as soon as it is complete, also when its writer ends and another goes on.
+
+    Args:
+        path_or_id: The file (plain), or the session's id or the beginning of it.
+        home: Where to look for an id; by default ``CODEX_HOME``, else ``~/.codex``.
+        from_start: Begin with the lines that are there already.
+        timeout: End when no line came for so many seconds. None waits for ever.
+
+    Returns:
+        An iterator that blocks for the next line; `Follower.close`, from any thread, ends it.
+
+    Raises:
+        SessionNotFoundError: No session has this id.
+        AmbiguousSessionError: Several ids begin so.
+        OSError: The file cannot be opened.
+        ValueError: It is compressed, so nobody writes to it.
+    """
+    path = locate(path_or_id, home)
+    if path.suffix == ".zst":
+        raise ValueError(f"{path} is compressed, so nobody writes to it; use read_lines")
+    return Follower(path, from_start=from_start, timeout=timeout)
+
+
+class Follower(Iterator[RolloutLine]):
+    """
+    The lines of one live file; made by `follow`.
+
+    Attributes:
+        path: The file.
+        skipped: The lines that could not be read so far. Numbers count from where the following began.
+    """
+
+    def __init__(self, path: Path, *, from_start: bool, timeout: float | None) -> None:
+        self.path = path
+        self.skipped: list[SkippedLine] = []
+        self._timeout = timeout
+        self._closed = threading.Event()
+        self._file, _ = open_rollout(path)
+        self._offset = 0 if from_start else _end_of_lines(self._file)
+        self._lines = self._read()
+
+    def __next__(self) -> RolloutLine:
+        return next(self._lines)
+
+    def __enter__(self) -> Follower:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def close(self) -> None:
+        """
+        End the iteration, also one that waits in another thread; lines complete by now are still given.
+        """
+        self._closed.set()
+
+    def _read(self) -> Iterator[RolloutLine]:
+        lineno = 0
+        for raw in self._complete_lines():
+            lineno += 1
+            if not raw or raw.isspace():
+                continue
+            try:
+                line = decode_line(raw)
+            except InvalidLineError as error:
+                self.skipped.append(SkippedLine(lineno, self._offset - len(raw) - 1, len(raw), error.reason))
+                continue
+            yield line
+
+    def _complete_lines(self) -> Iterator[bytes]:
+        """
+        Give raw lines; `_offset` is behind the one given last.
+        """
+        last_line_at = time.monotonic()
+        pause = _POLL_BUSY
+        while True:
+            # Asked before reading: what is complete when `close` is called is still given.
+            is_closed = self._closed.is_set()
+            block = self._read_block()
+            for raw in block.split(b"\n")[:-1]:
+                self._offset += len(raw) + 1
+                yield raw
+            if block:
+                last_line_at, pause = time.monotonic(), _POLL_BUSY
+                continue
+            if is_closed or self._is_late(last_line_at) or not self._is_current():
+                self._file.close()
+                return
+            self._closed.wait(pause)
+            pause = min(pause * 2, _POLL_IDLE)
+
+    def _read_block(self) -> bytes:
+        """
+        Read whole lines from the offset; nothing where the next line is not complete.
+
+        Each time from the file itself: a writer out of space may take back half a line and write another.
+        """
+        size = _BLOCK_SIZE
+        while True:
+            block = os.pread(self._file.fileno(), size, self._offset)
+            end = block.rfind(b"\n") + 1
+            if end or len(block) < size:
+                return block[:end]
+            size *= 2
+
+    def _is_late(self, last_line_at: float) -> bool:
+        return self._timeout is not None and time.monotonic() - last_line_at >= self._timeout
+
+    def _is_current(self) -> bool:
+        """
+        Say whether the path still leads to the file; a copy that took its place is followed from the same offset.
+        """
+        try:
+            if os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
+                return True
+            file, _ = open_rollout(self.path)
+        except FileNotFoundError:
+            return False
+        self._file.close()
+        self._file = file
+        return True
+
+
+def _end_of_lines(file: BinaryIO) -> int:
+    return file.seek(0, os.SEEK_END) - len(next(lines_backwards(file)))

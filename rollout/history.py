@@ -1,0 +1,236 @@
+"""
+A session loaded again: its lines, its turns, and what of it goes to a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import attrs
+from attrs import field, frozen
+
+from rollout._prompts import is_context, is_prompt, message_text, with_recovered_cwd
+from rollout.codec import RolloutLine
+from rollout.errors import MissingSessionMetaError
+from rollout.layout import StrPath, locate
+from rollout.reader import SkippedLine, read_lines
+from rollout.schema import RolloutItem, SessionMeta
+
+__all__ = ["History", "Turn", "load_history"]
+
+_CALLS = {
+    "function_call": "function_call_output",
+    "local_shell_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
+_OUTPUTS = frozenset(_CALLS.values())
+# What a model is not sent: snapshots of the folder, requests of the client, and what is not known.
+_SENT = frozenset({
+    *_CALLS, *_OUTPUTS, "message", "reasoning", "web_search_call", "agent_message", "tool_search_call",
+    "tool_search_output", "image_generation_call", "compaction", "compaction_summary", "context_compaction",
+})  # fmt: skip
+_UNSENT_KEY = "internal_chat_message_metadata_passthrough"
+
+
+@frozen
+class Turn:
+    """
+    What followed from one message of the user.
+
+    Attributes:
+        prompt: The user's words; None where a turn began without any.
+        lines: All lines from there to the next turn.
+        turn_id: The turn's id, in sessions of 2026.
+        is_rolled_back: The user took it back; it is no longer part of the history.
+    """
+
+    prompt: str | None
+    lines: tuple[RolloutLine, ...] = field(repr=lambda lines: f"<{len(lines)} lines>")
+    turn_id: str | None = None
+    is_rolled_back: bool = False
+
+
+@frozen
+class History:
+    """
+    A session as its file has it.
+
+    Attributes:
+        path: The file.
+        session_id: The id in the first session_meta; it, not the file's name, is the session's.
+        meta: The first session_meta. In files before 0.32 its *cwd* is what the first environment context says.
+        lines: All readable lines.
+        skipped: The lines that could not be read, and why.
+    """
+
+    path: Path
+    session_id: str
+    meta: SessionMeta
+    lines: tuple[RolloutLine, ...] = field(repr=lambda lines: f"<{len(lines)} lines>")
+    skipped: tuple[SkippedLine, ...] = ()
+
+    @property
+    def items(self) -> tuple[RolloutItem, ...]:
+        """The typed items of all lines, made anew at every access."""
+        return tuple(line.item for line in self.lines)
+
+    @property
+    def turns(self) -> tuple[Turn, ...]:
+        """The turns in order, those rolled back among them."""
+        return tuple(_turns(self.lines))
+
+    def to_input(self) -> list[dict[str, Any]]:
+        """
+        Give the response items to send to a model to go on, as Codex 0.169.0 sends them.
+
+        Turns rolled back are left out. A compaction stands for what it replaced: its own *replacement_history*, or
+        else the user's words and the summary. A call without output gets the output "aborted", and an output
+        without call is left out, as services refuse either.
+        """
+        items: list[dict[str, Any]] = []
+        for line in _effective(self.lines):
+            if line.type == "compacted":
+                items = _compacted(items, line.payload)
+            elif line.payload.get("type") in _SENT:
+                items.append(line.payload)
+        return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _paired(items)]
+
+
+def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History:
+    """
+    Load a session. Needs no lock and no writer; what cannot be read is skipped and counted.
+
+    Args:
+        path_or_id: The file (plain or ``.jsonl.zst``), or the session's id or the beginning of it.
+        home: Where to look for an id; by default ``CODEX_HOME``, else ``~/.codex``.
+
+    Raises:
+        SessionNotFoundError: No session has this id.
+        AmbiguousSessionError: Several ids begin so.
+        MissingSessionMetaError: The file is empty, or has no session_meta.
+        OSError: The file cannot be read.
+    """
+    path = locate(path_or_id, home)
+    reader = read_lines(path)
+    lines = tuple(reader)
+    meta = next((item for line in lines if isinstance(item := _meta_item(line), SessionMeta)), None)
+    if meta is None:
+        raise MissingSessionMetaError(path, "no session_meta" if lines or reader.skipped else "empty session file")
+    payloads = (line.payload for line in lines if line.type == "response_item")
+    return History(path, meta.id, with_recovered_cwd(meta, payloads), lines, tuple(reader.skipped))
+
+
+def _meta_item(line: RolloutLine) -> RolloutItem | None:
+    return line.item if line.type == SessionMeta.line_type else None
+
+
+def _effective(lines: Iterable[RolloutLine]) -> list[RolloutLine]:
+    """
+    Give the lines that make the history, without those that were rolled back.
+    """
+    kept: list[RolloutLine] = []
+    for line in lines:
+        if line.type in ("response_item", "compacted"):
+            kept.append(line)
+        elif line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
+            del kept[_start_of_last_turns(kept, line.payload.get("num_turns")) :]
+    return kept
+
+
+def _start_of_last_turns(lines: Sequence[RolloutLine], count: Any) -> int:
+    """
+    Find where the last *count* turns begin: at the user's words, or at the context given right before them.
+
+    What precedes the very first prompt stays, however many turns are rolled back.
+    """
+    prompts = [i for i, line in enumerate(lines) if line.type == "response_item" and is_prompt(line.payload)]
+    if not prompts or type(count) is not int or count < 1:
+        return len(lines)
+    start = prompts[max(len(prompts) - count, 0)]
+    while start > prompts[0] and lines[start - 1].type == "response_item" and is_context(lines[start - 1].payload):
+        start -= 1
+    return start
+
+
+def _compacted(items: Sequence[dict[str, Any]], payload: dict[str, Any]) -> list[dict[str, Any]]:
+    replacement = payload.get("replacement_history")
+    if isinstance(replacement, list):
+        return [item for item in replacement if isinstance(item, dict) and item.get("type") in _SENT]
+    summary = {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": str(payload.get("message", ""))}],
+    }
+    return [*filter(is_prompt, items), summary]
+
+
+def _paired(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """
+    Give every call an output, and leave out outputs that answer none.
+    """
+    items = list(items)
+    calls = {item.get("call_id") for item in items if item["type"] in _CALLS}
+    answered = {item.get("call_id") for item in items if item["type"] in _OUTPUTS}
+    for item in items:
+        if item["type"] in _OUTPUTS and item.get("call_id") not in calls:
+            continue
+        yield item
+        if item["type"] in _CALLS and item.get("call_id") not in answered:
+            yield {"type": _CALLS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
+
+
+@attrs.define
+class _OpenTurn:
+    lines: list[RolloutLine] = field(factory=list)
+    prompt: str | None = None
+    turn_id: str | None = None
+    # Codex of 2025 writes a prompt twice, as a response item and as an event.
+    said_by: set[str] = field(factory=set)
+    # Between task_started and task_complete whatever the user says belongs to the turn.
+    is_running: bool = False
+    is_rolled_back: bool = False
+
+
+def _turns(lines: Iterable[RolloutLine]) -> Iterator[Turn]:
+    turns: list[_OpenTurn] = []
+    for line in lines:
+        kind = line.payload.get("type")
+        prompt = _prompt_of(line)
+        if line.type == "event_msg" and kind in ("task_started", "turn_started"):
+            turns.append(_OpenTurn(turn_id=line.payload.get("turn_id"), is_running=True))
+        elif prompt is not None and (not turns or not (turns[-1].is_running or _is_echo(turns[-1], line))):
+            turns.append(_OpenTurn())
+        if not turns:
+            continue
+        turn = turns[-1]
+        turn.lines.append(line)
+        if prompt is not None:
+            turn.prompt = turn.prompt or prompt
+            turn.said_by.add(line.type)
+        if line.type == "event_msg" and kind in ("task_complete", "turn_complete", "turn_aborted"):
+            turn.is_running = False
+        elif line.type == "event_msg" and kind == "thread_rolled_back":
+            _roll_back(turns, line.payload.get("num_turns"))
+    for turn in turns:
+        yield Turn(turn.prompt, tuple(turn.lines), turn.turn_id, turn.is_rolled_back)
+
+
+def _prompt_of(line: RolloutLine) -> str | None:
+    if line.type == "response_item" and is_prompt(line.payload):
+        return message_text(line.payload)
+    if line.type == "event_msg" and line.payload.get("type") == "user_message":
+        return str(line.payload.get("message", ""))
+    return None
+
+
+def _is_echo(turn: _OpenTurn, line: RolloutLine) -> bool:
+    return bool(turn.said_by) and line.type not in turn.said_by
+
+
+def _roll_back(turns: Sequence[_OpenTurn], count: Any) -> None:
+    standing = [turn for turn in turns if turn.prompt is not None and not turn.is_rolled_back]
+    if type(count) is int and count > 0:
+        for turn in standing[-count:]:
+            turn.is_rolled_back = True

@@ -1,0 +1,330 @@
+"""
+Where rollouts live: the home, a new session's path, file name <-> (time, id), the newest-first walk, finding by id.
+
+Works on names alone: no file is opened but the one that `create_session_file` makes. Folders are named after local
+time, as Codex does it. Links below ``sessions`` are not followed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+from uuid import UUID
+
+from attrs import field, frozen
+
+from rollout.errors import AmbiguousSessionError, SessionNotFoundError
+
+__all__ = [
+    "Problem",
+    "RolloutName",
+    "create_session_file",
+    "find_session",
+    "home_folder",
+    "home_of",
+    "is_archived",
+    "locate",
+    "new_session_id",
+    "walk",
+]
+
+StrPath: TypeAlias = "str | os.PathLike[str]"
+Key: TypeAlias = "tuple[str, str]"
+"""(timestamp, id): what rollouts are sorted by."""
+
+_SESSIONS = "sessions"
+_ARCHIVED = "archived_sessions"
+_UUID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_TIMESTAMP = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])-[0-5]\d-[0-5]\d"
+_NAME = re.compile(rf"rollout-({_TIMESTAMP})-({_UUID})(?:_({_UUID}))?\.jsonl(\.zst)?", re.ASCII | re.IGNORECASE)
+_KEY = re.compile(rf"({_TIMESTAMP})\|({_UUID})", re.ASCII | re.IGNORECASE)
+# The folder of a rollout that lies flat in ``sessions`` (before September 2025): older than every day.
+_NO_DAY = (0, 0, 0)
+
+
+@frozen
+class Problem:
+    """
+    Something a listing could not read and left out, or lists with this flag.
+
+    Attributes:
+        path: The folder or file.
+        reason: Why.
+    """
+
+    path: Path
+    reason: str
+
+
+@frozen
+class RolloutName:
+    """
+    What a rollout's file name says.
+
+    Attributes:
+        timestamp: Local time the file was made at, ``YYYY-MM-DDThh-mm-ss``.
+        session_id: The session's UUID, in lower case.
+        rollout_id: The file's own UUID, where a thread was reverted and goes on in a new file.
+        is_compressed: It ends in ``.jsonl.zst``.
+        path: The file.
+    """
+
+    timestamp: str
+    session_id: str
+    rollout_id: str | None = None
+    is_compressed: bool = False
+    path: Path = field(default=Path(), eq=False)
+
+    @property
+    def key(self) -> Key:
+        return (self.timestamp, self.rollout_id or self.session_id)
+
+    def __str__(self) -> str:
+        own_id = f"_{self.rollout_id}" if self.rollout_id else ""
+        return f"rollout-{self.timestamp}-{self.session_id}{own_id}.jsonl{'.zst' if self.is_compressed else ''}"
+
+    @classmethod
+    def parse(cls, path: StrPath) -> RolloutName | None:
+        """
+        Read a path's last part; None if it is not a rollout's.
+        """
+        folder, name = os.path.split(path)
+        found = _NAME.fullmatch(name)
+        if found is None:
+            return None
+        timestamp, session_id, own_id, zst = found.groups()
+        return cls(timestamp, session_id.lower(), own_id and own_id.lower(), zst is not None, Path(folder, name))
+
+
+def parse_key(token: str) -> Key | None:
+    """
+    Read ``YYYY-MM-DDThh-mm-ss|uuid``; None if it is not of this form.
+    """
+    found = _KEY.fullmatch(token)
+    return (found[1], found[2].lower()) if found else None
+
+
+def home_folder(home: StrPath | None = None) -> Path:
+    """
+    Give *home*, else the environment's ``CODEX_HOME``, else ``~/.codex``; not necessarily there.
+    """
+    return Path(home or os.environ.get("CODEX_HOME") or "~/.codex").expanduser()
+
+
+def home_of(path: Path) -> Path | None:
+    """
+    Give the home a rollout lies in; None if it lies in none.
+    """
+    parents = path.absolute().parents
+    for depth, name in ((0, _SESSIONS), (0, _ARCHIVED), (3, _SESSIONS)):
+        if len(parents) > depth + 1 and parents[depth].name == name:
+            return parents[depth + 1]
+    return None
+
+
+def is_archived(path: Path) -> bool:
+    """
+    Say whether the rollout lies in an archive folder.
+    """
+    return path.absolute().parent.name == _ARCHIVED
+
+
+def new_session_id() -> str:
+    """
+    Make a UUID of version 7: its first 48 bits are Unix milliseconds (RFC 9562, 5.7).
+    """
+    value = (time.time_ns() // 1_000_000) << 80 | secrets.randbits(80)
+    value = value & ~(0xF << 76) | 0x7 << 76
+    return str(UUID(int=value & ~(0x3 << 62) | 0x2 << 62))
+
+
+def create_session_file(home: Path, session_id: str, now: float) -> tuple[Path, int]:
+    """
+    Create a new session's file, mode 0600, and what folders it needs, mode 0700.
+
+    Args:
+        home: The home.
+        session_id: A UUID in its usual form.
+        now: Unix seconds; the name says them as local time.
+
+    Returns:
+        The path, and a file descriptor open for reading and appending.
+
+    Raises:
+        OSError: As it came; FileExistsError if there is such a session.
+    """
+    local = time.localtime(now)
+    folder = home / _SESSIONS / str(local.tm_year) / f"{local.tm_mon:02d}" / f"{local.tm_mday:02d}"
+    make_folder(folder)
+    path = folder / str(RolloutName(time.strftime("%Y-%m-%dT%H-%M-%S", local), session_id))
+    return path, os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def make_folder(folder: Path) -> None:
+    """
+    Make a folder and those above it, mode 0700; `Path.mkdir` gives the mode only to the last.
+    """
+    missing = []
+    while not folder.is_dir():
+        missing.append(folder)
+        folder = folder.parent
+    for path in reversed(missing):
+        path.mkdir(0o700, exist_ok=True)
+
+
+def walk(
+    home: Path, *, after: Key | None = None, is_archived: bool = False, problems: list[Problem] | None = None
+) -> Iterator[RolloutName]:
+    """
+    Give the home's rollouts, newest first by name; reads folders as it goes, opens no file.
+
+    Where a session has a plain and a compressed file, only the plain one.
+
+    Args:
+        home: The home; where it has no sessions there is nothing to give.
+        after: Begin behind this one.
+        is_archived: Give the archived ones instead.
+        problems: Folders that could not be read are added here.
+    """
+    problems = [] if problems is None else problems
+    if is_archived:
+        yield from _rollouts_in(home / _ARCHIVED, after, problems)
+        return
+    sessions = home / _SESSIONS
+    day_of_after = None if after is None else _day_holding(sessions, after)
+    for day, folder in _day_folders(sessions, day_of_after, problems):
+        yield from _rollouts_in(folder, after if day == day_of_after else None, problems)
+
+
+def _day_folders(
+    sessions: Path, not_after: tuple[int, int, int] | None, problems: list[Problem]
+) -> Iterator[tuple[tuple[int, int, int], Path]]:
+    for year, year_folder in _numbered(sessions, problems):
+        if not_after and year > not_after[0]:
+            continue
+        for month, month_folder in _numbered(year_folder, problems):
+            if not_after and (year, month) > not_after[:2]:
+                continue
+            for day, folder in _numbered(month_folder, problems):
+                if not not_after or (year, month, day) <= not_after:
+                    yield (year, month, day), folder
+    yield _NO_DAY, sessions
+
+
+def _numbered(folder: Path, problems: list[Problem]) -> list[tuple[int, Path]]:
+    """
+    Give the folders in *folder* whose names are numbers, highest first.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.isdecimal() and e.is_dir(follow_symlinks=False)]
+    except OSError as error:
+        _report(folder, error, problems)
+        return []
+    return sorted(((int(name), folder / name) for name in names), reverse=True)
+
+
+def _rollouts_in(folder: Path, after: Key | None, problems: list[Problem]) -> list[RolloutName]:
+    try:
+        with os.scandir(folder) as entries:
+            names = [e.name for e in entries if e.name.startswith("rollout-") and e.is_file(follow_symlinks=False)]
+    except OSError as error:
+        _report(folder, error, problems)
+        return []
+    present = set(names)
+    found = [
+        parsed
+        for name in names
+        if not (name.endswith(".zst") and name.removesuffix(".zst") in present)
+        and (parsed := RolloutName.parse(os.path.join(folder, name))) is not None  # noqa: PTH118 -- 4 x faster than Path
+        and (after is None or parsed.key < after)
+    ]
+    return sorted(found, key=lambda name: name.key, reverse=True)
+
+
+def _report(folder: Path, error: OSError, problems: list[Problem]) -> None:
+    # A home without sessions is an empty home, and a folder may go while we walk.
+    if not isinstance(error, FileNotFoundError):
+        problems.append(Problem(folder, error.strerror or str(error)))
+
+
+def _day_holding(sessions: Path, key: Key) -> tuple[int, int, int]:
+    """
+    Give the day whose folder holds this rollout: its own, unless somebody moved it.
+    """
+    year, month, day = (int(part) for part in key[0][:10].split("-"))
+    own_day = (year, month, day)
+    own_folder = sessions / str(year) / f"{month:02d}" / f"{day:02d}"
+    if any(name.key == key for name in _rollouts_in(own_folder, None, [])):
+        return own_day
+    # Moved, or gone since: rare enough for a walk through all names (160 ms for 100,000).
+    for other_day, folder in _day_folders(sessions, None, []):
+        if any(name.key == key for name in _rollouts_in(folder, None, [])):
+            return other_day
+    return own_day
+
+
+def find_session(session_id: str, *, home: StrPath | None = None) -> Path:
+    """
+    Find a session's file by its id or the beginning of it; the newest, where a session has several files.
+
+    Archived sessions are found if no other fits. Reads folders, opens no file.
+
+    Raises:
+        SessionNotFoundError: There is none.
+        AmbiguousSessionError: The beginning fits several sessions.
+    """
+    folder = home_folder(home)
+    wanted = str(session_id).lower()
+    if re.fullmatch(r"[0-9a-f-]+", wanted, re.ASCII):
+        is_whole = re.fullmatch(_UUID, wanted) is not None
+        for archived in (False, True):
+            found = _newest_of_day(folder, wanted) if is_whole and not archived else None
+            found = found or _newest_fitting(folder, wanted, is_whole, archived)
+            if found is not None:
+                return found.path
+    raise SessionNotFoundError(str(session_id), folder)
+
+
+def _newest_fitting(home: Path, wanted: str, is_whole: bool, archived: bool) -> RolloutName | None:
+    newest: dict[str, RolloutName] = {}
+    for name in walk(home, is_archived=archived):
+        if name.session_id.startswith(wanted):
+            newest.setdefault(name.session_id, name)
+            if is_whole:
+                break
+    if len(newest) > 1:
+        raise AmbiguousSessionError(wanted, tuple(sorted(newest)))
+    return next(iter(newest.values()), None)
+
+
+def _newest_of_day(home: Path, session_id: str) -> RolloutName | None:
+    """
+    Look where the date inside a UUIDv7 says: 0.08 ms, against 68 for a walk through 100,000 names.
+    """
+    value = UUID(session_id)
+    if value.version != 7:
+        return None
+    local = time.localtime((value.int >> 80) / 1000)
+    folder = home / _SESSIONS / str(local.tm_year) / f"{local.tm_mon:02d}" / f"{local.tm_mday:02d}"
+    return next((name for name in _rollouts_in(folder, None, []) if name.session_id == session_id), None)
+
+
+def locate(path_or_id: StrPath, home: StrPath | None = None) -> Path:
+    """
+    Take a path as it is and find an id or its beginning; what looks like a file name is a path.
+
+    Raises:
+        SessionNotFoundError: It is an id, and there is no such session.
+        AmbiguousSessionError: It is the beginning of several ids.
+    """
+    if not isinstance(path_or_id, str):
+        return Path(path_or_id)
+    if os.sep in path_or_id or path_or_id.endswith((".jsonl", ".zst")):
+        return Path(path_or_id).expanduser()
+    return find_session(path_or_id, home=home)

@@ -1,0 +1,265 @@
+"""
+Sessions newest first, page by page. Order and paging work on file names; only the files on a page are opened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from datetime import datetime, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, field, frozen
+
+from rollout._prompts import is_prompt, message_text, with_recovered_cwd
+from rollout.codec import RolloutLine, decode_line
+from rollout.errors import InvalidCursorError, InvalidLineError
+from rollout.layout import Problem, RolloutName, StrPath, home_folder, parse_key, walk
+from rollout.reader import LineReader, SkippedLine, lines_backwards, open_rollout, read_lines
+from rollout.schema import SessionMeta
+
+__all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]
+
+# What the seed reads of a file: its first and last records.
+_HEAD_SIZE = 10
+_TAIL_SIZE = 10
+# Lines read at most until the first words of the user; a paginated session of 0.169 has them within 10.
+_PREVIEW_LINES = 200
+_TAIL_LINES = 200
+_SCAN_LIMIT = 10_000
+_REQUEST_MARK = "## My request for Codex:"
+
+
+@frozen
+class Cursor:
+    """
+    Where a page ended; the next begins behind it. As text ``YYYY-MM-DDThh-mm-ss|uuid``, the token of Codex.
+
+    Attributes:
+        timestamp: Local time in the last session's file name.
+        id: Its UUID, in lower case; the second, where the name has two.
+    """
+
+    timestamp: str
+    id: str
+
+    @classmethod
+    def parse(cls, token: str) -> Cursor:
+        """
+        Read a token.
+
+        Raises:
+            InvalidCursorError: It is none.
+        """
+        key = parse_key(token)
+        if key is None:
+            raise InvalidCursorError(token)
+        return cls(*key)
+
+    def __str__(self) -> str:
+        return f"{self.timestamp}|{self.id}"
+
+
+@frozen
+class SessionSummary:
+    """
+    What a list shows of a session.
+
+    Attributes:
+        path: The file.
+        session_id: The id in its name.
+        timestamp: Local time of its beginning, as its name has it (``YYYY-MM-DDThh-mm-ss``).
+        updated_at: When the file last changed, in UTC; None if that is not known.
+        size: Bytes of the file.
+        meta: Its session_meta; None if it has none among its first records.
+        preview: The user's first words.
+        has_early_user_message: A user_message event stands before the 10th record: Codex of 2025 lists it.
+        head: The payloads of its first records (session_meta and response items), up to 10.
+        tail: The payloads of its last response items, up to 10, in order.
+        is_archived: It lies in the archive.
+        problem: Why it could not be read, or not wholly; None if it could.
+    """
+
+    path: Path
+    session_id: str
+    timestamp: str
+    updated_at: datetime | None = None
+    size: int = 0
+    meta: SessionMeta | None = field(default=None, repr=False)
+    preview: str | None = None
+    has_early_user_message: bool = False
+    head: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    tail: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+    is_archived: bool = False
+    problem: str | None = None
+
+
+@frozen
+class Page:
+    """
+    Some sessions, newest first.
+
+    Attributes:
+        items: The sessions.
+        next_cursor: Pass it for the next page; None on the last.
+        scanned: How many files were opened for it.
+        reached_cap: It ended early, because *scan_limit* files were opened; *next_cursor* goes on from there.
+        problems: Folders and files that could not be read.
+    """
+
+    items: tuple[SessionSummary, ...]
+    next_cursor: Cursor | None
+    scanned: int
+    reached_cap: bool
+    problems: tuple[Problem, ...] = ()
+
+
+def list_sessions(
+    *,
+    home: StrPath | None = None,
+    page_size: int = 25,
+    cursor: Cursor | str | None = None,
+    archived: bool = False,
+    codex_filter: bool = False,
+    scan_limit: int = _SCAN_LIMIT,
+) -> Page:
+    """
+    List sessions, newest first by file name. Reads only names, and the beginning and end of the files on the page.
+
+    A file or folder that cannot be read does not end the listing; it is reported.
+
+    Args:
+        home: By default ``CODEX_HOME``, else ``~/.codex``.
+        page_size: Sessions on a page.
+        cursor: `Page.next_cursor` of the page before, or its text.
+        archived: List the archived sessions instead.
+        codex_filter: Leave out what Codex of 2025 leaves out: sessions without an early user message.
+        scan_limit: Files to open at most for one page.
+
+    Raises:
+        InvalidCursorError: *cursor* is a text that is no token.
+        ValueError: *page_size* or *scan_limit* is less than 1.
+    """
+    if page_size < 1 or scan_limit < 1:
+        raise ValueError(f"page_size and scan_limit are at least 1, not {page_size} and {scan_limit}")
+    after = Cursor.parse(cursor) if isinstance(cursor, str) else cursor
+    problems: list[Problem] = []
+    names = walk(
+        home_folder(home), after=after and (after.timestamp, after.id), is_archived=archived, problems=problems
+    )
+    items: list[SessionSummary] = []
+    scanned, reached_cap = 0, False
+    last_item = last_scanned = next_cursor = None
+    for name in names:
+        is_full = len(items) == page_size
+        if is_full and not codex_filter:
+            next_cursor = last_item
+            break
+        if scanned == scan_limit:
+            next_cursor, reached_cap = last_item if is_full else last_scanned, True
+            break
+        summary = _summarize(name, archived)
+        scanned += 1
+        last_scanned = Cursor(*name.key)
+        if codex_filter and not (summary.meta and summary.has_early_user_message):
+            continue
+        if is_full:
+            # Found by looking ahead: there is a next page.
+            next_cursor = last_item
+            break
+        items.append(summary)
+        last_item = last_scanned
+    problems += [Problem(item.path, item.problem) for item in items if item.problem]
+    return Page(tuple(items), next_cursor, scanned, reached_cap, tuple(problems))
+
+
+def _summarize(name: RolloutName, is_archived: bool) -> SessionSummary:
+    summary = SessionSummary(name.path, name.session_id, name.timestamp, is_archived=is_archived)
+    try:
+        status = name.path.stat()
+        with read_lines(name.path) as reader:
+            summary = _with_head(summary, reader)
+        tail = _tail_compressed(name.path) if name.is_compressed else _tail(name.path)
+    except (OSError, ImportError) as error:
+        return evolve(summary, problem=str(error))
+    updated_at = datetime.fromtimestamp(status.st_mtime, timezone.utc)
+    return evolve(summary, size=status.st_size, updated_at=updated_at, tail=tail)
+
+
+def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
+    head: list[dict[str, Any]] = []
+    meta: SessionMeta | None = None
+    preview: str | None = None
+    has_early_user_message = False
+    for line in islice(reader, _PREVIEW_LINES):
+        if len(head) < _HEAD_SIZE:
+            if line.type in ("session_meta", "response_item"):
+                head.append(line.payload)
+            has_early_user_message |= _is_event(line, "user_message")
+        if meta is None and line.type == "session_meta" and isinstance(item := line.item, SessionMeta):
+            meta = item
+        preview = preview or _words(line)
+        if preview and len(head) == _HEAD_SIZE:
+            break
+    return evolve(
+        summary,
+        meta=meta and with_recovered_cwd(meta, head),
+        preview=preview,
+        has_early_user_message=has_early_user_message,
+        head=tuple(head),
+        problem=_problem(meta, bool(head), reader.skipped),
+    )
+
+
+def _problem(meta: SessionMeta | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
+    if skipped:
+        return f"line {skipped[0].lineno}: {skipped[0].reason}"
+    if meta is None:
+        return "no session_meta" if has_head else "empty session file"
+    return None
+
+
+def _is_event(line: RolloutLine, kind: str) -> bool:
+    return line.type == "event_msg" and line.payload.get("type") == kind
+
+
+def _words(line: RolloutLine) -> str | None:
+    """
+    Give what the user says in a line: a prompt in any of the three forms Codex writes it in, or the session's goal.
+    """
+    text: Any = None
+    if line.type == "response_item" and is_prompt(line.payload):
+        text = message_text(line.payload)
+    elif _is_event(line, "user_message"):
+        text = line.payload.get("message")
+    elif _is_event(line, "item_completed"):
+        item = line.payload.get("item")
+        text = message_text(item) if isinstance(item, dict) and item.get("type") == "UserMessage" else None
+    elif _is_event(line, "thread_goal_updated"):
+        goal = line.payload.get("goal")
+        text = goal.get("objective") if isinstance(goal, dict) else None
+    return text.rpartition(_REQUEST_MARK)[2].strip() or None if isinstance(text, str) else None
+
+
+def _tail(path: Path) -> tuple[dict[str, Any], ...]:
+    file, _ = open_rollout(path)
+    with file:
+        found: deque[dict[str, Any]] = deque()
+        for raw in islice(lines_backwards(file), _TAIL_LINES):
+            try:
+                line = decode_line(raw)
+            except InvalidLineError:
+                continue
+            if line.type == "response_item":
+                found.appendleft(line.payload)
+                if len(found) == _TAIL_SIZE:
+                    break
+    return tuple(found)
+
+
+def _tail_compressed(path: Path) -> tuple[dict[str, Any], ...]:
+    # What is compressed is read only from the beginning.
+    payloads = (line.payload for line in read_lines(path) if line.type == "response_item")
+    return tuple(deque(payloads, maxlen=_TAIL_SIZE))

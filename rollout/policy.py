@@ -1,0 +1,56 @@
+"""
+Which items are worth keeping. A policy says so of one item; it sees plain values and knows no files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+__all__ = ["Policy", "keep_all", "seed_policy"]
+
+Policy: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
+"""Called with a line's type and its payload, on the thread that records; True keeps the item."""
+
+_RESPONSE_ITEMS = frozenset(
+    {
+        "message",
+        "reasoning",
+        "local_shell_call",
+        "function_call",
+        "function_call_output",
+        "custom_tool_call",
+        "custom_tool_call_output",
+        "web_search_call",
+    }
+)
+_EVENTS = frozenset(
+    {
+        "user_message",
+        "agent_message",
+        "agent_reasoning",
+        "agent_reasoning_raw_content",
+        "token_count",
+        "entered_review_mode",
+        "exited_review_mode",
+        "turn_aborted",
+    }
+)
+
+
+def seed_policy(line_type: str, payload: Mapping[str, Any]) -> bool:
+    """
+    Keep what Codex of September 2025 keeps: the conversation and what its list shows, no begin, delta or approval.
+    """
+    if line_type == "response_item":
+        return payload.get("type") in _RESPONSE_ITEMS
+    if line_type == "event_msg":
+        return payload.get("type") in _EVENTS
+    return line_type in ("session_meta", "turn_context", "compacted")
+
+
+def keep_all(line_type: str, payload: Mapping[str, Any]) -> bool:  # noqa: ARG001 -- a Policy
+    """
+    Keep every item.
+    """
+    return True

@@ -1,0 +1,211 @@
+"""
+A file -> lines, tolerant of what crashes leave behind. Knows no meaning of a line.
+
+A bad line is skipped and counted, never an error unless asked for. The last line counts as whole if it is whole
+JSON, with or without its newline.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+from attrs import frozen
+
+from rollout.codec import RolloutLine, decode_line
+from rollout.errors import InvalidLineError
+from rollout.layout import StrPath
+
+__all__ = ["MAX_LINE_SIZE", "LineReader", "SkippedLine", "lines_backwards", "open_rollout", "read_lines"]
+
+MAX_LINE_SIZE = 256 * 2**20
+"""Bytes; a longer line is skipped, without being held in memory."""
+
+_BLOCK_SIZE = 64 * 2**10
+
+
+@frozen
+class SkippedLine:
+    """
+    A line that could not be read.
+
+    Attributes:
+        lineno: Its number, from 1.
+        offset: Its first byte in the (uncompressed) file.
+        size: Its length in bytes, without the newline.
+        reason: Why.
+    """
+
+    lineno: int
+    offset: int
+    size: int
+    reason: str
+
+
+def read_lines(path: StrPath, *, strict: bool = False) -> LineReader:
+    """
+    Read the lines of a rollout one by one, in constant memory; plain or ``.jsonl.zst``.
+
+    Blank lines are passed over. The file is opened at once and closed after the last line.
+
+    Args:
+        path: The file.
+        strict: Raise at the first bad line, instead of skipping and counting it.
+
+    Returns:
+        An iterator with the lines skipped so far in `skipped`.
+
+    Raises:
+        OSError: The file cannot be opened, or is no regular file.
+        ModuleNotFoundError: It is compressed and the extra ``zstd`` is not installed.
+        InvalidLineError: While iterating, if *strict*.
+    """
+    return LineReader(Path(path), strict=strict)
+
+
+class LineReader(Iterator[RolloutLine]):
+    """
+    The lines of one file; made by `read_lines`.
+
+    Attributes:
+        path: The file.
+        skipped: The lines that could not be read so far.
+    """
+
+    def __init__(self, path: Path, *, strict: bool = False) -> None:
+        self.path = path
+        self.skipped: list[SkippedLine] = []
+        self._strict = strict
+        self._file, self._damage = open_rollout(path)
+        self._lines = self._read()
+
+    def __next__(self) -> RolloutLine:
+        return next(self._lines)
+
+    def __enter__(self) -> LineReader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # A reader dropped half-way owes nothing to anybody.
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def close(self) -> None:
+        """
+        Close the file before its end; iteration is over.
+        """
+        self._lines.close()
+        self._file.close()
+
+    def _read(self) -> Iterator[RolloutLine]:
+        offset = lineno = 0
+        with closing(self._file):
+            while True:
+                lineno += 1
+                try:
+                    raw = self._file.readline(MAX_LINE_SIZE + 1)
+                    size = len(raw) if len(raw) <= MAX_LINE_SIZE else len(raw) + self._pass_rest(raw)
+                except self._damage as error:
+                    self._skip(SkippedLine(lineno, offset, 0, f"the compressed file is damaged from here on: {error}"))
+                    return
+                if not raw:
+                    return
+                if not raw.isspace():
+                    line = self._decode(raw, lineno, offset, size)
+                    if line is not None:
+                        yield line
+                offset += size
+
+    def _pass_rest(self, raw: bytes) -> int:
+        """
+        Read on to the end of a line that is too long, keeping nothing.
+        """
+        size = 0
+        while raw and not raw.endswith(b"\n"):
+            raw = self._file.readline(_BLOCK_SIZE)
+            size += len(raw)
+        return size
+
+    def _decode(self, raw: bytes, lineno: int, offset: int, size: int) -> RolloutLine | None:
+        if size > MAX_LINE_SIZE:
+            reason = f"longer than {MAX_LINE_SIZE} bytes"
+        else:
+            try:
+                return decode_line(raw)
+            except InvalidLineError as error:
+                reason = error.reason if raw.endswith(b"\n") else f"torn: the file ends inside this line ({error.reason})"
+        self._skip(SkippedLine(lineno, offset, size - raw.endswith(b"\n"), reason))
+        return None
+
+    def _skip(self, skipped: SkippedLine) -> None:
+        if self._strict:
+            raise InvalidLineError(self.path, skipped.lineno, skipped.reason)
+        self.skipped.append(skipped)
+
+
+def open_rollout(path: Path) -> tuple[BinaryIO, tuple[type[Exception], ...]]:
+    """
+    Open a rollout for reading, uncompressed.
+
+    Returns:
+        The file, and the errors that say its compression is damaged.
+
+    Raises:
+        OSError: It cannot be opened, or is no regular file.
+        ModuleNotFoundError: It is compressed and the extra ``zstd`` is not installed.
+    """
+    # O_NONBLOCK: opening a FIFO would wait for a writer for ever.
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(fd)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if path.suffix != ".zst":
+        return os.fdopen(fd, "rb"), ()
+    os.close(fd)
+    zstd = _zstd(path)
+    return zstd.ZstdFile(path), (EOFError, zstd.ZstdError)
+
+
+def _zstd(path: Path) -> Any:
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415 -- below 3.14 an extra
+        else:
+            from backports import zstd  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        message = f"{path}: reading a compressed rollout needs pip install 'rollout-recorder[zstd]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return zstd
+
+
+def lines_backwards(file: BinaryIO) -> Iterator[bytes]:
+    """
+    Give the lines of a plain file from the last to the first, without newlines; the torn one first, if there is one.
+    """
+    end = file.seek(0, os.SEEK_END)
+    parts: list[bytes] = []
+    while end > 0:
+        start = max(end - _BLOCK_SIZE, 0)
+        file.seek(start)
+        first, *rest = file.read(end - start).split(b"\n")
+        end = start
+        if rest:
+            parts.append(rest.pop())
+            yield b"".join(reversed(parts))
+            yield from reversed(rest)
+            parts.clear()
+        parts.append(first)
+    yield b"".join(reversed(parts))

@@ -1,0 +1,425 @@
+"""
+Recorder: what callers hold.
+
+Opens a session's file and hands plain items to the writer; never writes to the file itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import warnings
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+from uuid import UUID, uuid4
+
+from rollout import layout, schema
+from rollout._git import collect_git_info
+from rollout._lock import SessionLock
+from rollout._plain import PlainItem, plain_item, snapshot
+from rollout._version import __version__
+from rollout._writer import Stats, Writer
+from rollout.codec import decode_line, encode_json, format_timestamp
+from rollout.errors import (
+    EncodeError,
+    InvalidLineError,
+    MissingSessionMetaError,
+    RolloutError,
+    UnsupportedSessionError,
+)
+from rollout.layout import StrPath
+from rollout.policy import Policy, seed_policy
+from rollout.reader import lines_backwards, open_rollout, read_lines
+
+__all__ = ["Recorder"]
+
+_ORDINAL_MAX = 2**64 - 1
+
+_log = logging.getLogger("rollout")
+
+
+class Recorder:
+    """
+    Records a new session; `Recorder.resume` goes on with one.
+
+    The file is created at once; its first line, the session_meta, is written by the writer's thread, which
+    asks git about *cwd* for up to 5 seconds before. May be used from any thread. Use it as a context manager, or
+    call `close`; a recorder still open when the program ends is closed then, within 10 seconds.
+
+    Args:
+        instructions: The system prompt or the user's standing orders, for the meta.
+        session_id: Any UUID; by default a new one of version 7.
+        home: The folder that holds ``sessions``; by default ``CODEX_HOME``, else ``~/.codex``.
+        cwd: The folder the agent works in; by default the current one.
+        originator: The program that records.
+        cli_version: Its version; by default this package's.
+        source: Where the session comes from: cli, vscode, exec, mcp. Codex lists a session without one as vscode's,
+            and leaves out those of exec.
+        model_provider: The model's service.
+        policy: Says which items are kept; by default what Codex of September 2025 keeps.
+        fsync: Sync the file after every batch: what is flushed survives a power cut.
+        queue_size: How many calls of `record` may wait to be written; beyond, they block.
+
+    Raises:
+        OSError: The file or its lock could not be created; as it came, so that the caller may go on unrecorded.
+        SessionBusyError: Another writer holds a session of this id.
+        ValueError: *session_id* is not a UUID.
+    """
+
+    def __init__(
+        self,
+        *,
+        instructions: str | None = None,
+        session_id: str | UUID | None = None,
+        home: StrPath | None = None,
+        cwd: StrPath | None = None,
+        originator: str = "rollout",
+        cli_version: str = __version__,
+        source: str | None = None,
+        model_provider: str | None = None,
+        policy: Policy = seed_policy,
+        fsync: bool = False,
+        queue_size: int = 256,
+    ) -> None:
+        now = time.time()
+        folder = layout.home_folder(home).absolute()
+        own_id = layout.new_session_id() if session_id is None else str(UUID(str(session_id)))
+        self._cwd = _absolute(cwd)
+        meta = schema.SessionMeta(
+            id=own_id,
+            timestamp=format_timestamp(int(now * 1000)),
+            cwd=self._cwd,
+            originator=originator,
+            cli_version=cli_version,
+            instructions=instructions,
+            source=source,
+            model_provider=model_provider,
+        )
+        plain_meta = snapshot(meta)
+        lock = SessionLock(folder, own_id)
+        try:
+            path, fd = layout.create_session_file(folder, own_id, now)
+        except BaseException:
+            lock.release()
+            raise
+        self._begin(path, fd, lock, own_id, policy, first=_MetaLine(plain_meta), queue_size=queue_size, fsync=fsync)
+
+    @classmethod
+    def resume(
+        cls,
+        path_or_id: StrPath,
+        *,
+        home: StrPath | None = None,
+        cwd: StrPath | None = None,
+        policy: Policy = seed_policy,
+        fsync: bool = False,
+        queue_size: int = 256,
+    ) -> Recorder:
+        """
+        Go on with a session: append to its file, writing no second session_meta.
+
+        A torn last line is closed off and kept. In a paginated session (Codex 0.148 and later) the numbering of
+        lines goes on where it stopped.
+
+        Args:
+            path_or_id: The file, or the session's id or the beginning of it.
+            home: Where to look for an id.
+            cwd: As for a new session; used by `turn_context`.
+            policy: As for a new session.
+            fsync: As for a new session.
+            queue_size: As for a new session.
+
+        Raises:
+            SessionNotFoundError: No session has this id.
+            AmbiguousSessionError: Several ids begin so.
+            OSError: The file cannot be opened; as it came.
+            SessionBusyError: Another writer, ours or Codex, holds the session.
+            MissingSessionMetaError: The file does not say whose it is.
+            UnsupportedSessionError: Appending would damage the session.
+        """
+        path = layout.locate(path_or_id, home).absolute()
+        session_id = _resumable_id(path)
+        lock = SessionLock(layout.home_of(path) or layout.home_folder(home).absolute(), session_id)
+        try:
+            # Again under the lock: the writer before us may just have ended.
+            ordinal = _next_ordinal(path)
+            fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except BaseException:
+            lock.release()
+            raise
+        recorder = cls.__new__(cls)
+        recorder._cwd = _absolute(cwd)
+        recorder._begin(path, fd, lock, session_id, policy, ordinal=ordinal, queue_size=queue_size, fsync=fsync)
+        return recorder
+
+    def _begin(
+        self, path: Path, fd: int, lock: SessionLock, session_id: str, policy: Policy, **options: Any
+    ) -> None:
+        self._session_id = session_id
+        self._policy = policy
+        try:
+            self._writer = Writer(path, fd, release=lock.release, **options)
+        except BaseException:
+            os.close(fd)
+            lock.release()
+            raise
+        self._forgotten = weakref.finalize(self, _abandon, self._writer)
+        self._forgotten.atexit = False
+
+    @property
+    def path(self) -> Path:
+        """The session's file; there from the beginning, complete after `close`."""
+        return self._writer.path
+
+    @property
+    def session_id(self) -> str:
+        """The session's UUID."""
+        return self._session_id
+
+    @property
+    def closed(self) -> bool:
+        """Nothing more is recorded."""
+        return self._writer.is_closed
+
+    @property
+    def stats(self) -> Stats:
+        """How far the writer is."""
+        return self._writer.stats
+
+    def __repr__(self) -> str:
+        return f"<Recorder {self._session_id} {'closed' if self.closed else 'open'} {self.path}>"
+
+    def record(self, *items: Any) -> None:
+        """
+        Queue items to be written; blocks only while the queue is full, never for a disk.
+
+        Items are copied: changing them later changes nothing. Items that the policy drops are not kept.
+        Their timestamp is the time of this call.
+
+        Args:
+            items: Each an object of `rollout.schema`, a dict in the form of the Responses API
+                (``{"type": "message", ...}``), a whole rollout item (``{"type": "event_msg", "payload": {...}}``), or
+                an object with pydantic's ``model_dump`` that gives one of these.
+
+        Raises:
+            EncodeError: An item has no JSON form; the others were recorded.
+            RecorderClosedError: The recorder is closed; nothing was recorded.
+            WriteError: The writer died; nothing was recorded.
+        """
+        kept = []
+        refused: EncodeError | None = None
+        for item in items:
+            try:
+                plain = self._plain(item)
+            except EncodeError as error:
+                refused = refused or error
+                continue
+            if plain is not None:
+                kept.append(plain)
+        if kept or self.closed:
+            self._writer.add(kept)
+        if refused is not None:
+            raise refused
+
+    def _plain(self, item: Any) -> PlainItem | None:
+        kind, payload, metadata = plain_item(item)
+        if isinstance(payload, schema.Wire):
+            payload = snapshot(payload)
+            return PlainItem(kind, payload, metadata) if self._policy(kind, payload) else None
+        if not self._policy(kind, payload):
+            return None
+        return PlainItem(kind, snapshot(payload), metadata if metadata is None else snapshot(metadata))
+
+    def user_message(self, text: str) -> None:
+        """
+        Record what the user said: the response item, and the event by which Codex lists the session.
+        """
+        self.record(
+            schema.Message(role="user", content=(schema.InputText(text=text),)),
+            schema.UserMessage(message=text, kind="plain"),
+        )
+
+    def agent_message(self, text: str) -> None:
+        """
+        Record what the agent said: the event and the response item.
+        """
+        self.record(
+            schema.AgentMessage(message=text),
+            schema.Message(role="assistant", content=(schema.OutputText(text=text),)),
+        )
+
+    def reasoning(self, text: str) -> None:
+        """
+        Record a summary of what the model thought: the event and the response item.
+        """
+        self.record(
+            schema.AgentReasoning(text=text),
+            schema.Reasoning(summary=(schema.SummaryText(text=text),)),
+        )
+
+    def tool_call(self, name: str, arguments: Any, call_id: str | None = None) -> str:
+        """
+        Record that the model calls a tool.
+
+        Args:
+            name: The tool.
+            arguments: A string is taken to be JSON already; anything else is encoded.
+            call_id: Ties the output to the call; by default a new one.
+
+        Returns:
+            The call's id, for `tool_output`.
+        """
+        call_id = call_id or f"call_{uuid4().hex}"
+        self.record(schema.FunctionCall(name=name, arguments=_text(arguments), call_id=call_id))
+        return call_id
+
+    def tool_output(self, call_id: str, output: Any) -> None:
+        """
+        Record what the tool answered; what is not a string is encoded as JSON, as Codex of 2025 reads only strings.
+        """
+        self.record(schema.FunctionCallOutput(call_id=call_id, output=_text(output)))
+
+    def turn_context(self, **fields: Any) -> None:
+        """
+        Record the settings of the turn that begins.
+
+        Args:
+            fields: Those of `schema.TurnContext`. By default *cwd* is the recorder's, *model* "unknown",
+                *approval_policy* "never", *summary* "auto", and *sandbox_policy* full access, which is what a plain
+                script has; it is written with both of its tags, so that every Codex reads it.
+        """
+        full_access = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
+        defaults = {
+            "cwd": self._cwd,
+            "approval_policy": "never",
+            "sandbox_policy": full_access,
+            "model": "unknown",
+            "summary": "auto",
+        }
+        self.record(schema.TurnContext(**defaults | fields))
+
+    def flush(self, timeout: float | None = None, *, fsync: bool = False) -> None:
+        """
+        Wait until everything recorded so far, by any thread, is in the file.
+
+        Blocks. After it returns, the lines survive a crash of this process; with *fsync* also a crash of the machine.
+
+        Args:
+            timeout: Seconds to wait. None waits for ever.
+            fsync: Sync the file, and the folders that name it, to the disk.
+
+        Raises:
+            WriteError: Something recorded earlier is not in the file.
+            FlushTimeoutError: The writer was still busy.
+            RecorderClosedError: The recorder is closed.
+        """
+        self._writer.flush(timeout, fsync=fsync)
+
+    def close(self, timeout: float | None = None) -> None:
+        """
+        Write what waits, end the writer's thread, and let other writers have the session.
+
+        Blocks. Does nothing when all is closed already. After a `WriteError`, nothing more is recorded, but what
+        waits is still there: make room and call it again.
+
+        Args:
+            timeout: Seconds to wait. None waits for ever.
+
+        Raises:
+            WriteError: Not everything is in the file.
+            FlushTimeoutError: The writer was still busy; it goes on.
+        """
+        self._writer.close(timeout)
+        self._forgotten.detach()
+
+    def __enter__(self) -> Recorder:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        try:
+            self.close()
+        except RolloutError as failure:
+            if error is None:
+                raise
+            # The body's exception is the news; this one must not take its place.
+            _log.error("while leaving the with block: %s", failure)  # noqa: TRY400 -- the text says it all
+
+
+class _MetaLine:
+    """
+    The session_meta, completed by what git says; called on the writer's thread.
+    """
+
+    def __init__(self, meta: dict[str, Any]) -> None:
+        self._meta = meta
+
+    def __call__(self) -> Sequence[PlainItem]:
+        git = collect_git_info(self._meta["cwd"])
+        return (PlainItem("session_meta", self._meta if git is None else {**self._meta, "git": snapshot(git)}),)
+
+
+def _abandon(writer: Writer) -> None:
+    if not writer.is_closed:
+        writer.abandon()
+        warnings.warn(f"recorder of {writer.path} was not closed", ResourceWarning, stacklevel=2)
+
+
+def _absolute(cwd: StrPath | None) -> str:
+    return os.path.abspath(cwd or Path.cwd())  # noqa: PTH100 -- Path.absolute keeps ".."
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else encode_json(snapshot(value))
+
+
+def _resumable_id(path: Path) -> str:
+    """
+    Give the session's id, after making sure that appending does no harm.
+    """
+    if path.suffix == ".zst":
+        raise UnsupportedSessionError(path, "it is compressed; decompress it first")
+    if layout.is_archived(path):
+        raise UnsupportedSessionError(path, "it is archived; unarchive it first")
+    with read_lines(path) as lines:
+        line = next((line for line in lines if isinstance(line.item, schema.SessionMeta)), None)
+    if line is None:
+        raise MissingSessionMetaError(path, "no session_meta" if path.stat().st_size else "empty session file")
+    if line.is_bare:
+        raise UnsupportedSessionError(path, "it was written before Codex 0.32, in a form that nothing appends to")
+    mode = line.payload.get("history_mode")
+    if mode not in (None, "legacy", "paginated"):
+        raise UnsupportedSessionError(path, f"its history_mode is {mode!r}, which is not known")
+    try:
+        return str(UUID(line.payload["id"]))
+    except ValueError:
+        raise UnsupportedSessionError(path, f"its id {line.payload['id']!r} is not a UUID") from None
+
+
+def _next_ordinal(path: Path) -> int | None:
+    """
+    Give the number that a paginated session's next line has; None for a session without numbers.
+
+    It follows the last readable line, from its raw JSON: a line that Codex calls corrupt (one without a
+    number, or with one used before) makes the whole session unreadable to it.
+    """
+    with read_lines(path) as lines:
+        meta = next(line.payload for line in lines if line.type == schema.SessionMeta.line_type)
+    if meta.get("history_mode") != "paginated":
+        return None
+    file, _ = open_rollout(path)
+    with file:
+        for raw in lines_backwards(file):
+            try:
+                last = decode_line(raw).ordinal
+            except InvalidLineError:
+                continue
+            if last is None or not 0 <= last < _ORDINAL_MAX:
+                raise UnsupportedSessionError(path, f"it is paginated, but its last line has the ordinal {last}")
+            if last + 1 < (meta.get("subagent_history_start_ordinal") or 0):
+                raise UnsupportedSessionError(path, "the history it starts from is incomplete")
+            return last + 1
+    raise MissingSessionMetaError(path, "no session_meta")

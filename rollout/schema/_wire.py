@@ -1,0 +1,62 @@
+"""
+What every object of the format has in common, and how a class states its fields.
+
+A class lists its fields in the order Codex writes them. A field is required,
+`optional` (left out when None), or `nullable` (written as null when None).
+What a class does not name rides along in `extra` and is written back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+__all__ = ["RolloutItem", "Wire", "nullable", "optional"]
+
+
+def optional(*, key: str | None = None) -> Any:
+    """
+    Declare a field that is left out when None; *key* is its name on the wire where that differs.
+    """
+    return field(default=None, metadata={"key": key})
+
+
+def nullable() -> Any:
+    """
+    Declare a field that is written as null when None.
+    """
+    return field(default=None, metadata={"null": True})
+
+
+@frozen(kw_only=True)
+class Wire:
+    """
+    One JSON object of the format.
+
+    Attributes:
+        extra: Fields this class does not know, in the order they were read; written back at the end,
+            or where they stood if the object was read from a file.
+    """
+
+    tag: ClassVar[str | None] = None
+    """Value of the key ``type`` by which the object is told from its siblings; None where it has none."""
+
+    aliases: ClassVar[tuple[str, ...]] = ()
+    """Other tags that are read as this class; the one that was read is kept in `extra`."""
+
+    extra: Mapping[str, Any] = field(factory=dict)
+    # The keys as read: they tell null from absent, and keep the order of whoever wrote them.
+    _keys: tuple[str, ...] | None = field(default=None, eq=False, repr=False)
+
+
+@frozen(kw_only=True)
+class RolloutItem(Wire):
+    """
+    The payload of a line.
+    """
+
+    line_type: ClassVar[str]
+    """The line's own ``type``, as in ``response_item``."""
+

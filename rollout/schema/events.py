@@ -1,0 +1,432 @@
+"""
+Events: what happened around the conversation, as a user interface was told it. Those of tools: `rollout.schema.tools`.
+
+Most are never kept; see `rollout.policy`. Codex skips a line whose event it does not know, so classes are
+lenient: all but what makes sense of the event may be missing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from rollout.schema._wire import RolloutItem, Wire, nullable, optional
+from rollout.schema.usage import RateLimits, TokenUsageInfo
+
+__all__ = [
+    "AgentMessage",
+    "AgentMessageDelta",
+    "AgentReasoning",
+    "AgentReasoningDelta",
+    "AgentReasoningRawContent",
+    "AgentReasoningRawContentDelta",
+    "AgentReasoningSectionBreak",
+    "BackgroundEvent",
+    "CodeLocation",
+    "CompletedItem",
+    "ContextCompacted",
+    "ConversationPath",
+    "EnteredReviewMode",
+    "ErrorEvent",
+    "EventMsg",
+    "ExitedReviewMode",
+    "GetHistoryEntryResponse",
+    "ItemCompleted",
+    "LineRange",
+    "ListCustomPromptsResponse",
+    "PlanUpdate",
+    "ReviewFinding",
+    "ReviewOutput",
+    "SessionConfigured",
+    "ShutdownComplete",
+    "StreamError",
+    "TaskComplete",
+    "TaskStarted",
+    "ThreadGoal",
+    "ThreadGoalUpdated",
+    "ThreadNameUpdated",
+    "ThreadRolledBack",
+    "ThreadSettingsApplied",
+    "TokenCount",
+    "TurnAborted",
+    "UnknownEvent",
+    "UserMessage",
+]
+
+
+@frozen(kw_only=True)
+class EventMsg(RolloutItem):
+    """One event."""
+
+    line_type: ClassVar[str] = "event_msg"
+
+
+@frozen(kw_only=True)
+class UnknownEvent(EventMsg):
+    """An event this package does not know. *payload*: its plain value; *reason*: why it fits no class."""
+
+    payload: Any
+    reason: str = field(default="", eq=False)
+
+
+@frozen(kw_only=True)
+class UserMessage(EventMsg):
+    """What the user said. *kind*: plain, user_instructions, environment_context (September 2025 only)."""
+
+    tag: ClassVar[str] = "user_message"
+
+    client_id: str | None = optional()
+    message: str
+    kind: str | None = optional()
+    images: tuple[str, ...] | None = optional()
+    local_images: Any = optional()
+    text_elements: Any = optional()
+
+
+@frozen(kw_only=True)
+class AgentMessage(EventMsg):
+    """What the agent said."""
+
+    tag: ClassVar[str] = "agent_message"
+
+    message: str
+    phase: str | None = optional()
+    memory_citation: Any = optional()
+    delivery: Any = optional()
+
+
+@frozen(kw_only=True)
+class AgentReasoning(EventMsg):
+    """A paragraph of the reasoning summary."""
+
+    tag: ClassVar[str] = "agent_reasoning"
+
+    text: str
+
+
+@frozen(kw_only=True)
+class AgentReasoningRawContent(EventMsg):
+    """Raw reasoning."""
+
+    tag: ClassVar[str] = "agent_reasoning_raw_content"
+
+    text: str
+
+
+@frozen(kw_only=True)
+class TokenCount(EventMsg):
+    """Tokens used; *info* is None before the first response. Often repeated with equal totals."""
+
+    tag: ClassVar[str] = "token_count"
+
+    info: TokenUsageInfo | None = nullable()
+    rate_limits: RateLimits | None = optional()
+
+
+@frozen(kw_only=True)
+class TurnAborted(EventMsg):
+    """The turn was stopped. *reason*: interrupted, replaced, review_ended, budget_limited."""
+
+    tag: ClassVar[str] = "turn_aborted"
+
+    turn_id: str | None = optional()
+    reason: str
+    completed_at: Any = optional()
+    duration_ms: Any = optional()
+
+
+@frozen(kw_only=True)
+class TaskStarted(EventMsg):
+    """A turn begins. *started_at*: Unix seconds; *model_context_window*: tokens."""
+
+    tag: ClassVar[str] = "task_started"
+    aliases: ClassVar[tuple[str, ...]] = ("turn_started",)
+
+    turn_attribution: Any = optional()
+    turn_id: str | None = optional()
+    root_turn_id: str | None = optional()
+    trace_id: str | None = optional()
+    started_at: Any = optional()
+    model_context_window: int | None = nullable()
+    collaboration_mode_kind: Any = optional()
+
+
+@frozen(kw_only=True)
+class TaskComplete(EventMsg):
+    """A turn ended. *started_at*, *completed_at*: Unix seconds; *duration_ms*, *time_to_first_token_ms*: milliseconds."""
+
+    tag: ClassVar[str] = "task_complete"
+    aliases: ClassVar[tuple[str, ...]] = ("turn_complete",)
+
+    root_turn_id: str | None = optional()
+    turn_id: str | None = optional()
+    last_agent_message: str | None = nullable()
+    error: Any = optional()
+    started_at: Any = optional()
+    completed_at: Any = optional()
+    duration_ms: Any = optional()
+    time_to_first_token_ms: Any = optional()
+
+
+@frozen(kw_only=True)
+class EnteredReviewMode(EventMsg):
+    """A review begins; *prompt* in September 2025, *target* later."""
+
+    tag: ClassVar[str] = "entered_review_mode"
+
+    prompt: str | None = optional()
+    target: Any = optional()
+    user_facing_hint: str | None = optional()
+
+
+@frozen(kw_only=True)
+class LineRange(Wire):
+    """Lines of a file, counted from 1, both ends included."""
+
+    start: int
+    end: int
+
+
+@frozen(kw_only=True)
+class CodeLocation(Wire):
+    """Where a finding stands."""
+
+    absolute_file_path: str
+    line_range: LineRange
+
+
+@frozen(kw_only=True)
+class ReviewFinding(Wire):
+    """One finding; *confidence_score* 0 to 1, *priority* 0 (highest) to 3."""
+
+    title: str
+    body: str
+    confidence_score: float
+    priority: int
+    code_location: CodeLocation
+
+
+@frozen(kw_only=True)
+class ReviewOutput(Wire):
+    """What a review found."""
+
+    findings: tuple[ReviewFinding, ...]
+    overall_correctness: str
+    overall_explanation: str
+    overall_confidence_score: float
+
+
+@frozen(kw_only=True)
+class ExitedReviewMode(EventMsg):
+    """A review ended; *review_output* is None if it was abandoned."""
+
+    tag: ClassVar[str] = "exited_review_mode"
+
+    review_output: ReviewOutput | None = nullable()
+
+
+@frozen(kw_only=True)
+class ErrorEvent(EventMsg):
+    """Something failed."""
+
+    tag: ClassVar[str] = "error"
+
+    message: str
+    codex_error_info: Any = optional()
+
+
+@frozen(kw_only=True)
+class ContextCompacted(EventMsg):
+    """The context was compacted; the `compacted` line beside it says how."""
+
+    tag: ClassVar[str] = "context_compacted"
+
+
+@frozen(kw_only=True)
+class ThreadRolledBack(EventMsg):
+    """The last *num_turns* turns of the user are no longer part of the history."""
+
+    tag: ClassVar[str] = "thread_rolled_back"
+
+    num_turns: int
+
+
+@frozen(kw_only=True)
+class ThreadGoal(Wire):
+    """What the session is for."""
+
+    objective: str
+    status: Any = optional()
+
+
+@frozen(kw_only=True)
+class ThreadGoalUpdated(EventMsg):
+    """The session's goal changed. Its keys are in camelCase on the wire."""
+
+    tag: ClassVar[str] = "thread_goal_updated"
+
+    thread_id: str | None = optional(key="threadId")
+    turn_id: str | None = optional(key="turnId")
+    goal: ThreadGoal
+
+
+@frozen(kw_only=True)
+class ThreadNameUpdated(EventMsg):
+    """The session was named (written around April 2026 only)."""
+
+    tag: ClassVar[str] = "thread_name_updated"
+
+    thread_id: str | None = optional()
+    thread_name: str | None = optional()
+
+
+@frozen(kw_only=True)
+class ThreadSettingsApplied(EventMsg):
+    """The session's settings as they are from here on."""
+
+    tag: ClassVar[str] = "thread_settings_applied"
+
+    thread_id: str | None = optional()
+    thread_settings: Any
+
+
+@frozen(kw_only=True)
+class CompletedItem(Wire):
+    """
+    The item of an `ItemCompleted`; its fields depend on *type* and ride in `extra`.
+
+    *type* is one of UserMessage, AgentMessage, Reasoning, CommandExecution, FileChange, FunctionCallOutput, Plan,
+    McpToolCall, WebSearch, ImageView, ImageGeneration, DynamicToolCall, CollabAgentToolCall, SubAgentActivity,
+    HookPrompt, Extension, ContextCompaction, EnteredReviewMode, ExitedReviewMode, or a later one.
+    """
+
+    type: str
+    id: str | None = optional()
+
+
+@frozen(kw_only=True)
+class ItemCompleted(EventMsg):
+    """Something is done that the user sees as one thing. Times in Unix milliseconds; None after a migration."""
+
+    tag: ClassVar[str] = "item_completed"
+
+    thread_id: str | None = optional()
+    turn_id: str | None = optional()
+    item: CompletedItem
+    started_at_ms: int | None = optional()
+    completed_at_ms: int | None = optional()
+
+
+@frozen(kw_only=True)
+class AgentMessageDelta(EventMsg):
+    """A piece of the agent's message."""
+
+    tag: ClassVar[str] = "agent_message_delta"
+
+    delta: str
+
+
+@frozen(kw_only=True)
+class AgentReasoningDelta(EventMsg):
+    """A piece of the reasoning summary."""
+
+    tag: ClassVar[str] = "agent_reasoning_delta"
+
+    delta: str
+
+
+@frozen(kw_only=True)
+class AgentReasoningRawContentDelta(EventMsg):
+    """A piece of the raw reasoning."""
+
+    tag: ClassVar[str] = "agent_reasoning_raw_content_delta"
+
+    delta: str
+
+
+@frozen(kw_only=True)
+class AgentReasoningSectionBreak(EventMsg):
+    """The reasoning summary goes on with a new section."""
+
+    tag: ClassVar[str] = "agent_reasoning_section_break"
+
+
+@frozen(kw_only=True)
+class BackgroundEvent(EventMsg):
+    """A remark on what goes on."""
+
+    tag: ClassVar[str] = "background_event"
+
+    message: str
+
+
+@frozen(kw_only=True)
+class ConversationPath(EventMsg):
+    """Where the session is kept."""
+
+    tag: ClassVar[str] = "conversation_path"
+
+    conversation_id: str
+    path: str
+
+
+@frozen(kw_only=True)
+class GetHistoryEntryResponse(EventMsg):
+    """An entry of the prompt history."""
+
+    tag: ClassVar[str] = "get_history_entry_response"
+
+    offset: int
+    log_id: int
+    entry: Any = optional()
+
+
+@frozen(kw_only=True)
+class ListCustomPromptsResponse(EventMsg):
+    """The user's own prompts."""
+
+    tag: ClassVar[str] = "list_custom_prompts_response"
+
+    custom_prompts: Any
+
+
+@frozen(kw_only=True)
+class PlanUpdate(EventMsg):
+    """The agent's plan; each step has a status."""
+
+    tag: ClassVar[str] = "plan_update"
+
+    explanation: str | None = optional()
+    plan: Any
+
+
+@frozen(kw_only=True)
+class SessionConfigured(EventMsg):
+    """The session is ready."""
+
+    tag: ClassVar[str] = "session_configured"
+
+    session_id: str
+    model: str | None = optional()
+    reasoning_effort: str | None = optional()
+    history_log_id: int | None = optional()
+    history_entry_count: int | None = optional()
+    initial_messages: Any = optional()
+    rollout_path: str | None = optional()
+
+
+@frozen(kw_only=True)
+class ShutdownComplete(EventMsg):
+    """The agent is gone."""
+
+    tag: ClassVar[str] = "shutdown_complete"
+
+
+@frozen(kw_only=True)
+class StreamError(EventMsg):
+    """The connection broke; it is tried again."""
+
+    tag: ClassVar[str] = "stream_error"
+
+    message: str

@@ -1,0 +1,258 @@
+"""
+Lines about the session itself: its meta, a turn's settings, compaction, and the newer bookkeeping lines.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from rollout.schema._wire import RolloutItem, Wire, nullable, optional
+
+__all__ = [
+    "Compacted",
+    "ForkReference",
+    "GitInfo",
+    "HistoryBase",
+    "InterAgentCommunication",
+    "InterAgentCommunicationMetadata",
+    "RealtimeItem",
+    "RetainedContext",
+    "RolloutReference",
+    "SandboxPolicy",
+    "SecurityRiskScore",
+    "SessionMeta",
+    "StateMarker",
+    "TurnContext",
+    "UnknownItem",
+    "WorldState",
+]
+
+
+@frozen(kw_only=True)
+class GitInfo(Wire):
+    """The state of the working folder's repository when the session began."""
+
+    commit_hash: str | None = optional()
+    branch: str | None = optional()
+    repository_url: str | None = optional()
+
+
+@frozen(kw_only=True)
+class HistoryBase(Wire):
+    """Where a forked session's history comes from; *thread_id* is the rollout's id."""
+
+    thread_id: str
+    end_ordinal_exclusive: int | None = optional()
+    end_byte_offset: int | None = optional()
+
+
+@frozen(kw_only=True)
+class SessionMeta(RolloutItem):
+    """
+    The first line of a session; where a file has several, the first is the session's.
+
+    September 2025 wrote id, timestamp, cwd, originator, cli_version, instructions, git. Files before
+    0.32 have neither cwd nor originator nor cli_version.
+    """
+
+    line_type: ClassVar[str] = "session_meta"
+
+    session_id: str | None = optional()
+    id: str
+    forked_from_id: str | None = optional()
+    forked_from_ordinal_exclusive: int | None = optional()
+    parent_thread_id: str | None = optional()
+    timestamp: str
+    cwd: str | None = optional()
+    originator: str | None = optional()
+    cli_version: str | None = optional()
+    instructions: str | None = nullable()
+    source: Any = optional()
+    thread_source: Any = optional()
+    agent_nickname: str | None = optional()
+    agent_role: str | None = optional()
+    agent_path: str | None = optional()
+    model_provider: str | None = optional()
+    base_instructions: Any = optional()
+    dynamic_tools: Any = optional()
+    memory_mode: str | None = optional()
+    selected_capability_roots: Any = optional()
+    history_mode: str | None = optional()
+    history_base: HistoryBase | None = optional()
+    subagent_history_start_ordinal: int | None = optional()
+    multi_agent_version: Any = optional()
+    context_window: Any = optional()
+    git: GitInfo | None = optional()
+
+
+@frozen(kw_only=True)
+class SandboxPolicy(Wire):
+    """What a turn's commands may do. September 2025 tags it with *mode*, later versions with *type*."""
+
+    mode: str | None = optional()
+    type: str | None = optional()
+    writable_roots: tuple[str, ...] | None = optional()
+    network_access: Any = optional()
+    exclude_tmpdir_env_var: bool | None = optional()
+    exclude_slash_tmp: bool | None = optional()
+
+
+@frozen(kw_only=True)
+class TurnContext(RolloutItem):
+    """The settings of a turn. Written several times a turn today: the latest wins."""
+
+    line_type: ClassVar[str] = "turn_context"
+
+    turn_id: str | None = optional()
+    root_turn_id: str | None = optional()
+    cwd: str
+    workspace_roots: Any = optional()
+    current_date: str | None = optional()
+    timezone: str | None = optional()
+    approval_policy: Any
+    approvals_reviewer: Any = optional()
+    sandbox_policy: SandboxPolicy | None = optional()
+    permission_profile: Any = optional()
+    network: Any = optional()
+    file_system_sandbox_policy: Any = optional()
+    model: str
+    comp_hash: str | None = optional()
+    personality: str | None = optional()
+    collaboration_mode: Any = optional()
+    multi_agent_version: Any = optional()
+    realtime_active: bool | None = optional()
+    effort: str | None = optional()
+    summary: Any = optional()
+    user_instructions: str | None = optional()
+    truncation_policy: Any = optional()
+
+
+@frozen(kw_only=True)
+class Compacted(RolloutItem):
+    """
+    The history up to here was replaced by a summary, or by *replacement_history* where that is given.
+
+    *window_id* was a number once (then the window_number).
+    """
+
+    line_type: ClassVar[str] = "compacted"
+
+    message: str
+    replacement_history: Any = optional()
+    replacement_history_metadata: Any = optional()
+    guardian_history: Any = optional()
+    retained_context: Any = optional()
+    mcp_resource_origins: Any = optional()
+    window_number: int | None = optional()
+    first_window_id: str | None = optional()
+    previous_window_id: str | None = optional()
+    window_id: Any = optional()
+    compaction_response_id: str | None = optional()
+    latest_token_usage_record: Any = optional()
+    resume_metadata: Any = optional()
+
+
+@frozen(kw_only=True)
+class WorldState(RolloutItem):
+    """What the model was shown of its surroundings: a full snapshot, or a patch of the one before."""
+
+    line_type: ClassVar[str] = "world_state"
+
+    full: bool
+    state: Any
+
+
+@frozen(kw_only=True)
+class InterAgentCommunication(RolloutItem):
+    """A message from one agent to others."""
+
+    line_type: ClassVar[str] = "inter_agent_communication"
+
+    id: str | None = optional()
+    author: str
+    recipient: str
+    other_recipients: tuple[str, ...] | None = optional()
+    content: Any
+    encrypted_content: str | None = optional()
+    trigger_turn: bool | None = optional()
+    internal_chat_message_metadata_passthrough: Any = optional()
+
+
+@frozen(kw_only=True)
+class InterAgentCommunicationMetadata(RolloutItem):
+    """Whether the message before starts a turn."""
+
+    line_type: ClassVar[str] = "inter_agent_communication_metadata"
+
+    trigger_turn: bool
+
+
+@frozen(kw_only=True)
+class SecurityRiskScore(RolloutItem):
+    """Scores of a risk monitor. Not to be shown to the model or the user."""
+
+    line_type: ClassVar[str] = "security_risk_score"
+
+    scores: Any
+    call_id: str | None = optional()
+    action: Any = optional()
+    sampled_at: Any = optional()
+
+
+@frozen(kw_only=True)
+class RetainedContext(RolloutItem):
+    """Evidence kept for later turns; its fields depend on its own ``type``."""
+
+    line_type: ClassVar[str] = "retained_context"
+
+    type: str
+
+
+@frozen(kw_only=True)
+class RealtimeItem(RolloutItem):
+    """A piece of a voice conversation."""
+
+    line_type: ClassVar[str] = "realtime_item"
+
+    id: str | None = optional()
+    realtime_session_id: str | None = optional()
+    type: str | None = optional()
+    role: str | None = optional()
+    text: str | None = optional()
+    turn_id: str | None = optional()
+    item_id: str | None = optional()
+    outcome: Any = optional()
+    presentation: Any = optional()
+
+
+@frozen(kw_only=True)
+class RolloutReference(RolloutItem):
+    """A pointer to the file the history goes on from (mid 2026; later `SessionMeta.history_base`)."""
+
+    line_type: ClassVar[str] = "rollout_reference"
+
+
+@frozen(kw_only=True)
+class ForkReference(RolloutItem):
+    """A pointer to the session this one was forked from (mid 2026; later `SessionMeta.history_base`)."""
+
+    line_type: ClassVar[str] = "fork_reference"
+
+
+@frozen(kw_only=True)
+class StateMarker(RolloutItem):
+    """The mark between requests in files before 0.32; it carries nothing."""
+
+    line_type: ClassVar[str] = "state"
+
+    record_type: str
+
+
+@frozen(kw_only=True)
+class UnknownItem(RolloutItem):
+    """A line of a type this package does not know, or whose payload does not fit its type. *payload*: its plain value; *reason*: why it fits no class."""
+
+    payload: Any
+    reason: str = field(default="", eq=False)

@@ -1,0 +1,370 @@
+"""
+Response items: what goes to the model and comes back, in the form of the Responses API.
+
+Codex of September 2025 never writes *id*; later versions do when there is one. *output* of a tool is
+a string in everything the seed's era reads; later also a list of content items.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import field, frozen
+
+from rollout.schema._wire import RolloutItem, Wire, nullable, optional
+
+__all__ = [
+    "AdditionalTools",
+    "AgentMessageItem",
+    "Compaction",
+    "CompactionTrigger",
+    "ContentItem",
+    "ContextCompaction",
+    "CustomToolCall",
+    "CustomToolCallOutput",
+    "EncryptedContent",
+    "FunctionCall",
+    "FunctionCallOutput",
+    "GhostSnapshot",
+    "ImageGenerationCall",
+    "InputAudio",
+    "InputImage",
+    "InputText",
+    "LocalShellAction",
+    "LocalShellCall",
+    "Message",
+    "OutputText",
+    "Reasoning",
+    "ReasoningText",
+    "ResponseItem",
+    "SummaryText",
+    "ToolSearchCall",
+    "ToolSearchOutput",
+    "UnknownContentItem",
+    "UnknownResponseItem",
+    "WebSearchAction",
+    "WebSearchCall",
+]
+
+
+@frozen(kw_only=True)
+class ContentItem(Wire):
+    """A part of a message."""
+
+
+@frozen(kw_only=True)
+class InputText(ContentItem):
+    """Text given to the model."""
+
+    tag: ClassVar[str] = "input_text"
+
+    text: str
+
+
+@frozen(kw_only=True)
+class InputImage(ContentItem):
+    """An image given to the model, by address or as a data URL. *detail*: auto, low, high, original."""
+
+    tag: ClassVar[str] = "input_image"
+
+    image_url: str
+    detail: str | None = optional()
+
+
+@frozen(kw_only=True)
+class InputAudio(ContentItem):
+    """Sound given to the model."""
+
+    tag: ClassVar[str] = "input_audio"
+
+    audio_url: str
+
+
+@frozen(kw_only=True)
+class OutputText(ContentItem):
+    """Text of the model."""
+
+    tag: ClassVar[str] = "output_text"
+
+    text: str
+    annotations: Any = optional()
+    logprobs: Any = optional()
+
+
+@frozen(kw_only=True)
+class EncryptedContent(ContentItem):
+    """Content only the service can read."""
+
+    tag: ClassVar[str] = "encrypted_content"
+
+    encrypted_content: str
+
+
+@frozen(kw_only=True)
+class SummaryText(ContentItem):
+    """A paragraph of a reasoning summary."""
+
+    tag: ClassVar[str] = "summary_text"
+
+    text: str
+
+
+@frozen(kw_only=True)
+class ReasoningText(ContentItem):
+    """Raw reasoning."""
+
+    tag: ClassVar[str] = "reasoning_text"
+    aliases: ClassVar[tuple[str, ...]] = ("text",)
+
+    text: str
+
+
+@frozen(kw_only=True)
+class UnknownContentItem(ContentItem):
+    """A content item this package does not know. *payload*: its plain value; *reason*: why it fits no class."""
+
+    payload: Any
+    reason: str = field(default="", eq=False)
+
+
+@frozen(kw_only=True)
+class ResponseItem(RolloutItem):
+    """
+    One item of the conversation as the model sees it.
+
+    *internal_chat_message_metadata_passthrough* (mid 2026) carries the turn_id.
+    """
+
+    line_type: ClassVar[str] = "response_item"
+
+    internal_chat_message_metadata_passthrough: Any = optional()
+
+
+@frozen(kw_only=True)
+class UnknownResponseItem(ResponseItem):
+    """A response item this package does not know. The default policy does not record it. *payload*: its plain value; *reason*: why it fits no class."""
+
+    payload: Any
+    reason: str = field(default="", eq=False)
+
+
+@frozen(kw_only=True)
+class Message(ResponseItem):
+    """What was said. *role*: user, assistant, developer, system; *phase*: commentary or final_answer."""
+
+    tag: ClassVar[str] = "message"
+
+    id: str | None = optional()
+    role: str
+    author: str | None = optional()
+    content: tuple[ContentItem, ...]
+    status: str | None = optional()
+    phase: str | None = optional()
+
+
+@frozen(kw_only=True)
+class Reasoning(ResponseItem):
+    """What the model thought."""
+
+    tag: ClassVar[str] = "reasoning"
+
+    id: str | None = optional()
+    summary: tuple[ContentItem, ...]
+    content: tuple[ContentItem, ...] | None = nullable()
+    encrypted_content: str | None = nullable()
+
+
+@frozen(kw_only=True)
+class LocalShellAction(Wire):
+    """What a local shell call runs. *timeout_ms*: milliseconds."""
+
+    tag: ClassVar[str] = "exec"
+
+    command: tuple[str, ...]
+    timeout_ms: int | None = nullable()
+    working_directory: str | None = nullable()
+    env: Any = nullable()
+    user: str | None = nullable()
+
+
+@frozen(kw_only=True)
+class LocalShellCall(ResponseItem):
+    """A command of the built-in shell tool. *status*: completed, in_progress, incomplete."""
+
+    tag: ClassVar[str] = "local_shell_call"
+
+    id: str | None = optional()
+    call_id: str | None = nullable()
+    status: str
+    action: LocalShellAction
+
+
+@frozen(kw_only=True)
+class FunctionCall(ResponseItem):
+    """A tool call; *arguments* is a string that holds JSON."""
+
+    tag: ClassVar[str] = "function_call"
+
+    id: str | None = optional()
+    name: str
+    namespace: str | None = optional()
+    arguments: str
+    call_id: str
+
+
+@frozen(kw_only=True)
+class FunctionCallOutput(ResponseItem):
+    """What the tool answered; a string, or a list of content items, kept as it is."""
+
+    tag: ClassVar[str] = "function_call_output"
+
+    id: str | None = optional()
+    call_id: str
+    output: Any
+
+
+@frozen(kw_only=True)
+class CustomToolCall(ResponseItem):
+    """A call of a tool that takes free text, such as apply_patch."""
+
+    tag: ClassVar[str] = "custom_tool_call"
+
+    id: str | None = optional()
+    status: str | None = optional()
+    call_id: str
+    name: str
+    namespace: str | None = optional()
+    input: str
+
+
+@frozen(kw_only=True)
+class CustomToolCallOutput(ResponseItem):
+    """What the custom tool answered."""
+
+    tag: ClassVar[str] = "custom_tool_call_output"
+
+    id: str | None = optional()
+    call_id: str
+    name: str | None = optional()
+    output: Any
+
+
+@frozen(kw_only=True)
+class WebSearchAction(Wire):
+    """What a web search did. *type*: search (query), open_page (url), find_in_page (url, pattern), other."""
+
+    type: str
+    query: str | None = optional()
+    url: str | None = optional()
+    pattern: str | None = optional()
+
+
+@frozen(kw_only=True)
+class WebSearchCall(ResponseItem):
+    """A search of the service's own tool."""
+
+    tag: ClassVar[str] = "web_search_call"
+
+    id: str | None = optional()
+    status: str | None = optional()
+    action: WebSearchAction | None = optional()
+
+
+@frozen(kw_only=True)
+class GhostSnapshot(ResponseItem):
+    """A commit that Codex made of the working folder (late 2025); dead today, and never sent to a model."""
+
+    tag: ClassVar[str] = "ghost_snapshot"
+
+    ghost_commit: Any
+
+
+@frozen(kw_only=True)
+class Compaction(ResponseItem):
+    """A summary only the service can read."""
+
+    tag: ClassVar[str] = "compaction"
+    aliases: ClassVar[tuple[str, ...]] = ("compaction_summary",)
+
+    id: str | None = optional()
+    encrypted_content: str
+
+
+@frozen(kw_only=True)
+class ContextCompaction(ResponseItem):
+    """The place where the service compacted the context."""
+
+    tag: ClassVar[str] = "context_compaction"
+
+    id: str | None = optional()
+    encrypted_content: str | None = optional()
+
+
+@frozen(kw_only=True)
+class CompactionTrigger(ResponseItem):
+    """The request to compact; never kept by Codex."""
+
+    tag: ClassVar[str] = "compaction_trigger"
+
+    id: str | None = optional()
+
+
+@frozen(kw_only=True)
+class AdditionalTools(ResponseItem):
+    """Tools that were offered later; never kept by Codex."""
+
+    tag: ClassVar[str] = "additional_tools"
+
+    id: str | None = optional()
+    role: str
+    tools: Any
+
+
+@frozen(kw_only=True)
+class AgentMessageItem(ResponseItem):
+    """A message between agents (the item; the event of this name is `events.AgentMessage`)."""
+
+    tag: ClassVar[str] = "agent_message"
+
+    id: str | None = optional()
+    author: str
+    recipient: str
+    content: tuple[ContentItem, ...]
+
+
+@frozen(kw_only=True)
+class ToolSearchCall(ResponseItem):
+    """The model looks for tools."""
+
+    tag: ClassVar[str] = "tool_search_call"
+
+    id: str | None = optional()
+    call_id: str | None = nullable()
+    status: str | None = optional()
+    execution: Any
+    arguments: Any
+
+
+@frozen(kw_only=True)
+class ToolSearchOutput(ResponseItem):
+    """The tools it found."""
+
+    tag: ClassVar[str] = "tool_search_output"
+
+    id: str | None = optional()
+    call_id: str | None = nullable()
+    status: Any
+    execution: Any
+    tools: Any
+
+
+@frozen(kw_only=True)
+class ImageGenerationCall(ResponseItem):
+    """An image the model made; *result* is base64."""
+
+    tag: ClassVar[str] = "image_generation_call"
+
+    id: str | None = optional()
+    status: str
+    revised_prompt: str | None = optional()
+    result: str

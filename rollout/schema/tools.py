@@ -1,0 +1,296 @@
+"""
+Events of tools: a command, patch, search or other agent begins, asks, goes on, ends.
+
+No version keeps more than the ends by default; older versions kept them cut.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from attrs import frozen
+
+from rollout.schema._wire import Wire, nullable, optional
+from rollout.schema.events import EventMsg
+
+__all__ = [
+    "ApplyPatchApprovalRequest",
+    "CollabAgentInteractionEnd",
+    "CollabAgentSpawnEnd",
+    "CollabCloseEnd",
+    "CollabWaitingEnd",
+    "DynamicToolCallRequest",
+    "DynamicToolCallResponse",
+    "ExecApprovalRequest",
+    "ExecCommandBegin",
+    "ExecCommandEnd",
+    "ExecCommandOutputDelta",
+    "GuardianAssessment",
+    "ImageGenerationEnd",
+    "McpInvocation",
+    "McpListToolsResponse",
+    "McpToolCallBegin",
+    "McpToolCallEnd",
+    "PatchApplyBegin",
+    "PatchApplyEnd",
+    "SubAgentActivity",
+    "TurnDiff",
+    "UndoCompleted",
+    "ViewImageToolCall",
+    "WebSearchBegin",
+    "WebSearchEnd",
+]
+
+
+@frozen(kw_only=True)
+class McpInvocation(Wire):
+    """Which tool of which MCP server was called."""
+
+    server: str
+    tool: str
+    arguments: Any = nullable()
+
+
+@frozen(kw_only=True)
+class ApplyPatchApprovalRequest(EventMsg):
+    """May this patch be applied?"""
+
+    tag: ClassVar[str] = "apply_patch_approval_request"
+
+    call_id: str
+    changes: Any = optional()
+    reason: str | None = optional()
+    grant_root: str | None = optional()
+
+
+@frozen(kw_only=True)
+class CollabAgentInteractionEnd(EventMsg):
+    """An agent was spoken to."""
+
+    tag: ClassVar[str] = "collab_agent_interaction_end"
+
+
+@frozen(kw_only=True)
+class CollabAgentSpawnEnd(EventMsg):
+    """An agent was started by this one."""
+
+    tag: ClassVar[str] = "collab_agent_spawn_end"
+
+
+@frozen(kw_only=True)
+class CollabCloseEnd(EventMsg):
+    """An agent was closed."""
+
+    tag: ClassVar[str] = "collab_close_end"
+
+
+@frozen(kw_only=True)
+class CollabWaitingEnd(EventMsg):
+    """Waiting for other agents ended."""
+
+    tag: ClassVar[str] = "collab_waiting_end"
+
+
+@frozen(kw_only=True)
+class DynamicToolCallRequest(EventMsg):
+    """A tool of the client is called."""
+
+    tag: ClassVar[str] = "dynamic_tool_call_request"
+
+
+@frozen(kw_only=True)
+class DynamicToolCallResponse(EventMsg):
+    """A tool of the client answered."""
+
+    tag: ClassVar[str] = "dynamic_tool_call_response"
+
+
+@frozen(kw_only=True)
+class ExecApprovalRequest(EventMsg):
+    """May this command run?"""
+
+    tag: ClassVar[str] = "exec_approval_request"
+
+    call_id: str
+    command: Any = optional()
+    cwd: str | None = optional()
+    reason: str | None = optional()
+
+
+@frozen(kw_only=True)
+class ExecCommandBegin(EventMsg):
+    """A command starts."""
+
+    tag: ClassVar[str] = "exec_command_begin"
+
+    call_id: str
+    command: Any = optional()
+    cwd: str | None = optional()
+    parsed_cmd: Any = optional()
+
+
+@frozen(kw_only=True)
+class ExecCommandEnd(EventMsg):
+    """A command ended. *aggregated_output* may be cut in the middle to 10,000 bytes, the other outputs emptied."""
+
+    tag: ClassVar[str] = "exec_command_end"
+
+    call_id: str
+    process_id: str | None = optional()
+    turn_id: str | None = optional()
+    command: Any = optional()
+    cwd: str | None = optional()
+    parsed_cmd: Any = optional()
+    source: Any = optional()
+    interaction_input: Any = optional()
+    stdout: str | None = optional()
+    stderr: str | None = optional()
+    aggregated_output: str | None = optional()
+    exit_code: int | None = optional()
+    duration: Any = optional()
+    formatted_output: str | None = optional()
+    status: Any = optional()
+
+
+@frozen(kw_only=True)
+class ExecCommandOutputDelta(EventMsg):
+    """A piece of a command's output; *chunk* is base64."""
+
+    tag: ClassVar[str] = "exec_command_output_delta"
+
+    call_id: str
+    stream: str | None = optional()
+    chunk: Any = optional()
+
+
+@frozen(kw_only=True)
+class GuardianAssessment(EventMsg):
+    """A risk assessment (removed since)."""
+
+    tag: ClassVar[str] = "guardian_assessment"
+
+
+@frozen(kw_only=True)
+class ImageGenerationEnd(EventMsg):
+    """An image was made; *result* is base64."""
+
+    tag: ClassVar[str] = "image_generation_end"
+
+    call_id: str
+    status: str | None = optional()
+    revised_prompt: str | None = optional()
+    result: str | None = optional()
+    saved_path: str | None = optional()
+
+
+@frozen(kw_only=True)
+class McpListToolsResponse(EventMsg):
+    """The tools of all MCP servers."""
+
+    tag: ClassVar[str] = "mcp_list_tools_response"
+
+    tools: Any
+
+
+@frozen(kw_only=True)
+class McpToolCallBegin(EventMsg):
+    """An MCP tool is called."""
+
+    tag: ClassVar[str] = "mcp_tool_call_begin"
+
+    call_id: str
+    invocation: McpInvocation
+
+
+@frozen(kw_only=True)
+class McpToolCallEnd(EventMsg):
+    """An MCP tool answered. *result*: {"Ok": ...} or {"Err": text}."""
+
+    tag: ClassVar[str] = "mcp_tool_call_end"
+
+    call_id: str
+    invocation: McpInvocation
+    duration: Any = optional()
+    result: Any = optional()
+
+
+@frozen(kw_only=True)
+class PatchApplyBegin(EventMsg):
+    """A patch is about to be applied."""
+
+    tag: ClassVar[str] = "patch_apply_begin"
+
+    call_id: str
+    auto_approved: bool | None = optional()
+    changes: Any = optional()
+
+
+@frozen(kw_only=True)
+class PatchApplyEnd(EventMsg):
+    """A patch was applied, or not. *changes*: path -> {type: add, delete or update, ...}."""
+
+    tag: ClassVar[str] = "patch_apply_end"
+
+    call_id: str
+    turn_id: str | None = optional()
+    stdout: str | None = optional()
+    stderr: str | None = optional()
+    success: bool
+    changes: Any = optional()
+    status: Any = optional()
+
+
+@frozen(kw_only=True)
+class SubAgentActivity(EventMsg):
+    """Something an agent started by this one did."""
+
+    tag: ClassVar[str] = "sub_agent_activity"
+
+
+@frozen(kw_only=True)
+class TurnDiff(EventMsg):
+    """All changes of the turn as one diff."""
+
+    tag: ClassVar[str] = "turn_diff"
+
+    unified_diff: str
+
+
+@frozen(kw_only=True)
+class UndoCompleted(EventMsg):
+    """The last turn's changes were undone."""
+
+    tag: ClassVar[str] = "undo_completed"
+
+    success: bool | None = optional()
+    message: str | None = optional()
+
+
+@frozen(kw_only=True)
+class ViewImageToolCall(EventMsg):
+    """The agent looked at an image."""
+
+    tag: ClassVar[str] = "view_image_tool_call"
+
+    call_id: str
+    path: str | None = optional()
+
+
+@frozen(kw_only=True)
+class WebSearchBegin(EventMsg):
+    """A web search starts."""
+
+    tag: ClassVar[str] = "web_search_begin"
+
+    call_id: str
+
+
+@frozen(kw_only=True)
+class WebSearchEnd(EventMsg):
+    """A web search ended."""
+
+    tag: ClassVar[str] = "web_search_end"
+
+    call_id: str
+    query: str
+    action: Any = optional()
