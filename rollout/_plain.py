@@ -50,7 +50,7 @@ def plain_item(item: Any) -> PlainItem:
     if not isinstance(item, Mapping):
         try:
             item = _dumped(item)
-        except _NoJsonForm as found:
+        except _NoJsonFormError as found:
             raise EncodeError("", found.reason) from found.__cause__
     kind = item.get("type")
     if not isinstance(kind, str):
@@ -78,13 +78,13 @@ def snapshot(value: Any) -> Any:
     """
     try:
         return _copy(value, MAX_DEPTH)
-    except _NoJsonForm as found:
+    except _NoJsonFormError as found:
         # The frames between unwound from the inside out.
         found.path.reverse()
         raise EncodeError("".join(found.path).removeprefix("."), found.reason) from found.__cause__
 
 
-class _NoJsonForm(Exception):
+class _NoJsonFormError(Exception):
     """
     Found on the way down; each level adds its step on the way up.
     """
@@ -119,7 +119,7 @@ def _copy_dict(value: Mapping[str, Any], depth: int) -> dict[str, Any]:
             if type(key) is not str:
                 key = _key(key)  # noqa: PLW2901 -- a str subclass becomes a str
             copied[key] = inner if type(inner) is str else _copy(inner, depth - 1)
-    except _NoJsonForm as found:
+    except _NoJsonFormError as found:
         found.path.append(f".{key}")
         raise
     return copied
@@ -132,7 +132,7 @@ def _copy_list(value: Any, depth: int) -> list[Any]:
     try:
         for inner in value:
             copied.append(_copy(inner, depth - 1))  # noqa: PERF401 -- the length so far is the path
-    except _NoJsonForm as found:
+    except _NoJsonFormError as found:
         found.path.append(f"[{len(copied)}]")
         raise
     return copied
@@ -164,20 +164,20 @@ def _dumped(value: Any) -> Mapping[str, Any]:
     """
     dump = getattr(value, "model_dump", None)
     if dump is None or isinstance(value, type):
-        raise _NoJsonForm(f"{type(value).__name__} has no JSON form")
+        raise _NoJsonFormError(f"{type(value).__name__} has no JSON form")
     try:
         dumped = dump(mode="json", exclude_unset=True)
     except Exception as error:
-        raise _NoJsonForm(f"{type(value).__name__}.model_dump raised {type(error).__name__}") from error
+        raise _NoJsonFormError(f"{type(value).__name__}.model_dump raised {type(error).__name__}") from error
     if not isinstance(dumped, Mapping):
-        raise _NoJsonForm(f"{type(value).__name__}.model_dump gave {type(dumped).__name__}, not a dict")
+        raise _NoJsonFormError(f"{type(value).__name__}.model_dump gave {type(dumped).__name__}, not a dict")
     return dumped
 
 
 def _key(key: Any) -> str:
     if isinstance(key, str):
         return str.__str__(key)
-    raise _NoJsonForm(f"a key must be a string, not {type(key).__name__}")
+    raise _NoJsonFormError(f"a key must be a string, not {type(key).__name__}")
 
 
 def _number(value: float) -> float | _RustFloat:
@@ -185,7 +185,7 @@ def _number(value: float) -> float | _RustFloat:
         return value
     if math.isfinite(value):
         return _RustFloat(value)
-    raise _NoJsonForm(f"{value} has no JSON form")
+    raise _NoJsonFormError(f"{value} has no JSON form")
 
 
 class _RustFloat:
@@ -209,11 +209,11 @@ class _RustFloat:
 def _big_int(value: int) -> int:
     if value.bit_length() <= _INT_BITS_MAX:
         return value
-    raise _NoJsonForm(f"an int of {value.bit_length()} bits is too long")
+    raise _NoJsonFormError(f"an int of {value.bit_length()} bits is too long")
 
 
-def _too_deep() -> _NoJsonForm:
-    return _NoJsonForm(f"nested over {MAX_DEPTH} levels, which Codex cannot read; a cycle?")
+def _too_deep() -> _NoJsonFormError:
+    return _NoJsonFormError(f"nested over {MAX_DEPTH} levels, which Codex cannot read; a cycle?")
 
 
 class _Field(NamedTuple):
@@ -223,7 +223,7 @@ class _Field(NamedTuple):
 
 
 @cache
-def wire_fields(kind: type[Wire]) -> tuple[_Field, ...]:
+def wire_fields(kind: Any) -> tuple[_Field, ...]:
     """
     Give the fields of a class in the order they are written: what a family has in common comes last.
     """
@@ -237,7 +237,8 @@ def _fields_of_item(item: Wire) -> dict[str, Any]:
     Give the fields as they go on the wire, one level deep.
     """
     written: dict[str, Any] = {} if item.tag is None else {"type": item.tag}
-    for key, name, is_nullable in wire_fields(type(item)):
+    kind: Any = type(item)
+    for key, name, is_nullable in wire_fields(kind):
         value = getattr(item, name)
         if value is not None or is_nullable:
             written[key] = value

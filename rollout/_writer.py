@@ -284,10 +284,8 @@ class Writer:
     def _encode(self, command: _Add) -> None:
         for kind, payload, metadata in command.items:
             try:
-                line = encode_item(
-                    kind, payload, time_ms=command.time_ms, ordinal=self._ordinal, metadata=metadata
-                )
-            except Exception as error:
+                line = encode_item(kind, payload, time_ms=command.time_ms, ordinal=self._ordinal, metadata=metadata)
+            except Exception as error:  # noqa: BLE001 -- see below
                 # Only memory can be short here, as the snapshot holds nothing but JSON; it costs no other item.
                 self._lost_lines += 1
                 self._error = error
@@ -379,7 +377,7 @@ def _close_all() -> None:
         try:
             writer.close(max(deadline - time.monotonic(), 0))
         except RolloutError as error:
-            _log.error("at exit: %s", error)  # noqa: TRY400 -- the text says it all
+            _log.error("at exit: %s", error)
 
 
 def _deadline(timeout: float | None) -> float | None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
 from typing import Any, get_args, get_origin
 
-import attrs
 import cattrs
 import ujson
 from attrs import field, frozen
@@ -239,10 +238,14 @@ def _converter() -> cattrs.Converter:
     for kind in (str, int, bool):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(float, _float)
-    converter.register_structure_hook_factory(lambda kind: get_origin(kind) is tuple, partial(_tuple_hook, converter))
+    converter.register_structure_hook_factory(_is_tuple, partial(_tuple_hook, converter))
     converter.register_structure_hook_factory(_is_wire, partial(_wire_hook, converter))
     converter.register_structure_hook_factory(UNKNOWN.__contains__, partial(_family_hook, converter))
     return converter
+
+
+def _is_tuple(kind: Any) -> bool:
+    return get_origin(kind) is tuple
 
 
 def _is_wire(kind: Any) -> bool:
@@ -272,18 +275,18 @@ def _tuple_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
     return structure
 
 
-def _wire_hook(converter: cattrs.Converter, kind: type[Wire]) -> _Hook:
+def _wire_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
     """
     Let cattrs fill the fields; keep what the class does not name, and the order of keys.
     """
-    renamed = {f.name: override(rename=f.key) for f in wire_fields(kind) if f.name != f.key}
-    hidden = {"extra": override(omit=True), "_keys": override(omit=True)}
+    renamed: dict[str, Any] = {f.name: override(rename=f.key) for f in wire_fields(kind) if f.name != f.key}
+    hidden: dict[str, Any] = {"extra": override(omit=True), "_keys": override(omit=True)}
     fill = make_dict_structure_fn(kind, converter, _cattrs_detailed_validation=False, **hidden, **renamed)
     known = {f.key for f in wire_fields(kind)} | ({"type"} if kind.tag else set())
 
     def structure(payload: Any, _: Any) -> Wire:
         _exactly(payload, dict)
-        item = fill(payload, kind)
+        item: Wire = fill(payload, kind)
         object.__setattr__(item, "_keys", tuple(payload))
         is_aliased = kind.tag is not None and payload.get("type") != kind.tag
         if is_aliased or not payload.keys() <= known:

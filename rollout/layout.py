@@ -82,6 +82,7 @@ class RolloutName:
 
     @property
     def key(self) -> Key:
+        """What rollouts are sorted by."""
         return (self.timestamp, self.rollout_id or self.session_id)
 
     def __str__(self) -> str:

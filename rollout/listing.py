@@ -147,7 +147,7 @@ def list_sessions(
     after = Cursor.parse(cursor) if isinstance(cursor, str) else cursor
     problems: list[Problem] = []
     names = walk(
-        home_folder(home), after=after and (after.timestamp, after.id), is_archived=archived, problems=problems
+        home_folder(home), after=(after.timestamp, after.id) if after else None, is_archived=archived, problems=problems
     )
     items: list[SessionSummary] = []
     scanned, reached_cap = 0, False

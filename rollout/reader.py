@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import TracebackType
@@ -107,7 +107,7 @@ class LineReader(Iterator[RolloutLine]):
         self._lines.close()
         self._file.close()
 
-    def _read(self) -> Iterator[RolloutLine]:
+    def _read(self) -> Generator[RolloutLine]:
         offset = lineno = 0
         with closing(self._file):
             while True:
@@ -143,7 +143,9 @@ class LineReader(Iterator[RolloutLine]):
             try:
                 return decode_line(raw)
             except InvalidLineError as error:
-                reason = error.reason if raw.endswith(b"\n") else f"torn: the file ends inside this line ({error.reason})"
+                reason = (
+                    error.reason if raw.endswith(b"\n") else f"torn: the file ends inside this line ({error.reason})"
+                )
         self._skip(SkippedLine(lineno, offset, size - raw.endswith(b"\n"), reason))
         return None
 

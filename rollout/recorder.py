@@ -156,9 +156,7 @@ class Recorder:
         recorder._begin(path, fd, lock, session_id, policy, ordinal=ordinal, queue_size=queue_size, fsync=fsync)
         return recorder
 
-    def _begin(
-        self, path: Path, fd: int, lock: SessionLock, session_id: str, policy: Policy, **options: Any
-    ) -> None:
+    def _begin(self, path: Path, fd: int, lock: SessionLock, session_id: str, policy: Policy, **options: Any) -> None:
         self._session_id = session_id
         self._policy = policy
         try:
@@ -293,7 +291,7 @@ class Recorder:
                 script has; it is written with both of its tags, so that every Codex reads it.
         """
         full_access = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
-        defaults = {
+        defaults: dict[str, Any] = {
             "cwd": self._cwd,
             "approval_policy": "never",
             "sandbox_policy": full_access,
@@ -346,7 +344,7 @@ class Recorder:
             if error is None:
                 raise
             # The body's exception is the news; this one must not take its place.
-            _log.error("while leaving the with block: %s", failure)  # noqa: TRY400 -- the text says it all
+            _log.error("while leaving the with block: %s", failure)
 
 
 class _MetaLine:

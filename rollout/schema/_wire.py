@@ -59,4 +59,3 @@ class RolloutItem(Wire):
 
     line_type: ClassVar[str]
     """The line's own ``type``, as in ``response_item``."""
-

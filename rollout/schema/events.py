@@ -64,7 +64,11 @@ class EventMsg(RolloutItem):
 
 @frozen(kw_only=True)
 class UnknownEvent(EventMsg):
-    """An event this package does not know. *payload*: its plain value; *reason*: why it fits no class."""
+    """
+    An event this package does not know.
+
+    *payload* is its plain value; *reason* says why it fits no class.
+    """
 
     payload: Any
     reason: str = field(default="", eq=False)
@@ -154,7 +158,11 @@ class TaskStarted(EventMsg):
 
 @frozen(kw_only=True)
 class TaskComplete(EventMsg):
-    """A turn ended. *started_at*, *completed_at*: Unix seconds; *duration_ms*, *time_to_first_token_ms*: milliseconds."""
+    """
+    A turn ended.
+
+    *started_at*, *completed_at*: Unix seconds; *duration_ms*, *time_to_first_token_ms*: milliseconds.
+    """
 
     tag: ClassVar[str] = "task_complete"
     aliases: ClassVar[tuple[str, ...]] = ("turn_complete",)

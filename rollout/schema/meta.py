@@ -252,7 +252,11 @@ class StateMarker(RolloutItem):
 
 @frozen(kw_only=True)
 class UnknownItem(RolloutItem):
-    """A line of a type this package does not know, or whose payload does not fit its type. *payload*: its plain value; *reason*: why it fits no class."""
+    """
+    A line of a type this package does not know, or whose payload does not fit its type.
+
+    *payload* is its plain value; *reason* says why it fits no class.
+    """
 
     payload: Any
     reason: str = field(default="", eq=False)

@@ -121,7 +121,11 @@ class ReasoningText(ContentItem):
 
 @frozen(kw_only=True)
 class UnknownContentItem(ContentItem):
-    """A content item this package does not know. *payload*: its plain value; *reason*: why it fits no class."""
+    """
+    A content item this package does not know.
+
+    *payload* is its plain value; *reason* says why it fits no class.
+    """
 
     payload: Any
     reason: str = field(default="", eq=False)
@@ -142,7 +146,11 @@ class ResponseItem(RolloutItem):
 
 @frozen(kw_only=True)
 class UnknownResponseItem(ResponseItem):
-    """A response item this package does not know. The default policy does not record it. *payload*: its plain value; *reason*: why it fits no class."""
+    """
+    A response item this package does not know. The default policy does not record it.
+
+    *payload* is its plain value; *reason* says why it fits no class.
+    """
 
     payload: Any
     reason: str = field(default="", eq=False)
