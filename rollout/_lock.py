@@ -33,12 +33,17 @@ class SessionLock:
 
     Two of one session exclude each other also within one process.
 
+    Attributes:
+        session_id: Whose it is.
+        path: The lock file.
+
     Raises:
         SessionBusyError: Another writer has it.
         OSError: The lock file could not be made.
     """
 
     def __init__(self, home: Path, session_id: str) -> None:
+        self.session_id = session_id
         self.path = home / _FOLDER / f"{session_id}.lock"
         make_folder(self.path.parent)
         with _coordinated(self.path.parent):

@@ -136,6 +136,7 @@ class Writer:
         fd: The file, open for reading and appending; the writer closes it.
         release: Called when the file is closed.
         first: Gives the items to write before all others; called on the writer's thread.
+        first_ms: Their time, in Unix milliseconds.
         ordinal: Number of the next line, in a paginated session.
         queue_size: Commands that may wait; beyond, `add` blocks.
         fsync: Sync the file after every batch.
@@ -148,6 +149,7 @@ class Writer:
         *,
         release: Callable[[], None],
         first: Callable[[], Sequence[PlainItem]] = tuple,
+        first_ms: int = 0,
         ordinal: int | None = None,
         queue_size: int = 256,
         fsync: bool = False,
@@ -156,7 +158,7 @@ class Writer:
         self._fd = fd
         self._release = release
         self._first = first
-        self._created_ms = time.time_ns() // 1_000_000
+        self._first_ms = first_ms
         self._ordinal = ordinal
         self._fsync = fsync
         self._commands = _Commands(queue_size, lambda: RecorderClosedError(path))
@@ -164,7 +166,9 @@ class Writer:
         # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
         self._seam = b"" if _ends_with_newline(fd) else b"\n"
         self._folders_to_sync: Sequence[Path] = path.parents[:6]
-        self._written_lines = self._written_bytes = self._lost_lines = 0
+        self._taken_lines = self._written_lines = self._written_bytes = self._lost_lines = 0
+        self._is_dead = False
+        self._batch: Sequence[_Command] = ()
         self._is_unsynced = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"rollout-writer {path.name}", daemon=True)
@@ -244,7 +248,7 @@ class Writer:
         return FlushTimeoutError(self.path, what, timeout or 0, self._commands.qsize() + len(self._lines))
 
     def _outcome(self) -> WriteError | None:
-        if not (self._lines or self._lost_lines or self._is_unsynced):
+        if not (self._lines or self._lost_lines or self._is_unsynced or self._is_dead):
             return None
         error = WriteError(self.path, len(self._lines), self._lost_lines)
         error.__cause__ = self._error
@@ -254,8 +258,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            self._encode(_Add(self._first(), self._created_ms))
-            self._write()
+            self._obey((_Add(self._first(), self._first_ms),))
             while not self._obey(self._commands.take_all()):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
@@ -269,17 +272,20 @@ class Writer:
         """
         Carry out a batch; True if that was the last.
         """
+        self._batch = commands
+        self._taken_lines += _count_items(commands)
         flushes = [command for command in commands if isinstance(command, _Flush)]
         for command in commands:
             if type(command) is _Add:
                 self._encode(command)
         self._write()
-        if self._fsync or any(command.fsync for command in flushes):
+        if self._fsync or self._is_unsynced or any(command.fsync for command in flushes):
             self._sync()
         outcome = self._outcome()
         for command in flushes:
             command.answer(outcome)
-        return outcome is None and any(type(command) is _Shutdown for command in flushes)
+        is_done = not self._lines and not self._is_unsynced
+        return is_done and any(type(command) is _Shutdown for command in flushes)
 
     def _encode(self, command: _Add) -> None:
         for kind, payload, metadata in command.items:
@@ -356,13 +362,14 @@ class Writer:
         """
         _log.critical("%s: the writer died", self.path.name, exc_info=error)
         self._error = error
+        self._is_dead = True
         self._commands.refusal = lambda: self._outcome() or RecorderClosedError(self.path)
         self._commands.put_last(_Shutdown())
-        commands = self._commands.take_all()
-        self._lost_lines += len(self._lines) + sum(len(c.items) for c in commands if type(c) is _Add)
+        waiting = self._commands.take_all()
+        self._lost_lines = self._taken_lines + _count_items(waiting) - self._written_lines
         self._lines.clear()
-        for command in commands:
-            if isinstance(command, _Flush):
+        for command in (*self._batch, *waiting):
+            if isinstance(command, _Flush) and not command.done.is_set():
                 command.answer(self._outcome())
 
 
@@ -378,6 +385,10 @@ def _close_all() -> None:
             writer.close(max(deadline - time.monotonic(), 0))
         except RolloutError as error:
             _log.error("at exit: %s", error)
+
+
+def _count_items(commands: Sequence[_Command]) -> int:
+    return sum(len(command.items) for command in commands if type(command) is _Add)
 
 
 def _deadline(timeout: float | None) -> float | None:

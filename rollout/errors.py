@@ -97,11 +97,9 @@ class WriteError(RolloutError):
 
     def __str__(self) -> str:
         why = f"{self.__cause__}; " if self.__cause__ else ""
-        lost = f"; {self.lost} lost" if self.lost else ""
-        return (
-            f"{self.path.name}: {why}{self.pending} lines wait in memory{lost}. "
-            "They are tried again with every record, flush and close."
-        )
+        lost = f"{self.lost} lost; " if self.lost else ""
+        waiting = f"{self.pending} lines wait in memory, and are tried again with every record, flush and close."
+        return f"{self.path.name}: {why}{lost}{waiting if self.pending else 'no lines wait in memory.'}"
 
 
 class FlushTimeoutError(RolloutError, TimeoutError):

@@ -85,13 +85,13 @@ class Recorder:
         fsync: bool = False,
         queue_size: int = 256,
     ) -> None:
-        now = time.time()
+        now_ms = time.time_ns() // 1_000_000
         folder = layout.home_folder(home).absolute()
         own_id = layout.new_session_id() if session_id is None else str(UUID(str(session_id)))
         self._cwd = _absolute(cwd)
         meta = schema.SessionMeta(
             id=own_id,
-            timestamp=format_timestamp(int(now * 1000)),
+            timestamp=format_timestamp(now_ms),
             cwd=self._cwd,
             originator=originator,
             cli_version=cli_version,
@@ -99,14 +99,14 @@ class Recorder:
             source=source,
             model_provider=model_provider,
         )
-        plain_meta = snapshot(meta)
+        first = _MetaLine(snapshot(meta))
         lock = SessionLock(folder, own_id)
         try:
-            path, fd = layout.create_session_file(folder, own_id, now)
+            path, fd = layout.create_session_file(folder, own_id, now_ms / 1000)
         except BaseException:
             lock.release()
             raise
-        self._begin(path, fd, lock, own_id, policy, first=_MetaLine(plain_meta), queue_size=queue_size, fsync=fsync)
+        self._begin(path, fd, lock, policy, first=first, first_ms=now_ms, queue_size=queue_size, fsync=fsync)
 
     @classmethod
     def resume(
@@ -142,10 +142,9 @@ class Recorder:
             UnsupportedSessionError: Appending would damage the session.
         """
         path = layout.locate(path_or_id, home).absolute()
-        session_id = _resumable_id(path)
-        lock = SessionLock(layout.home_of(path) or layout.home_folder(home).absolute(), session_id)
+        _refuse_where_nobody_writes(path)
+        lock = _lock_session(path, layout.home_of(path) or layout.home_folder(home).absolute())
         try:
-            # Again under the lock: the writer before us may just have ended.
             ordinal = _next_ordinal(path)
             fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
         except BaseException:
@@ -153,11 +152,11 @@ class Recorder:
             raise
         recorder = cls.__new__(cls)
         recorder._cwd = _absolute(cwd)
-        recorder._begin(path, fd, lock, session_id, policy, ordinal=ordinal, queue_size=queue_size, fsync=fsync)
+        recorder._begin(path, fd, lock, policy, ordinal=ordinal, queue_size=queue_size, fsync=fsync)
         return recorder
 
-    def _begin(self, path: Path, fd: int, lock: SessionLock, session_id: str, policy: Policy, **options: Any) -> None:
-        self._session_id = session_id
+    def _begin(self, path: Path, fd: int, lock: SessionLock, policy: Policy, **options: Any) -> None:
+        self._session_id = lock.session_id
         self._policy = policy
         try:
             self._writer = Writer(path, fd, release=lock.release, **options)
@@ -374,14 +373,38 @@ def _text(value: Any) -> str:
     return value if isinstance(value, str) else encode_json(snapshot(value))
 
 
-def _resumable_id(path: Path) -> str:
-    """
-    Give the session's id, after making sure that appending does no harm.
-    """
+def _refuse_where_nobody_writes(path: Path) -> None:
     if path.suffix == ".zst":
         raise UnsupportedSessionError(path, "it is compressed; decompress it first")
     if layout.is_archived(path):
         raise UnsupportedSessionError(path, "it is archived; unarchive it first")
+
+
+def _lock_session(path: Path, home: Path) -> SessionLock:
+    """
+    Lock the session whose id the file's meta says.
+
+    Before that the one whose id its name says: while a session is being created, its meta is not there yet.
+    """
+    name = layout.RolloutName.parse(path)
+    if name is None:
+        return SessionLock(home, _resumable_id(path))
+    lock = SessionLock(home, name.session_id)
+    try:
+        session_id = _resumable_id(path)
+    except BaseException:
+        lock.release()
+        raise
+    if session_id == name.session_id:
+        return lock
+    lock.release()
+    return SessionLock(home, session_id)
+
+
+def _resumable_id(path: Path) -> str:
+    """
+    Give the id in the file's meta, after making sure that appending does no harm.
+    """
     with read_lines(path) as lines:
         line = next((line for line in lines if isinstance(line.item, schema.SessionMeta)), None)
     if line is None:

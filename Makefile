@@ -1,0 +1,75 @@
+# Everything a developer runs. A new machine needs Python >= 3.10 and make; the targets make the environment.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+
+.DEFAULT_GOAL := help
+.PHONY: help demo install format lint type test test-all test-codex cov stress docs build check clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: setup.cfg | $(BIN)/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e .
+	@touch $@
+
+$(VENV)/.installed-dev: setup.cfg | $(BIN)/python
+	$(RUN) -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	@touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed ## record a small agent's session, then load, list and print it
+	$(RUN) examples/folder_agent.py
+
+install: $(VENV)/.installed-dev ## editable install with all that developing needs
+
+format: install ## put the code into shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+lint: install ## style, and who imports whom
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/lint-imports
+
+type: install ## mypy --strict over the package and its API
+	$(BIN)/mypy
+
+test: install ## the tests; under five minutes
+	$(RUN) -m pytest
+
+test-all: ## the tests on each Python from 3.10 to 3.13 that is found
+	$(PYTHON) tests/every_python.py
+
+test-codex: install ## the tests against the real Codex, which npm installs
+	$(RUN) tests/codex/install.py
+	ROLLOUT_REQUIRE_CODEX=1 $(RUN) -m pytest tests/codex -m codex
+
+cov: install ## the tests with the coverage gate
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage report
+
+stress: install ## what takes longer than a test run may
+	$(RUN) -m pytest -m slow
+
+docs: install ## the documentation, warnings as errors, examples run
+	$(BIN)/sphinx-build -q -n -W -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -W -b doctest docs docs/_build/doctest
+
+build: install ## sdist and wheel; the wheel is tried in an environment of its own
+	rm -rf dist build
+	$(RUN) -m build --quiet
+	$(PYTHON) -m venv --clear build/smoke
+	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
+	cd build && smoke/bin/python ../examples/folder_agent.py --home smoke/home ..
+
+check: lint type cov docs build ## all of it; what CI runs
+
+clean: ## remove what git ignores
+	rm -rf $(VENV) .demo-home .codex-versions .coverage .coverage.* .hypothesis .*_cache build dist docs/_build *.egg-info

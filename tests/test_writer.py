@@ -1,0 +1,545 @@
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout import FlushTimeoutError, Recorder, RecorderClosedError, RolloutError, WriteError, load_history
+from rollout import _writer as writer_room
+
+
+class Disk:
+    """
+    The real `os`, whose n-th write may go wrong.
+    """
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Any, ...]] = []
+        self.on_write: Callable[[bytes], int | None] = lambda data: None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(os, name)
+
+    def write(self, fd: int, data: memoryview) -> int:
+        written = self.on_write(bytes(data))
+        self.calls.append(("write", len(data)))
+        return os.write(fd, data if written is None else data[:written])
+
+    def fsync(self, fd: int) -> None:
+        self.calls.append(("fsync", Path(f"/proc/self/fd/{fd}").readlink()))
+        os.fsync(fd)
+
+
+def failing(times: int, code: int = errno.ENOSPC, *, after: int = 0) -> Callable[[bytes], int | None]:
+    """
+    Let each of the first calls write some bytes, then fail; the others are whole.
+    """
+    left = [times * 2]
+
+    def on_write(data: bytes) -> int | None:
+        if not left[0]:
+            return None
+        left[0] -= 1
+        if left[0] % 2 and after:
+            return after
+        left[0] -= left[0] % 2
+        raise OSError(code, os.strerror(code))
+
+    return on_write
+
+
+@pytest.fixture
+def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
+    disk = Disk()
+    monkeypatch.setattr(writer_room, "os", disk)
+    return disk
+
+
+@pytest.fixture
+def held(disk: Disk) -> Iterator[Callable[[], threading.Event]]:
+    """
+    A disk whose next write waits until it is let go.
+    """
+    reached, let_go = threading.Event(), threading.Event()
+
+    def hold() -> threading.Event:
+        def on_write(data: bytes) -> None:
+            reached.set()
+            assert let_go.wait(30)
+
+        disk.on_write = on_write
+        return reached
+
+    hold.let_go = let_go.set  # type: ignore[attr-defined]
+    yield hold
+    let_go.set()
+
+
+def prompts(path: Path) -> list[str | None]:
+    return [turn.prompt for turn in load_history(path).turns]
+
+
+def test_a_batch_is_written_with_one_call(recorder: Recorder, disk: Disk, held: Any) -> None:
+    recorder.flush()
+    reached = held()
+    recorder.user_message("0")
+    assert reached.wait(10)
+
+    for n in range(1, 50):
+        recorder.user_message(str(n))
+    held.let_go()
+    recorder.flush()
+
+    assert prompts(recorder.path) == [str(n) for n in range(50)]
+    assert len([call for call in disk.calls if call[0] == "write"]) <= 3
+
+
+@pytest.mark.parametrize("after", [0, 1, 150])
+def test_after_a_failed_write_the_next_puts_everything_in_once_and_in_order(
+    recorder: Recorder, disk: Disk, after: int
+) -> None:
+    recorder.flush()
+    disk.on_write = failing(2, after=after)
+
+    recorder.user_message("one")
+    with pytest.raises(WriteError) as first:
+        recorder.flush()
+    recorder.user_message("two")
+    with pytest.raises(WriteError) as second:
+        recorder.flush()
+    recorder.user_message("three")
+    recorder.flush()
+
+    assert (first.value.pending, second.value.pending) == (2, 4)
+    assert isinstance(first.value.__cause__, OSError)
+    assert "No space left on device" in str(first.value)
+    assert prompts(recorder.path) == ["one", "two", "three"]
+    assert load_history(recorder.path).skipped == ()
+    assert recorder.stats.last_error is None
+
+
+def test_a_part_line_is_cut_back_while_the_disk_is_full(recorder: Recorder, disk: Disk) -> None:
+    recorder.flush()
+    before = recorder.path.read_bytes()
+    disk.on_write = failing(1, after=20)
+
+    recorder.user_message("one")
+    with pytest.raises(WriteError):
+        recorder.flush()
+
+    assert recorder.path.read_bytes() == before
+
+
+def test_a_part_line_that_cannot_be_cut_back_is_completed_by_the_next_write(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(fd: int, size: int) -> None:
+        raise OSError(errno.EPERM, "append only")
+
+    recorder.flush()
+    disk.on_write = failing(1, after=20)
+    disk.ftruncate = refuse  # type: ignore[attr-defined]
+
+    recorder.user_message("one")
+    with pytest.raises(WriteError):
+        recorder.flush()
+    half = recorder.path.read_bytes()
+    recorder.flush()
+
+    assert not half.endswith(b"\n")
+    assert prompts(recorder.path) == ["one"]
+    assert recorder.stats.written_lines == 3
+
+
+def test_a_part_line_behind_which_somebody_wrote_is_not_cut(recorder: Recorder, disk: Disk) -> None:
+    def on_write(data: bytes) -> int | None:
+        disk.on_write = other
+        return 20
+
+    def other(data: bytes) -> int | None:
+        with recorder.path.open("ab") as file:
+            file.write(b"\nforeign\n")
+        disk.on_write = lambda data: None
+        raise OSError(errno.EIO, "I/O error")
+
+    recorder.flush()
+    disk.on_write = on_write
+
+    recorder.user_message("one")
+    with pytest.raises(WriteError):
+        recorder.flush()
+
+    assert b"\nforeign\n" in recorder.path.read_bytes()
+
+
+def test_short_writes_are_completed(recorder: Recorder, disk: Disk) -> None:
+    disk.on_write = lambda data: max(1, len(data) // 2)
+
+    recorder.user_message("x" * 1000)
+    recorder.flush()
+
+    assert prompts(recorder.path) == ["x" * 1000]
+
+
+def test_close_that_fails_keeps_what_waits_for_another_close(home: Path, disk: Disk) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+    disk.on_write = failing(1)
+    recorder.user_message("kept")
+
+    with pytest.raises(WriteError, match="2 lines wait"):
+        recorder.close()
+    with pytest.raises(RecorderClosedError):
+        recorder.user_message("too late")
+    recorder.close()
+
+    assert prompts(recorder.path) == ["kept"]
+
+
+def test_leaving_the_body_with_a_full_disk_raises_write_error(home: Path, disk: Disk) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+    disk.on_write = failing(1)
+
+    with pytest.raises(WriteError), recorder:
+        recorder.user_message("x")
+
+    recorder.close()
+
+
+def test_a_failing_close_does_not_mask_the_exception_of_the_body(
+    home: Path, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+    disk.on_write = failing(1)
+
+    with pytest.raises(ZeroDivisionError), recorder:
+        recorder.user_message("x")
+        raise ZeroDivisionError
+
+    assert "No space left on device" in caplog.text
+    recorder.close()
+
+
+def test_flush_and_close_on_a_hanging_disk_end_in_time_and_say_what_waits(
+    home: Path, held: Callable[[], threading.Event]
+) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+    reached = held()
+    recorder.user_message("x")
+    assert reached.wait(10)
+
+    with pytest.raises(FlushTimeoutError, match="flush took over") as flush:
+        recorder.flush(timeout=0.05)
+    with pytest.raises(FlushTimeoutError, match="close took over"):
+        recorder.close(timeout=0.05)
+
+    assert flush.value.pending > 0
+    held.let_go()  # type: ignore[attr-defined]
+    recorder.close()
+    assert prompts(recorder.path) == ["x"]
+
+
+def test_flush_of_a_full_queue_ends_in_time(home: Path, held: Callable[[], threading.Event]) -> None:
+    recorder = Recorder(home=home, queue_size=2)
+    recorder.flush()
+    reached = held()
+    recorder.user_message("0")
+    assert reached.wait(10)
+    recorder.user_message("1")
+    recorder.user_message("2")
+
+    with pytest.raises(FlushTimeoutError):
+        recorder.flush(timeout=0.05)
+
+    held.let_go()  # type: ignore[attr-defined]
+    recorder.close()
+    assert prompts(recorder.path) == ["0", "1", "2"]
+
+
+def test_record_waits_only_while_the_queue_is_full(home: Path, held: Callable[[], threading.Event]) -> None:
+    recorder = Recorder(home=home, queue_size=1)
+    recorder.flush()
+    reached = held()
+    recorder.user_message("0")
+    assert reached.wait(10)
+    recorder.user_message("1")
+
+    blocked = threading.Thread(target=recorder.user_message, args=("2",))
+    blocked.start()
+    blocked.join(0.05)
+    was_waiting = blocked.is_alive()
+    held.let_go()  # type: ignore[attr-defined]
+    blocked.join(10)
+
+    assert was_waiting
+    recorder.close()
+    assert prompts(recorder.path) == ["0", "1", "2"]
+
+
+class TestFsync:
+    def test_flush_with_fsync_syncs_the_file_and_every_folder_that_names_it(
+        self, recorder: Recorder, disk: Disk, home: Path
+    ) -> None:
+        recorder.user_message("x")
+        recorder.flush(fsync=True)
+
+        synced = [call[1] for call in disk.calls if call[0] == "fsync"]
+        assert synced[0] == recorder.path
+        assert set(synced[1:]) >= {recorder.path.parent, home / "sessions", home, home.parent}
+        assert disk.calls.index(("fsync", recorder.path)) > 0
+
+    def test_a_flush_without_fsync_syncs_nothing(self, recorder: Recorder, disk: Disk) -> None:
+        recorder.user_message("x")
+        recorder.flush()
+
+        assert [call for call in disk.calls if call[0] == "fsync"] == []
+
+    def test_a_recorder_with_fsync_syncs_every_batch_before_it_answers(self, home: Path, disk: Disk) -> None:
+        with Recorder(home=home, fsync=True) as recorder:
+            recorder.user_message("syncs the folders, too")
+            recorder.flush()
+            recorder.user_message("x")
+            recorder.flush()
+
+            assert disk.calls[-1] == ("fsync", recorder.path)
+
+    def test_a_sync_that_fails_is_an_error_of_the_flush_until_one_succeeds(
+        self, recorder: Recorder, disk: Disk
+    ) -> None:
+        def fail(fd: int) -> None:
+            del disk.fsync
+            raise OSError(errno.EIO, "I/O error")
+
+        recorder.flush()
+        disk.fsync = fail  # type: ignore[method-assign]
+
+        with pytest.raises(WriteError, match="I/O error"):
+            recorder.flush(fsync=True)
+        recorder.flush(fsync=True)
+
+
+class TestDeath:
+    @pytest.fixture
+    def bug(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
+        def inject() -> None:
+            def die(self: Any, command: Any) -> None:
+                raise RuntimeError("bug")
+
+            monkeypatch.setattr(writer_room.Writer, "_encode", die)
+
+        return inject
+
+    def test_of_the_writer_ends_every_wait_and_every_later_call_says_so(
+        self, home: Path, bug: Callable[[], None], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        recorder = Recorder(home=home)
+        recorder.flush()
+        bug()
+
+        recorder.user_message("lost")
+        with pytest.raises(RolloutError):
+            recorder.flush(timeout=10)
+        recorder._writer._thread.join(10)
+        with pytest.raises(WriteError, match="2 lost"):
+            recorder.flush(timeout=10)
+        with pytest.raises(WriteError):
+            recorder.user_message("x")
+        with pytest.raises(WriteError) as closing:
+            recorder.close(timeout=10)
+
+        assert isinstance(closing.value.__cause__, RuntimeError)
+        assert "the writer died" in caplog.text
+        recorder._forgotten.detach()
+
+    def test_of_the_writer_frees_the_lock(self, home: Path, bug: Callable[[], None]) -> None:
+        recorder = Recorder(home=home)
+        recorder.flush()
+        bug()
+        recorder.user_message("lost")
+        recorder._writer._thread.join(10)
+        recorder._forgotten.detach()
+
+        assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
+
+    def test_a_command_put_behind_an_ending_thread_is_answered(self, home: Path) -> None:
+        recorder = Recorder(home=home)
+        recorder.close()
+        command = writer_room._Flush()
+
+        recorder._writer._await(command, "flush", 5, writer_room._deadline(5))
+
+        assert command.done.is_set()
+
+
+def test_an_item_that_cannot_be_encoded_costs_no_other_and_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    real = writer_room.encode_item
+
+    def short_of_memory(kind: str, payload: Any, **rest: Any) -> bytes:
+        if payload.get("message") == "big":
+            raise MemoryError
+        return real(kind, payload, **rest)
+
+    recorder = Recorder(home=home)
+    recorder.flush()
+    monkeypatch.setattr(writer_room, "encode_item", short_of_memory)
+    recorder.record({"type": "event_msg", "payload": {"type": "user_message", "message": "big"}})
+    recorder.user_message("small")
+
+    with pytest.raises(WriteError, match="1 lost"):
+        recorder.flush()
+
+    assert prompts(recorder.path) == ["small"]
+    with pytest.raises(WriteError):
+        recorder.close()
+
+
+def test_a_thread_that_cannot_start_frees_file_and_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(RuntimeError, match="new thread"):
+        Recorder(home=home)
+
+    assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
+
+
+def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_what_waits_at_a_real_file_size_limit_is_written_when_it_is_lifted(home: Path) -> None:
+    script = """
+import resource, rollout
+rec = rollout.Recorder()
+rec.flush()
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+for n in range(20):
+    rec.user_message(str(n))
+try:
+    rec.flush()
+except rollout.WriteError as error:
+    print(error.pending, rec.path.stat().st_size, rec.path.read_bytes().endswith(b"\\n"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+rec.close()
+print(rec.path)
+"""
+
+    done = run(script)
+
+    waited, path = done.stdout.splitlines()
+    pending, size, ends_whole = waited.split()
+    assert 0 < int(pending) < 40
+    assert int(size) <= 2000
+    assert ends_whole == "True"
+    assert prompts(Path(path)) == [str(n) for n in range(20)]
+    assert load_history(path).skipped == ()
+
+
+def test_a_program_that_ends_with_a_full_disk_says_what_was_not_written(home: Path) -> None:
+    script = """
+import resource, rollout
+rec = rollout.Recorder()
+rec.flush()
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
+for n in range(20):
+    rec.user_message(str(n))
+"""
+
+    done = run(script)
+
+    assert "at exit: " in done.stderr
+    assert "lines wait in memory" in done.stderr
+
+
+def test_a_program_that_ends_with_a_hanging_disk_ends_in_time(home: Path) -> None:
+    script = """
+import threading, rollout, rollout._writer as room
+room.EXIT_TIMEOUT = 0.5
+rec = rollout.Recorder()
+rec.flush()
+rec._writer._sync = lambda: threading.Event().wait()
+rec.user_message("x")
+try:
+    rec.flush(0.1, fsync=True)
+except rollout.FlushTimeoutError:
+    print("hangs")
+"""
+
+    done = run(script)
+
+    assert done.stdout == "hangs\n"
+    assert "at exit: " in done.stderr
+    assert done.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        "",
+        "raise ValueError",
+        "import sys; sys.exit(3)",
+        "import threading, sys; t = threading.Thread(target=sys.exit); t.start(); t.join()",
+        "import gc; del rec; gc.collect()",
+    ],
+    ids=["end", "exception", "sys.exit", "sys.exit in a thread", "collected"],
+)
+def test_a_program_that_ends_without_close_has_everything_in_the_file(home: Path, ending: str) -> None:
+    script = f"""
+import rollout
+rec = rollout.Recorder()
+print(rec.path, flush=True)
+for n in range(2000):
+    rec.user_message(str(n))
+{ending}
+"""
+
+    done = run(script)
+
+    assert prompts(Path(done.stdout.strip())) == [str(n) for n in range(2000)]
+
+
+def test_killed_in_the_middle_what_was_flushed_stays_and_the_session_goes_on(home: Path) -> None:
+    script = """
+import os, signal, sys, rollout
+rec = rollout.Recorder() if len(sys.argv) < 2 else rollout.Recorder.resume(sys.argv[1])
+rec.user_message("flushed " + sys.argv[-1])
+rec.flush()
+print(rec.path, flush=True)
+while True:
+    rec.user_message("x" * 100_000)
+"""
+    path = ""
+
+    for n in range(5):
+        args = [path, str(n)] if path else []
+        child = subprocess.Popen([sys.executable, "-c", script, *args], stdout=subprocess.PIPE, text=True)
+        assert child.stdout is not None
+        path = child.stdout.readline().strip()
+        child.kill()
+        child.wait(10)
+        child.stdout.close()
+
+    with Recorder.resume(path) as recorder:
+        recorder.user_message("last")
+    history = load_history(path)
+    kept = [str(turn.prompt) for turn in history.turns if not str(turn.prompt).startswith("xx")]
+    assert kept == ["flushed -c", *(f"flushed {n}" for n in range(1, 5)), "last"]
+    assert all("JSON" in skipped.reason for skipped in history.skipped)
+    assert len(history.skipped) <= 5
