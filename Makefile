@@ -59,7 +59,7 @@ stress: install ## what takes longer than a test run may
 	$(RUN) -m pytest -m slow
 
 docs: install ## the documentation, warnings as errors, examples run
-	$(BIN)/sphinx-build -q -n -W -b html docs docs/_build/html
+	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b doctest docs docs/_build/doctest
 
 build: install ## sdist and wheel; the wheel is tried in an environment of its own

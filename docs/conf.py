@@ -1,0 +1,15 @@
+from rollout import __version__
+
+project = "rollout"
+copyright = "The rollout developers"
+version = release = __version__
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx.ext.doctest"]
+html_theme = "furo"
+exclude_patterns = ["_build"]
+autodoc_typehints = "description"
+autodoc_member_order = "bysource"
+default_role = "literal"
+doctest_global_setup = """
+import os, tempfile
+os.environ["CODEX_HOME"] = tempfile.mkdtemp()
+"""
