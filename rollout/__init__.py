@@ -11,6 +11,10 @@ Records agent sessions as Codex rollouts, from plain blocking Python, and reads 
 ['What is in this folder?']
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 from rollout._version import __version__
 from rollout._writer import Stats
 from rollout.codec import RolloutLine
@@ -35,7 +39,9 @@ from rollout.listing import Cursor, Page, SessionSummary, list_sessions
 from rollout.policy import keep_all, seed_policy
 from rollout.reader import LineReader, SkippedLine, read_lines
 from rollout.recorder import Recorder
-from rollout.schema import SessionMeta
+
+if TYPE_CHECKING:
+    from rollout.schema import SessionMeta
 
 __all__ = [
     "AmbiguousSessionError",
@@ -72,3 +78,12 @@ __all__ = [
     "read_lines",
     "seed_policy",
 ]
+
+
+def __getattr__(name: str) -> type[SessionMeta]:
+    # The classes of the format are made when they are asked for; see rollout.schema.
+    if name == "SessionMeta":
+        from rollout.schema import SessionMeta  # noqa: PLC0415
+
+        return SessionMeta
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -9,7 +9,7 @@ import re
 import time
 from pathlib import Path
 
-from rollout.schema import GitInfo
+from rollout import schema
 
 __all__ = ["collect_git_info", "without_credentials"]
 
@@ -21,7 +21,7 @@ _QUERY = re.compile(r"[?#].*")
 _COMMAND = ("git", "--no-pager", "-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false")
 
 
-def collect_git_info(folder: str, timeout: float = 5.0) -> GitInfo | None:
+def collect_git_info(folder: str, timeout: float = 5.0) -> schema.GitInfo | None:
     """
     Ask git about *folder*; blocks for up to *timeout* seconds in all. What is not known in time is left out.
 
@@ -35,7 +35,7 @@ def collect_git_info(folder: str, timeout: float = 5.0) -> GitInfo | None:
         return None
     branch = _git(folder, deadline, "rev-parse", "--abbrev-ref", "HEAD")
     url = _git(folder, deadline, "remote", "get-url", "origin")
-    return GitInfo(
+    return schema.GitInfo(
         commit_hash=_git(folder, deadline, "rev-parse", "HEAD"),
         branch=None if branch == "HEAD" else branch,
         repository_url=url and without_credentials(url),

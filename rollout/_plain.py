@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import attrs
 
 from rollout.errors import EncodeError
-from rollout.schema import LINE_ITEMS, UNKNOWN, ResponseItem, RolloutItem, Wire
+from rollout.schema import LINE_TYPES, RolloutItem, Wire
 
 __all__ = ["MAX_DEPTH", "PlainItem", "plain_item", "snapshot", "wire_fields"]
 
@@ -25,7 +25,6 @@ MAX_DEPTH = 126
 _INT_MAX = 2**64
 # CPython refuses to print an int of over 4,300 digits; 14,000 bits are 4,215.
 _INT_BITS_MAX = 14_000
-_UNKNOWN_TYPES = frozenset(UNKNOWN.values())
 
 
 class PlainItem(NamedTuple):
@@ -57,9 +56,9 @@ def plain_item(item: Any) -> PlainItem:
         raise EncodeError("type", f"an item needs a type, such as 'message' or 'event_msg'; this is {kind!r}")
     if "payload" in item:
         return _wrapped_item(kind, item)
-    if kind in LINE_ITEMS:
+    if kind in LINE_TYPES:
         raise EncodeError("payload", f"an item of type {kind!r} needs a payload")
-    return PlainItem(ResponseItem.line_type, item)
+    return PlainItem("response_item", item)
 
 
 def _wrapped_item(kind: str, item: Mapping[str, Any]) -> PlainItem:
@@ -143,7 +142,7 @@ def _copy_other(value: Any, depth: int) -> Any:
     Take subclasses of the JSON types, items of the schema, and objects that dump themselves.
     """
     if isinstance(value, Wire):
-        plain = value.payload if type(value) in _UNKNOWN_TYPES else _fields_of_item(value)  # type: ignore[attr-defined]
+        plain = value.payload if value.is_unknown else _fields_of_item(value)  # type: ignore[attr-defined]
         return _copy(plain, depth)
     if isinstance(value, str):
         return str.__str__(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 import attrs
 
-from rollout.schema import SessionMeta
+from rollout import schema
 
 __all__ = ["is_context", "is_prompt", "message_text", "with_recovered_cwd"]
 
@@ -52,7 +52,7 @@ def is_context(payload: Mapping[str, Any]) -> bool:
     return _is_of_user(payload) and _CONTEXT.fullmatch(message_text(payload)) is not None
 
 
-def with_recovered_cwd(meta: SessionMeta, payloads: Iterable[Mapping[str, Any]]) -> SessionMeta:
+def with_recovered_cwd(meta: schema.SessionMeta, payloads: Iterable[Mapping[str, Any]]) -> schema.SessionMeta:
     """
     Complete a meta from before 0.32, which has no cwd, by what the first environment context says.
     """

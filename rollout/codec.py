@@ -10,17 +10,18 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from functools import cache, lru_cache, partial
-from typing import Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
-import cattrs
 import ujson
 from attrs import field, frozen
-from cattrs.gen import make_dict_structure_fn, override
 
 from rollout import schema
 from rollout._plain import snapshot, wire_fields
 from rollout.errors import InvalidLineError
-from rollout.schema import LINE_ITEMS, UNKNOWN, ResponseItem, RolloutItem, SessionMeta, StateMarker, UnknownItem, Wire
+from rollout.schema import LINE_TYPES, RolloutItem, Wire
+
+if TYPE_CHECKING:
+    from cattrs import Converter
 
 __all__ = ["RolloutLine", "decode_line", "encode_item", "encode_json", "encode_line", "format_timestamp", "to_item"]
 
@@ -126,11 +127,11 @@ def _bare(value: dict[str, Any]) -> RolloutLine:
     Tell a line of a file before 0.32 by its keys.
     """
     if "record_type" in value:
-        kind = StateMarker.line_type
-    elif type(value.get("type")) is str and value["type"] not in LINE_ITEMS and "timestamp" not in value:
-        kind = ResponseItem.line_type
+        kind = "state"
+    elif type(value.get("type")) is str and value["type"] not in LINE_TYPES and "timestamp" not in value:
+        kind = "response_item"
     elif "type" not in value and type(value.get("id")) is str and "timestamp" in value:
-        kind = SessionMeta.line_type
+        kind = "session_meta"
     else:
         raise InvalidLineError(None, 0, "neither an envelope with a payload nor a bare item")
     return RolloutLine(timestamp=value.get("timestamp"), type=kind, payload=value, is_bare=True)
@@ -211,13 +212,13 @@ def to_item(kind: str, payload: Any) -> RolloutItem:
         kind: The line's type.
         payload: The plain payload.
     """
-    family = LINE_ITEMS.get(kind)
+    family = schema.LINE_ITEMS.get(kind)
     if family is None:
-        return UnknownItem(payload=payload, reason=f"unknown line type {kind!r}")
+        return schema.UnknownItem(payload=payload, reason=f"unknown line type {kind!r}")
     try:
         structured: RolloutItem = _converter().structure(payload, family)
     except _MISFITS as error:
-        return UnknownItem(payload=payload, reason=_misfit(error))
+        return schema.UnknownItem(payload=payload, reason=_misfit(error))
     return structured
 
 
@@ -230,17 +231,19 @@ def _misfit(error: Exception) -> str:
 
 
 @cache
-def _converter() -> cattrs.Converter:
+def _converter() -> Converter:
     """
     Make the converter when the first item is asked for: reading lines needs none.
     """
+    import cattrs  # noqa: PLC0415 -- 12 ms that `import rollout` need not take
+
     converter = cattrs.Converter(detailed_validation=False)
     for kind in (str, int, bool):
         converter.register_structure_hook(kind, _exactly)
     converter.register_structure_hook(float, _float)
     converter.register_structure_hook_factory(_is_tuple, partial(_tuple_hook, converter))
     converter.register_structure_hook_factory(_is_wire, partial(_wire_hook, converter))
-    converter.register_structure_hook_factory(UNKNOWN.__contains__, partial(_family_hook, converter))
+    converter.register_structure_hook_factory(schema.UNKNOWN.__contains__, partial(_family_hook, converter))
     return converter
 
 
@@ -249,7 +252,7 @@ def _is_tuple(kind: Any) -> bool:
 
 
 def _is_wire(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Wire) and kind not in UNKNOWN
+    return isinstance(kind, type) and issubclass(kind, Wire) and kind not in schema.UNKNOWN
 
 
 def _exactly(value: Any, kind: type) -> Any:
@@ -265,7 +268,7 @@ def _float(value: Any, _: type) -> Any:
     return value
 
 
-def _tuple_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
+def _tuple_hook(converter: Converter, kind: Any) -> _Hook:
     of = get_args(kind)[0]
 
     def structure(value: Any, _: Any) -> tuple[Any, ...]:
@@ -275,10 +278,12 @@ def _tuple_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
     return structure
 
 
-def _wire_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
+def _wire_hook(converter: Converter, kind: Any) -> _Hook:
     """
     Let cattrs fill the fields; keep what the class does not name, and the order of keys.
     """
+    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
+
     renamed: dict[str, Any] = {f.name: override(rename=f.key) for f in wire_fields(kind) if f.name != f.key}
     hidden: dict[str, Any] = {"extra": override(omit=True), "_keys": override(omit=True)}
     fill = make_dict_structure_fn(kind, converter, _cattrs_detailed_validation=False, **hidden, **renamed)
@@ -297,13 +302,13 @@ def _wire_hook(converter: cattrs.Converter, kind: Any) -> _Hook:
     return structure
 
 
-def _family_hook(converter: cattrs.Converter, family: type[Wire]) -> _Hook:
+def _family_hook(converter: Converter, family: type[Wire]) -> _Hook:
     """
     Tell the members of a family apart by their tag.
     """
-    unknown = UNKNOWN[family]
+    unknown = schema.UNKNOWN[family]
     members: dict[Any, type[Wire]] = {}
-    for kind in vars(schema).values():
+    for kind in (getattr(schema, name) for name in schema.__all__):
         if isinstance(kind, type) and issubclass(kind, family) and kind.tag is not None:
             members.update(dict.fromkeys((kind.tag, *kind.aliases), kind))
 

@@ -11,12 +11,12 @@ from typing import Any
 import attrs
 from attrs import field, frozen
 
+from rollout import schema
 from rollout._prompts import is_context, is_prompt, message_text, with_recovered_cwd
 from rollout.codec import RolloutLine
 from rollout.errors import MissingSessionMetaError
 from rollout.layout import StrPath, locate
 from rollout.reader import SkippedLine, read_lines
-from rollout.schema import RolloutItem, SessionMeta
 
 __all__ = ["History", "Turn", "load_history"]
 
@@ -67,12 +67,12 @@ class History:
 
     path: Path
     session_id: str
-    meta: SessionMeta
+    meta: schema.SessionMeta
     lines: tuple[RolloutLine, ...] = field(repr=lambda lines: f"<{len(lines)} lines>")
     skipped: tuple[SkippedLine, ...] = ()
 
     @property
-    def items(self) -> tuple[RolloutItem, ...]:
+    def items(self) -> tuple[schema.RolloutItem, ...]:
         """The typed items of all lines, made anew at every access."""
         return tuple(line.item for line in self.lines)
 
@@ -115,15 +115,15 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
     path = locate(path_or_id, home)
     reader = read_lines(path)
     lines = tuple(reader)
-    meta = next((item for line in lines if isinstance(item := _meta_item(line), SessionMeta)), None)
+    meta = next((item for line in lines if isinstance(item := _meta_item(line), schema.SessionMeta)), None)
     if meta is None:
         raise MissingSessionMetaError(path, "no session_meta" if lines or reader.skipped else "empty session file")
     payloads = (line.payload for line in lines if line.type == "response_item")
     return History(path, meta.id, with_recovered_cwd(meta, payloads), lines, tuple(reader.skipped))
 
 
-def _meta_item(line: RolloutLine) -> RolloutItem | None:
-    return line.item if line.type == SessionMeta.line_type else None
+def _meta_item(line: RolloutLine) -> schema.RolloutItem | None:
+    return line.item if line.type == "session_meta" else None
 
 
 def _effective(lines: Iterable[RolloutLine]) -> list[RolloutLine]:

@@ -13,12 +13,12 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from rollout import schema
 from rollout._prompts import is_prompt, message_text, with_recovered_cwd
 from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidCursorError, InvalidLineError
 from rollout.layout import Problem, RolloutName, StrPath, home_folder, parse_key, walk
 from rollout.reader import LineReader, SkippedLine, lines_backwards, open_rollout, read_lines
-from rollout.schema import SessionMeta
 
 __all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]
 
@@ -87,7 +87,7 @@ class SessionSummary:
     timestamp: str
     updated_at: datetime | None = None
     size: int = 0
-    meta: SessionMeta | None = field(default=None, repr=False)
+    meta: schema.SessionMeta | None = field(default=None, repr=False)
     preview: str | None = None
     has_early_user_message: bool = False
     head: tuple[dict[str, Any], ...] = field(default=(), repr=False)
@@ -190,7 +190,7 @@ def _summarize(name: RolloutName, is_archived: bool) -> SessionSummary:
 
 def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
     head: list[dict[str, Any]] = []
-    meta: SessionMeta | None = None
+    meta: schema.SessionMeta | None = None
     preview: str | None = None
     has_early_user_message = False
     for line in islice(reader, _PREVIEW_LINES):
@@ -198,7 +198,7 @@ def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
             if line.type in ("session_meta", "response_item"):
                 head.append(line.payload)
             has_early_user_message |= _is_event(line, "user_message")
-        if meta is None and line.type == "session_meta" and isinstance(item := line.item, SessionMeta):
+        if meta is None and line.type == "session_meta" and isinstance(item := line.item, schema.SessionMeta):
             meta = item
         preview = preview or _words(line)
         if preview and len(head) == _HEAD_SIZE:
@@ -213,7 +213,7 @@ def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
     )
 
 
-def _problem(meta: SessionMeta | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
+def _problem(meta: schema.SessionMeta | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
     if skipped:
         return f"line {skipped[0].lineno}: {skipped[0].reason}"
     if meta is None:

@@ -428,7 +428,7 @@ def _next_ordinal(path: Path) -> int | None:
     number, or with one used before) makes the whole session unreadable to it.
     """
     with read_lines(path) as lines:
-        meta = next(line.payload for line in lines if line.type == schema.SessionMeta.line_type)
+        meta = next(line.payload for line in lines if line.type == "session_meta")
     if meta.get("history_mode") != "paginated":
         return None
     file, _ = open_rollout(path)

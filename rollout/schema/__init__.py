@@ -8,43 +8,41 @@ September 2025 and files written by versions 0.20 to 0.169.
 
 from __future__ import annotations
 
-from rollout.schema import events, meta, responses, tools, usage
-from rollout.schema._wire import RolloutItem, Wire
-from rollout.schema.events import *  # noqa: F403 -- re-exported; each module states its __all__
-from rollout.schema.meta import *  # noqa: F403
-from rollout.schema.responses import *  # noqa: F403
-from rollout.schema.tools import *  # noqa: F403
-from rollout.schema.usage import *  # noqa: F403
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["LINE_ITEMS", "UNKNOWN", "RolloutItem", "Wire"]
-__all__ += events.__all__ + meta.__all__ + responses.__all__ + tools.__all__ + usage.__all__
+from rollout.schema._wire import LINE_TYPES as LINE_TYPES
+from rollout.schema._wire import RolloutItem as RolloutItem
+from rollout.schema._wire import Wire as Wire
 
-LINE_ITEMS: dict[str, type[RolloutItem]] = {
-    item.line_type: item
-    for item in (
-        meta.SessionMeta,
-        responses.ResponseItem,
-        events.EventMsg,
-        meta.TurnContext,
-        meta.Compacted,
-        meta.WorldState,
-        usage.TokenUsageRecord,
-        meta.InterAgentCommunication,
-        meta.InterAgentCommunicationMetadata,
-        meta.SecurityRiskScore,
-        meta.RetainedContext,
-        meta.RealtimeItem,
-        meta.RolloutReference,
-        meta.ForkReference,
-        meta.StateMarker,
-    )
-}
-"""The class of each line type; `ResponseItem` and `EventMsg` are families told apart by ``type``."""
+if TYPE_CHECKING:
+    from rollout.schema._families import *  # noqa: F403
+    from rollout.schema.events import *  # noqa: F403
+    from rollout.schema.meta import *  # noqa: F403
+    from rollout.schema.responses import *  # noqa: F403
+    from rollout.schema.tools import *  # noqa: F403
+    from rollout.schema.usage import *  # noqa: F403
 
-UNKNOWN: dict[type[Wire], type[Wire]] = {
-    RolloutItem: meta.UnknownItem,
-    responses.ResponseItem: responses.UnknownResponseItem,
-    responses.ContentItem: responses.UnknownContentItem,
-    events.EventMsg: events.UnknownEvent,
-}
-"""For each family, the class of what fits no member of it."""
+    __all__: list[str]
+
+_MODULES = ("meta", "usage", "responses", "events", "tools", "_families")
+
+
+def __getattr__(name: str) -> Any:
+    # Making 110 attrs classes takes 40 ms; who records dicts, or reads plain payloads, needs none of them.
+    if name == "__all__":
+        own = ["LINE_TYPES", "RolloutItem", "Wire"]
+        return own + [public for module in _MODULES for public in _module(module).__all__]
+    if not name.startswith("__"):
+        for module in _MODULES:
+            if name in _module(module).__all__:
+                return getattr(_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__getattr__("__all__")})
+
+
+def _module(name: str) -> Any:
+    return import_module(f"{__name__}.{name}")

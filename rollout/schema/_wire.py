@@ -13,7 +13,28 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-__all__ = ["RolloutItem", "Wire", "nullable", "optional"]
+__all__ = ["LINE_TYPES", "RolloutItem", "Wire", "nullable", "optional"]
+
+LINE_TYPES = frozenset(
+    {
+        "session_meta",
+        "response_item",
+        "event_msg",
+        "turn_context",
+        "compacted",
+        "world_state",
+        "token_usage_record",
+        "inter_agent_communication",
+        "inter_agent_communication_metadata",
+        "security_risk_score",
+        "retained_context",
+        "realtime_item",
+        "rollout_reference",
+        "fork_reference",
+        "state",
+    }
+)
+"""The types of lines that have a class."""
 
 
 def optional(*, key: str | None = None) -> Any:
@@ -45,6 +66,9 @@ class Wire:
 
     aliases: ClassVar[tuple[str, ...]] = ()
     """Other tags that are read as this class; the one that was read is kept in `extra`."""
+
+    is_unknown: ClassVar[bool] = False
+    """It stands for what fits no class: `payload` is the plain value, `reason` says why."""
 
     extra: Mapping[str, Any] = field(factory=dict)
     # The keys as read: they tell null from absent, and keep the order of whoever wrote them.

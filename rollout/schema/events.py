@@ -70,6 +70,8 @@ class UnknownEvent(EventMsg):
     *payload* is its plain value; *reason* says why it fits no class.
     """
 
+    is_unknown: ClassVar[bool] = True
+
     payload: Any
     reason: str = field(default="", eq=False)
 

@@ -258,5 +258,7 @@ class UnknownItem(RolloutItem):
     *payload* is its plain value; *reason* says why it fits no class.
     """
 
+    is_unknown: ClassVar[bool] = True
+
     payload: Any
     reason: str = field(default="", eq=False)

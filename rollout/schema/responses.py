@@ -127,6 +127,8 @@ class UnknownContentItem(ContentItem):
     *payload* is its plain value; *reason* says why it fits no class.
     """
 
+    is_unknown: ClassVar[bool] = True
+
     payload: Any
     reason: str = field(default="", eq=False)
 
@@ -151,6 +153,8 @@ class UnknownResponseItem(ResponseItem):
 
     *payload* is its plain value; *reason* says why it fits no class.
     """
+
+    is_unknown: ClassVar[bool] = True
 
     payload: Any
     reason: str = field(default="", eq=False)
