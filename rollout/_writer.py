@@ -14,16 +14,16 @@ from __future__ import annotations
 import atexit
 import logging
 import os
-import queue
 import threading
 import time
 import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from queue import Full
 
-from attrs import define, field, frozen
+from attrs import frozen
 
+from rollout._commands import Add, Command, Commands, Flush, Shutdown
 from rollout._plain import PlainItem
 from rollout.codec import encode_item
 from rollout.errors import FlushTimeoutError, RecorderClosedError, RolloutError, WriteError
@@ -57,74 +57,6 @@ class Stats:
     written_lines: int
     written_bytes: int
     last_error: BaseException | None
-
-
-@define
-class _Add:
-    items: Sequence[PlainItem]
-    time_ms: int = 0
-
-
-@define
-class _Flush:
-    fsync: bool = False
-    done: threading.Event = field(factory=threading.Event)
-    error: Exception | None = None
-
-    def answer(self, error: Exception | None) -> None:
-        self.error = error
-        self.done.set()
-
-
-@define
-class _Shutdown(_Flush):
-    pass
-
-
-_Command: TypeAlias = "_Add | _Flush"
-
-
-class _Commands(queue.Queue[_Command]):
-    """
-    A bounded queue that can be closed: the check for it and the put happen under one lock.
-
-    Without that, 7 of 60 racing runs left an item behind the shutdown and hung.
-    """
-
-    def __init__(self, size: int, refusal: Callable[[], Exception]) -> None:
-        super().__init__(size)
-        self.is_closed = False
-        self.refusal = refusal
-
-    def _put(self, item: _Command) -> None:
-        # `put` calls this under the mutex, also after it waited for space.
-        if self.is_closed:
-            raise self.refusal()
-        if type(item) is _Add:
-            item.time_ms = time.time_ns() // 1_000_000
-        super()._put(item)
-
-    def put_last(self, command: _Shutdown) -> None:
-        """
-        Close the queue; never waits for space.
-        """
-        with self.mutex:
-            self.is_closed = True
-            super()._put(command)
-            self.not_empty.notify()
-            # Who waits for space is to learn that there will be none.
-            self.not_full.notify_all()
-
-    def take_all(self) -> list[_Command]:
-        """
-        Wait for a command and take all there are: one lock a batch, not one a command.
-        """
-        with self.mutex:
-            while not self._qsize():
-                self.not_empty.wait()
-            taken = [self._get() for _ in range(self._qsize())]
-            self.not_full.notify_all()
-            return taken
 
 
 class Writer:
@@ -161,14 +93,14 @@ class Writer:
         self._first_ms = first_ms
         self._ordinal = ordinal
         self._fsync = fsync
-        self._commands = _Commands(queue_size, lambda: RecorderClosedError(path))
+        self._commands = Commands(queue_size, lambda: RecorderClosedError(path))
         self._lines: list[bytes] = []
         # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
         self._seam = b"" if _ends_with_newline(fd) else b"\n"
         self._folders_to_sync: Sequence[Path] = path.parents[:6]
         self._taken_lines = self._written_lines = self._written_bytes = self._lost_lines = 0
         self._is_dead = False
-        self._batch: Sequence[_Command] = ()
+        self._batch: Sequence[Command] = ()
         self._is_unsynced = False
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"rollout-writer {path.name}", daemon=True)
@@ -191,7 +123,7 @@ class Writer:
             RecorderClosedError: It is closed; none was taken.
             WriteError: The writer has died; none was taken.
         """
-        self._commands.put(_Add(items))
+        self._commands.put(Add(items))
 
     def flush(self, timeout: float | None, *, fsync: bool) -> None:
         """
@@ -202,11 +134,11 @@ class Writer:
             WriteError: Something is not in the file, or not synced.
             FlushTimeoutError: It took too long.
         """
-        command = _Flush(fsync)
+        command = Flush(fsync)
         deadline = _deadline(timeout)
         try:
             self._commands.put(command, timeout=timeout)
-        except queue.Full:
+        except Full:
             raise self._late("flush", timeout) from None
         self._await(command, "flush", timeout, deadline)
 
@@ -220,7 +152,7 @@ class Writer:
         """
         deadline = _deadline(timeout)
         if self._thread.is_alive():
-            command = _Shutdown()
+            command = Shutdown()
             self._commands.put_last(command)
             self._await(command, "close", timeout, deadline)
             self._thread.join(_seconds_to(deadline))
@@ -232,9 +164,9 @@ class Writer:
         """
         Take no more and let the thread end by itself: for the garbage collector, which cannot wait.
         """
-        self._commands.put_last(_Shutdown())
+        self._commands.put_last(Shutdown())
 
-    def _await(self, command: _Flush, what: str, timeout: float | None, deadline: float | None) -> None:
+    def _await(self, command: Flush, what: str, timeout: float | None, deadline: float | None) -> None:
         while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline) or 0 if deadline else _ALIVE_POLL)):
             if deadline is not None and time.monotonic() >= deadline:
                 raise self._late(what, timeout)
@@ -258,7 +190,7 @@ class Writer:
 
     def _run(self) -> None:
         try:
-            self._obey((_Add(self._first(), self._first_ms),))
+            self._obey((Add(self._first(), self._first_ms),))
             while not self._obey(self._commands.take_all()):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
@@ -268,15 +200,15 @@ class Writer:
             self._release()
             _live.discard(self)
 
-    def _obey(self, commands: Sequence[_Command]) -> bool:
+    def _obey(self, commands: Sequence[Command]) -> bool:
         """
         Carry out a batch; True if that was the last.
         """
         self._batch = commands
         self._taken_lines += _count_items(commands)
-        flushes = [command for command in commands if isinstance(command, _Flush)]
+        flushes = [command for command in commands if isinstance(command, Flush)]
         for command in commands:
-            if type(command) is _Add:
+            if type(command) is Add:
                 self._encode(command)
         self._write()
         if self._fsync or self._is_unsynced or any(command.fsync for command in flushes):
@@ -285,9 +217,9 @@ class Writer:
         for command in flushes:
             command.answer(outcome)
         is_done = not self._lines and not self._is_unsynced
-        return is_done and any(type(command) is _Shutdown for command in flushes)
+        return is_done and any(type(command) is Shutdown for command in flushes)
 
-    def _encode(self, command: _Add) -> None:
+    def _encode(self, command: Add) -> None:
         for kind, payload, metadata in command.items:
             try:
                 line = encode_item(kind, payload, time_ms=command.time_ms, ordinal=self._ordinal, metadata=metadata)
@@ -364,12 +296,12 @@ class Writer:
         self._error = error
         self._is_dead = True
         self._commands.refusal = lambda: self._outcome() or RecorderClosedError(self.path)
-        self._commands.put_last(_Shutdown())
+        self._commands.put_last(Shutdown())
         waiting = self._commands.take_all()
         self._lost_lines = self._taken_lines + _count_items(waiting) - self._written_lines
         self._lines.clear()
         for command in (*self._batch, *waiting):
-            if isinstance(command, _Flush) and not command.done.is_set():
+            if isinstance(command, Flush) and not command.done.is_set():
                 command.answer(self._outcome())
 
 
@@ -387,8 +319,8 @@ def _close_all() -> None:
             _log.error("at exit: %s", error)
 
 
-def _count_items(commands: Sequence[_Command]) -> int:
-    return sum(len(command.items) for command in commands if type(command) is _Add)
+def _count_items(commands: Sequence[Command]) -> int:
+    return sum(len(command.items) for command in commands if type(command) is Add)
 
 
 def _deadline(timeout: float | None) -> float | None:

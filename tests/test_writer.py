@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rollout import FlushTimeoutError, Recorder, RecorderClosedError, RolloutError, WriteError, load_history
+from rollout import _commands as commands_room
 from rollout import _writer as writer_room
 
 
@@ -374,7 +375,7 @@ class TestDeath:
     def test_a_command_put_behind_an_ending_thread_is_answered(self, home: Path) -> None:
         recorder = Recorder(home=home)
         recorder.close()
-        command = writer_room._Flush()
+        command = commands_room.Flush()
 
         recorder._writer._await(command, "flush", 5, writer_room._deadline(5))
 
