@@ -12,6 +12,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -59,7 +60,7 @@ class Recorder:
     Raises:
         OSError: The file or its lock could not be created; as it came, so that the caller may go on unrecorded.
         SessionBusyError: Another writer holds a session of this id.
-        ValueError: *session_id* is not a UUID.
+        ValueError: *session_id* is not a UUID, or *queue_size* is less than 1.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Recorder:
         fsync: bool = False,
         queue_size: int = 256,
     ) -> None:
+        _check_queue_size(queue_size)
         now_ms = time.time_ns() // 1_000_000
         folder = layout.home_folder(home).absolute()
         own_id = layout.new_session_id() if session_id is None else str(UUID(str(session_id)))
@@ -91,7 +93,7 @@ class Recorder:
             source=source,
             model_provider=model_provider,
         )
-        first = _MetaLine(snapshot(meta))
+        first = partial(_meta_items, snapshot(meta))
         lock = SessionLock(folder, own_id)
         try:
             path, fd = layout.create_session_file(folder, own_id, now_ms / 1000)
@@ -120,19 +122,20 @@ class Recorder:
         Args:
             path_or_id: The file, or the session's id or the beginning of it.
             home: Where to look for an id.
-            cwd: As for a new session; used by `turn_context`.
-            policy: As for a new session.
-            fsync: As for a new session.
-            queue_size: As for a new session.
+            cwd: As for a new session, as are the others.
+            policy: Says which items are kept.
+            fsync: Sync the file after every batch.
+            queue_size: How many calls may wait.
 
         Raises:
-            SessionNotFoundError: No session has this id.
-            AmbiguousSessionError: Several ids begin so.
+            SessionNotFoundError, AmbiguousSessionError: As `find_session`.
             OSError: The file cannot be opened; as it came.
             SessionBusyError: Another writer, ours or Codex, holds the session.
             MissingSessionMetaError: The file does not say whose it is.
             UnsupportedSessionError: Appending would damage the session.
+            ValueError: *queue_size* is less than 1.
         """
+        _check_queue_size(queue_size)
         path = layout.locate(path_or_id, home).absolute()
         fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
         recorder = cls.__new__(cls)
@@ -217,31 +220,22 @@ class Recorder:
         return PlainItem(kind, snapshot(payload), metadata if metadata is None else snapshot(metadata))
 
     def user_message(self, text: str) -> None:
-        """
-        Record what the user said: the response item, and the event by which Codex lists the session.
-        """
+        """Record what the user said: the response item, and the event by which Codex lists the session."""
         self.record(
             schema.Message(role="user", content=(schema.InputText(text=text),)),
             schema.UserMessage(message=text, kind="plain"),
         )
 
     def agent_message(self, text: str) -> None:
-        """
-        Record what the agent said: the event and the response item.
-        """
+        """Record what the agent said: the event and the response item."""
         self.record(
             schema.AgentMessage(message=text),
             schema.Message(role="assistant", content=(schema.OutputText(text=text),)),
         )
 
     def reasoning(self, text: str) -> None:
-        """
-        Record a summary of what the model thought: the event and the response item.
-        """
-        self.record(
-            schema.AgentReasoning(text=text),
-            schema.Reasoning(summary=(schema.SummaryText(text=text),)),
-        )
+        """Record a summary of what the model thought: the event and the response item."""
+        self.record(schema.AgentReasoning(text=text), schema.Reasoning(summary=(schema.SummaryText(text=text),)))
 
     def tool_call(self, name: str, arguments: Any, call_id: str | None = None) -> str:
         """
@@ -260,9 +254,7 @@ class Recorder:
         return call_id
 
     def tool_output(self, call_id: str, output: Any) -> None:
-        """
-        Record what the tool answered; what is not a string is encoded as JSON, as Codex of 2025 reads only strings.
-        """
+        """Record what the tool answered; what is no string is encoded as JSON, as Codex of 2025 reads only strings."""
         self.record(schema.FunctionCallOutput(call_id=call_id, output=_text(output)))
 
     def turn_context(self, **fields: Any) -> None:
@@ -331,23 +323,22 @@ class Recorder:
             _log.error("while leaving the with block: %s", failure)
 
 
-class _MetaLine:
-    """
-    The session_meta, completed by what git says; called on the writer's thread.
-    """
-
-    def __init__(self, meta: dict[str, Any]) -> None:
-        self._meta = meta
-
-    def __call__(self) -> Sequence[PlainItem]:
-        git = collect_git_info(self._meta["cwd"])
-        return (PlainItem("session_meta", self._meta if git is None else {**self._meta, "git": snapshot(git)}),)
+def _meta_items(meta: dict[str, Any]) -> Sequence[PlainItem]:
+    # On the writer's thread: git may take 5 seconds.
+    git = collect_git_info(meta["cwd"])
+    return (PlainItem("session_meta", meta if git is None else {**meta, "git": snapshot(git)}),)
 
 
 def _abandon(writer: Writer) -> None:
     if not writer.is_closed:
         writer.abandon()
         warnings.warn(f"recorder of {writer.path} was not closed", ResourceWarning, stacklevel=2)
+
+
+def _check_queue_size(queue_size: int) -> None:
+    # Before a file is made.
+    if queue_size < 1:
+        raise ValueError(f"queue_size is at least 1, not {queue_size}")
 
 
 def _absolute(cwd: StrPath | None) -> str:

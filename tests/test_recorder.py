@@ -122,6 +122,14 @@ class TestCreation:
 
         assert not home.exists()
 
+    def test_a_queue_without_room_is_refused_and_leaves_nothing(self, home: Path) -> None:
+        with pytest.raises(ValueError, match="queue_size"):
+            Recorder(queue_size=0)
+        with pytest.raises(ValueError, match="queue_size"):
+            Recorder.resume("x.jsonl", queue_size=-1)
+
+        assert not home.exists()
+
     def test_home_is_codex_home_by_default(self, home: Path) -> None:
         with Recorder() as recorder:
             assert recorder.path.is_relative_to(home)
