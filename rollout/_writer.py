@@ -34,7 +34,7 @@ EXIT_TIMEOUT = 10.0
 """Seconds that the end of the program waits for recorders nobody closed, all together."""
 
 # A waiter looks this often (seconds) whether the thread it waits for still lives.
-_ALIVE_POLL = 1.0
+_ALIVE_POLL = 0.1
 
 _log = logging.getLogger("rollout")
 
@@ -70,6 +70,7 @@ class Writer:
         first: Gives the items to write before all others; called on the writer's thread.
         first_ms: Their time, in Unix milliseconds.
         ordinal: Number of the next line, in a paginated session.
+        folders: To sync with the file the first time: those that name it, or each other.
         queue_size: Commands that may wait; beyond, `add` blocks.
         fsync: Sync the file after every batch.
     """
@@ -83,6 +84,7 @@ class Writer:
         first: Callable[[], Sequence[PlainItem]] = tuple,
         first_ms: int = 0,
         ordinal: int | None = None,
+        folders: Sequence[Path] = (),
         queue_size: int = 256,
         fsync: bool = False,
     ) -> None:
@@ -97,7 +99,7 @@ class Writer:
         self._lines: list[bytes] = []
         # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
         self._seam = b"" if _ends_with_newline(fd) else b"\n"
-        self._folders_to_sync: Sequence[Path] = path.parents[:6]
+        self._folders_to_sync = folders
         self._taken_lines = self._written_lines = self._written_bytes = self._lost_lines = 0
         self._is_dead = False
         self._batch: Sequence[Command] = ()
@@ -156,6 +158,8 @@ class Writer:
             self._commands.put_last(command)
             self._await(command, "close", timeout, deadline)
             self._thread.join(_seconds_to(deadline))
+            if self._thread.is_alive():
+                raise self._late("close", timeout)
         error = self._outcome()
         if error is not None:
             raise error
@@ -167,8 +171,8 @@ class Writer:
         self._commands.put_last(Shutdown())
 
     def _await(self, command: Flush, what: str, timeout: float | None, deadline: float | None) -> None:
-        while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline) or 0 if deadline else _ALIVE_POLL)):
-            if deadline is not None and time.monotonic() >= deadline:
+        while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline))):
+            if not _seconds_to(deadline):
                 raise self._late(what, timeout)
             if not self._thread.is_alive() and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
@@ -196,9 +200,11 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
         finally:
-            os.close(self._fd)
-            self._release()
             _live.discard(self)
+            try:
+                os.close(self._fd)
+            finally:
+                self._release()
 
     def _obey(self, commands: Sequence[Command]) -> bool:
         """
@@ -327,8 +333,8 @@ def _deadline(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _seconds_to(deadline: float | None) -> float | None:
-    return None if deadline is None else max(deadline - time.monotonic(), 0)
+def _seconds_to(deadline: float | None) -> float:
+    return threading.TIMEOUT_MAX if deadline is None else max(deadline - time.monotonic(), 0)
 
 
 def _ends_with_newline(fd: int) -> bool:

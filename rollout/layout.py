@@ -24,10 +24,13 @@ __all__ = [
     "RolloutName",
     "create_session_file",
     "find_session",
+    "folders_naming",
     "home_folder",
     "home_of",
     "is_archived",
     "locate",
+    "make_folder",
+    "missing_folders",
     "new_session_id",
     "walk",
 ]
@@ -127,6 +130,15 @@ def home_of(path: Path) -> Path | None:
     return None
 
 
+def folders_naming(path: Path) -> list[Path]:
+    """
+    Give the folders by which a rollout is found, from its own up to its home; only its own if it lies in no home.
+    """
+    home = home_of(path)
+    folders = list(path.absolute().parents)
+    return folders[: folders.index(home) + 1 if home else 1]
+
+
 def is_archived(path: Path) -> bool:
     """
     Say whether the rollout lies in an archive folder.
@@ -169,12 +181,19 @@ def make_folder(folder: Path) -> None:
     """
     Make a folder and those above it, mode 0700; `Path.mkdir` gives the mode only to the last.
     """
+    for path in reversed(missing_folders(folder)):
+        path.mkdir(0o700, exist_ok=True)
+
+
+def missing_folders(folder: Path) -> list[Path]:
+    """
+    Give the folders to make so that *folder* is there, itself first.
+    """
     missing = []
     while not folder.is_dir():
         missing.append(folder)
         folder = folder.parent
-    for path in reversed(missing):
-        path.mkdir(0o700, exist_ok=True)
+    return missing
 
 
 def walk(

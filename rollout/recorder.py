@@ -94,13 +94,14 @@ class Recorder:
             model_provider=model_provider,
         )
         first = partial(_meta_items, snapshot(meta))
+        missing = [made.parent for made in layout.missing_folders(folder)]
         lock = SessionLock(folder, own_id)
         try:
             path, fd = layout.create_session_file(folder, own_id, now_ms / 1000)
         except BaseException:
             lock.release()
             raise
-        self._begin(path, fd, lock, policy, first=first, first_ms=now_ms, queue_size=queue_size, fsync=fsync)
+        self._begin(path, fd, lock, policy, missing, first=first, first_ms=now_ms, queue_size=queue_size, fsync=fsync)
 
     @classmethod
     def resume(
@@ -140,14 +141,17 @@ class Recorder:
         fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
         recorder = cls.__new__(cls)
         recorder._cwd = _absolute(cwd)
-        recorder._begin(path, fd, lock, policy, ordinal=ordinal, queue_size=queue_size, fsync=fsync)
+        recorder._begin(path, fd, lock, policy, (), ordinal=ordinal, queue_size=queue_size, fsync=fsync)
         return recorder
 
-    def _begin(self, path: Path, fd: int, lock: SessionLock, policy: Policy, **options: Any) -> None:
+    def _begin(
+        self, path: Path, fd: int, lock: SessionLock, policy: Policy, missing: Sequence[Path], **options: Any
+    ) -> None:
         self._session_id = lock.session_id
         self._policy = policy
+        folders = [*layout.folders_naming(path), *missing]
         try:
-            self._writer = Writer(path, fd, release=lock.release, **options)
+            self._writer = Writer(path, fd, release=lock.release, folders=folders, **options)
         except BaseException:
             os.close(fd)
             lock.release()
@@ -266,15 +270,9 @@ class Recorder:
                 *approval_policy* "never", *summary* "auto", and *sandbox_policy* full access, which is what a plain
                 script has; it is written with both of its tags, so that every Codex reads it.
         """
-        full_access = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
-        defaults: dict[str, Any] = {
-            "cwd": self._cwd,
-            "approval_policy": "never",
-            "sandbox_policy": full_access,
-            "model": "unknown",
-            "summary": "auto",
-        }
-        self.record(schema.TurnContext(**defaults | fields))
+        policy = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
+        defaults: dict[str, Any] = {"cwd": self._cwd, "approval_policy": "never", "sandbox_policy": policy}
+        self.record(schema.TurnContext(**{"model": "unknown", "summary": "auto", **defaults, **fields}))
 
     def flush(self, timeout: float | None = None, *, fsync: bool = False) -> None:
         """
