@@ -114,40 +114,33 @@ class LineReader(Iterator[RolloutLine]):
                 lineno += 1
                 try:
                     raw = self._file.readline(MAX_LINE_SIZE + 1)
-                    size = len(raw) if len(raw) <= MAX_LINE_SIZE else len(raw) + self._pass_rest(raw)
+                    size, is_ended = self._pass_rest(raw)
                 except self._damage as error:
                     self._skip(SkippedLine(lineno, offset, 0, f"the compressed file is damaged from here on: {error}"))
                     return
                 if not raw:
                     return
-                if not raw.isspace():
-                    line = self._decode(raw, lineno, offset, size)
-                    if line is not None:
+                if size > MAX_LINE_SIZE:
+                    self._skip(SkippedLine(lineno, offset, size - is_ended, f"longer than {MAX_LINE_SIZE} bytes"))
+                elif not raw.isspace():
+                    try:
+                        line = decode_line(raw)
+                    except InvalidLineError as error:
+                        torn = "" if is_ended else "torn: the file ends inside this line: "
+                        self._skip(SkippedLine(lineno, offset, size - is_ended, torn + error.reason))
+                    else:
                         yield line
                 offset += size
 
-    def _pass_rest(self, raw: bytes) -> int:
+    def _pass_rest(self, raw: bytes) -> tuple[int, bool]:
         """
-        Read on to the end of a line that is too long, keeping nothing.
+        Read on to the end of a line that is too long, keeping nothing; the line's size, and whether a newline ends it.
         """
-        size = 0
-        while raw and not raw.endswith(b"\n"):
+        size = len(raw)
+        while len(raw) and size > MAX_LINE_SIZE and not raw.endswith(b"\n"):
             raw = self._file.readline(_BLOCK_SIZE)
             size += len(raw)
-        return size
-
-    def _decode(self, raw: bytes, lineno: int, offset: int, size: int) -> RolloutLine | None:
-        if size > MAX_LINE_SIZE:
-            reason = f"longer than {MAX_LINE_SIZE} bytes"
-        else:
-            try:
-                return decode_line(raw)
-            except InvalidLineError as error:
-                reason = (
-                    error.reason if raw.endswith(b"\n") else f"torn: the file ends inside this line ({error.reason})"
-                )
-        self._skip(SkippedLine(lineno, offset, size - raw.endswith(b"\n"), reason))
-        return None
+        return size, raw.endswith(b"\n")
 
     def _skip(self, skipped: SkippedLine) -> None:
         if self._strict:
