@@ -228,7 +228,10 @@ def wire_fields(kind: Any) -> tuple[_Field, ...]:
     """
     named = [a for a in attrs.fields(kind) if a.name not in ("extra", "_keys")]
     named.sort(key=lambda a: a.inherited)
-    return tuple(_Field(a.metadata.get("key") or a.name, a.name, "null" in a.metadata) for a in named)
+    return tuple(
+        _Field(a.metadata.get("key") or a.name, a.name, "null" in a.metadata or a.default is attrs.NOTHING)
+        for a in named
+    )
 
 
 def _fields_of_item(item: Wire) -> dict[str, Any]:

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rollout import Recorder, load_history, read_lines
+from rollout import reader as reader_room
+from tests import rollouts
+from tests.rollouts import encode, put
+
+SESSION = rollouts.seed_session("one é 🎉", "two\u2028")
+DATA = encode(SESSION)
+ENDS = [i for i, byte in enumerate(DATA) if byte == 0x0A]
+
+
+def test_a_rollout_cut_at_every_byte_gives_exactly_the_whole_lines_before_the_cut(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jsonl"
+
+    for cut in range(len(DATA) + 1):
+        path.write_bytes(DATA[:cut])
+        reader = read_lines(path)
+        lines = [line.raw for line in reader]
+
+        # A line is whole when its last brace is there, with or without the newline.
+        whole = sum(end <= cut for end in ENDS)
+        assert lines == DATA.split(b"\n")[:whole]
+        assert len(reader.skipped) == (cut not in (0, len(DATA)) and cut not in ENDS and cut - 1 not in ENDS)
+
+
+@pytest.mark.parametrize("cut", [*range(ENDS[0], len(DATA) + 1, 37), *ENDS, *(end + 1 for end in ENDS)])
+def test_resume_keeps_every_whole_line_before_the_cut_and_what_comes_after(home: Path, cut: int) -> None:
+    path = put(home, DATA[:cut])
+
+    with Recorder.resume(path) as recorder:
+        recorder.user_message("after")
+
+    history = load_history(path)
+    whole = sum(end <= cut for end in ENDS)
+    assert [line.raw for line in history.lines[:-2]] == DATA.split(b"\n")[:whole]
+    assert history.turns[-1].prompt == "after"
+    assert path.read_bytes().startswith(DATA[:cut])
+    assert len(history.skipped) == (cut != len(DATA) and cut not in ENDS and cut - 1 not in ENDS)
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=300) | st.lists(st.sampled_from([b"\n", b"\r", b"\x00", b"{", b"}", b"[", b'"', b"\xff",
+       encode(SESSION[:1]), encode(SESSION[1:2])]), max_size=40).map(b"".join))  # fmt: skip
+def test_whatever_is_in_a_file_is_read_or_counted(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+    path = tmp_path_factory.mktemp("any") / "any.jsonl"
+    path.write_bytes(data)
+    reader = read_lines(path)
+
+    lines = list(reader)
+
+    meaningful = [raw for raw in data.split(b"\n") if raw.strip(b" \t\r\x0b\x0c")]
+    assert len(lines) + len(reader.skipped) == len(meaningful)
+    for skipped in reader.skipped:
+        assert data[skipped.offset : skipped.offset + skipped.size] == data.split(b"\n")[skipped.lineno - 1]
+    for line in lines:
+        assert "reason" not in repr(line.item) or line.item is not None
+
+
+@settings(deadline=None)
+@given(data=st.binary(max_size=200) | st.text("a\n", max_size=200).map(str.encode), block_size=st.integers(1, 50))
+def test_lines_backwards_are_lines_forwards_reversed(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, block_size: int
+) -> None:
+    path = tmp_path_factory.mktemp("any") / "any.jsonl"
+    path.write_bytes(data)
+    before = reader_room._BLOCK_SIZE
+    reader_room._BLOCK_SIZE = block_size
+    try:
+        with path.open("rb") as file:
+            assert list(reader_room.lines_backwards(file)) == data.split(b"\n")[::-1]
+    finally:
+        reader_room._BLOCK_SIZE = before
