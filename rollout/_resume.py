@@ -12,9 +12,8 @@ from uuid import UUID
 
 from rollout import layout, schema
 from rollout._lock import SessionLock
-from rollout.codec import decode_line
-from rollout.errors import InvalidLineError, MissingSessionMetaError, UnsupportedSessionError
-from rollout.reader import lines_backwards, open_rollout, read_lines
+from rollout.errors import MissingSessionMetaError, UnsupportedSessionError
+from rollout.reader import decode_backwards, read_lines
 
 __all__ = ["open_for_append"]
 
@@ -100,16 +99,9 @@ def _next_ordinal(path: Path) -> int | None:
         meta = next(line.payload for line in lines if line.type == "session_meta")
     if meta.get("history_mode") != "paginated":
         return None
-    file, _ = open_rollout(path)
-    with file:
-        for raw in lines_backwards(file):
-            try:
-                last = decode_line(raw).ordinal
-            except InvalidLineError:
-                continue
-            if last is None or not 0 <= last < _ORDINAL_MAX:
-                raise UnsupportedSessionError(path, f"it is paginated, but its last line has the ordinal {last}")
-            if last + 1 < (meta.get("subagent_history_start_ordinal") or 0):
-                raise UnsupportedSessionError(path, "the history it starts from is incomplete")
-            return last + 1
-    raise MissingSessionMetaError(path, "no session_meta")
+    last = next(decode_backwards(path)).ordinal
+    if last is None or not 0 <= last < _ORDINAL_MAX:
+        raise UnsupportedSessionError(path, f"it is paginated, but its last line has the ordinal {last}")
+    if last + 1 < (meta.get("subagent_history_start_ordinal") or 0):
+        raise UnsupportedSessionError(path, "the history it starts from is incomplete")
+    return last + 1

@@ -214,11 +214,11 @@ def to_item(kind: str, payload: Any) -> RolloutItem:
     """
     family = schema.LINE_ITEMS.get(kind)
     if family is None:
-        return schema.UnknownItem(payload=payload, reason=f"unknown line type {kind!r}")
+        return schema.UnknownItem(line_type=kind, payload=payload, reason=f"unknown line type {kind!r}")
     try:
         structured: RolloutItem = _converter().structure(payload, family)
     except _MISFITS as error:
-        return schema.UnknownItem(payload=payload, reason=_misfit(error))
+        return schema.UnknownItem(line_type=kind, payload=payload, reason=_misfit(error))
     return structured
 
 

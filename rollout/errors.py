@@ -14,7 +14,7 @@ RolloutError
 ├── SessionNotFoundError (LookupError)
 └── AmbiguousSessionError (LookupError)
 
-None inherits from OSError: its two-argument form takes the first for errno.
+None inherits from OSError, whose two-argument form takes the first for errno; but TimeoutError does.
 Fields are the arguments, so every error pickles; the text is made in `__str__`.
 An OSError of opening a file reaches the caller unchanged.
 """
@@ -22,6 +22,7 @@ An OSError of opening a file reaches the caller unchanged.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 __all__ = [
     "AmbiguousSessionError",
@@ -114,11 +115,15 @@ class FlushTimeoutError(RolloutError, TimeoutError):
     """
 
     def __init__(self, path: Path, waited_for: str, timeout: float, pending: int) -> None:
-        super().__init__(path, waited_for, timeout, pending)
+        # TimeoutError is an OSError, which would take the first argument for errno.
+        super().__init__()
         self.path = path
         self.waited_for = waited_for
         self.timeout = timeout
         self.pending = pending
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.waited_for, self.timeout, self.pending)
 
     def __str__(self) -> str:
         return f"{self.path.name}: {self.waited_for} took over {self.timeout:g} s; {self.pending} still to be written"

@@ -15,10 +15,10 @@ from attrs import evolve, field, frozen
 
 from rollout import schema
 from rollout._prompts import is_prompt, message_text, with_recovered_cwd
-from rollout.codec import RolloutLine, decode_line
-from rollout.errors import InvalidCursorError, InvalidLineError
+from rollout.codec import RolloutLine
+from rollout.errors import InvalidCursorError
 from rollout.layout import Problem, RolloutName, StrPath, home_folder, parse_key, walk
-from rollout.reader import LineReader, SkippedLine, lines_backwards, open_rollout, read_lines
+from rollout.reader import LineReader, SkippedLine, decode_backwards, read_lines
 
 __all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]
 
@@ -244,19 +244,9 @@ def _words(line: RolloutLine) -> str | None:
 
 
 def _tail(path: Path) -> tuple[dict[str, Any], ...]:
-    file, _ = open_rollout(path)
-    with file:
-        found: deque[dict[str, Any]] = deque()
-        for raw in islice(lines_backwards(file), _TAIL_LINES):
-            try:
-                line = decode_line(raw)
-            except InvalidLineError:
-                continue
-            if line.type == "response_item":
-                found.appendleft(line.payload)
-                if len(found) == _TAIL_SIZE:
-                    break
-    return tuple(found)
+    lines = islice(decode_backwards(path), _TAIL_LINES)
+    payloads = islice((line.payload for line in lines if line.type == "response_item"), _TAIL_SIZE)
+    return tuple(payloads)[::-1]
 
 
 def _tail_compressed(path: Path) -> tuple[dict[str, Any], ...]:

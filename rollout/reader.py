@@ -12,7 +12,7 @@ import os
 import stat
 import sys
 from collections.abc import Generator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -23,7 +23,15 @@ from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.layout import StrPath
 
-__all__ = ["MAX_LINE_SIZE", "LineReader", "SkippedLine", "lines_backwards", "open_rollout", "read_lines"]
+__all__ = [
+    "MAX_LINE_SIZE",
+    "LineReader",
+    "SkippedLine",
+    "decode_backwards",
+    "lines_backwards",
+    "open_rollout",
+    "read_lines",
+]
 
 MAX_LINE_SIZE = 256 * 2**20
 """Bytes; a longer line is skipped, without being held in memory."""
@@ -184,6 +192,17 @@ def _zstd(path: Path) -> Any:
         message = f"{path}: reading a compressed rollout needs pip install 'rollout-recorder[zstd]'"
         raise ModuleNotFoundError(message, name=error.name) from error
     return zstd
+
+
+def decode_backwards(path: Path) -> Iterator[RolloutLine]:
+    """
+    Read the lines of a plain file from the last to the first, passing over those that cannot be read.
+    """
+    file, _ = open_rollout(path)
+    with file:
+        for raw in lines_backwards(file):
+            with suppress(InvalidLineError):
+                yield decode_line(raw)
 
 
 def lines_backwards(file: BinaryIO) -> Iterator[bytes]:

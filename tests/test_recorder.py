@@ -563,6 +563,17 @@ class TestResume:
 
         Recorder.resume(path).close()
 
+    @pytest.mark.parametrize("name", ["other.jsonl", f"rollout-2026-11-21T01-25-37-{uuid4()}.jsonl"])
+    def test_of_a_file_of_another_name_locks_the_session_its_meta_says(self, home: Path, name: str) -> None:
+        session_id = str(uuid4())
+        path = write_session(home, ("session_meta", meta(session_id), None), session_id=session_id)
+        renamed = path.rename(path.with_name(name))
+
+        with Recorder.resume(renamed) as recorder:
+            assert recorder.session_id == session_id
+            with pytest.raises(SessionBusyError):
+                Recorder(home=home, session_id=session_id)
+
     def test_of_a_file_outside_any_home_locks_by_the_given_home(self, home: Path, tmp_path: Path) -> None:
         session_id = str(uuid4())
         path = write_session(home, ("session_meta", meta(session_id), None), session_id=session_id)
@@ -580,10 +591,15 @@ def test_lines_read_from_one_session_can_be_recorded_into_another(home: Path) ->
         first.user_message("x")
         first.tool_call("shell", {})
 
-    with Recorder(home=home) as second:
+    with Recorder(home=home, policy=keep_all) as second:
+        second.record({"type": "novel", "payload": {"a": 1}})
         second.record(*load_history(first.path).items[1:])
+    with Recorder(home=home, policy=keep_all) as third:
+        third.record(*load_history(second.path).items[1:])
 
-    assert payloads_of(second.path) == payloads_of(first.path)
+    assert payloads_of(second.path) == [{"a": 1}, *payloads_of(first.path)]
+    assert [line["type"] for line in lines_of(third.path)] == [line["type"] for line in lines_of(second.path)]
+    assert payloads_of(third.path) == payloads_of(second.path)
 
 
 def test_a_recorder_at_module_level_is_closed_when_the_program_ends(home: Path, tmp_path: Path) -> None:

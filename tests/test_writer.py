@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 from rollout import FlushTimeoutError, Recorder, RecorderClosedError, RolloutError, WriteError, load_history
 from rollout import _commands as commands_room
 from rollout import _writer as writer_room
+from rollout._lock import _coordinated
 
 
 class Disk:
@@ -240,7 +242,7 @@ def test_flush_and_close_on_a_hanging_disk_end_in_time_and_say_what_waits(
     assert reached.wait(10)
 
     with pytest.raises(FlushTimeoutError, match="flush took over") as flush:
-        recorder.flush(timeout=0.05)
+        recorder.flush(timeout=0.15)
     with pytest.raises(FlushTimeoutError, match="close took over"):
         recorder.close(timeout=0.05)
 
@@ -248,6 +250,53 @@ def test_flush_and_close_on_a_hanging_disk_end_in_time_and_say_what_waits(
     held.let_go()  # type: ignore[attr-defined]
     recorder.close()
     assert prompts(recorder.path) == ["x"]
+
+
+def test_close_tells_when_the_session_cannot_be_let_go_in_time(home: Path) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+
+    with _coordinated(home / "thread-writer-locks"), pytest.raises(FlushTimeoutError, match="close took over"):
+        recorder.close(timeout=0.2)
+
+    recorder.close()
+    assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
+
+
+def test_the_end_of_the_program_closes_what_is_open_and_logs_what_it_cannot_write(
+    home: Path, disk: Disk, caplog: pytest.LogCaptureFixture
+) -> None:
+    fine, full = Recorder(home=home), Recorder(home=home)
+    full.flush()
+    fine.user_message("x")
+    fine.flush()
+    disk.on_write = failing(100)
+    full.user_message("kept")
+
+    writer_room._close_all()
+
+    assert fine.closed
+    assert "at exit: " in caplog.text
+    assert "2 lines wait in memory" in caplog.text
+    disk.on_write = lambda data: None
+    full.close()
+    fine.close()
+
+
+def test_a_recorder_forgotten_after_a_failed_close_is_tried_again_at_the_end(home: Path, disk: Disk) -> None:
+    recorder = Recorder(home=home)
+    path = recorder.path
+    recorder.flush()
+    disk.on_write = failing(1)
+    recorder.user_message("kept")
+    with pytest.raises(WriteError):
+        recorder.close()
+
+    del recorder
+    gc.collect()
+    writer_room._close_all()
+
+    assert prompts(path) == ["kept"]
 
 
 def test_flush_of_a_full_queue_ends_in_time(home: Path, held: Callable[[], threading.Event]) -> None:

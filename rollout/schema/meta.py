@@ -255,10 +255,11 @@ class UnknownItem(RolloutItem):
     """
     A line of a type this package does not know, or whose payload does not fit its type.
 
-    *payload* is its plain value; *reason* says why it fits no class.
+    *line_type* is the line's type; *payload* is its plain value; *reason* says why it fits no class.
     """
 
     is_unknown: ClassVar[bool] = True
 
+    line_type: str  # type: ignore[misc]  # each item has its own
     payload: Any
     reason: str = field(default="", eq=False)

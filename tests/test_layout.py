@@ -1,0 +1,257 @@
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from rollout import AmbiguousSessionError, SessionNotFoundError, find_session, layout
+from rollout.layout import RolloutName, create_session_file, locate, walk
+from tests.rollouts import ID, put
+
+V4 = "4f0be0a1-50f5-480d-a99d-c68eada68a51"
+
+
+@pytest.fixture
+def zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def set_zone(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("TZ", name)
+    time.tzset()
+
+
+class TestName:
+    @pytest.mark.parametrize(
+        ("name", "expected"),
+        [
+            (f"rollout-2026-11-21T01-25-37-{ID}.jsonl", RolloutName("2026-11-21T01-25-37", ID)),
+            (f"rollout-2026-11-21T01-25-37-{V4.upper()}.jsonl", RolloutName("2026-11-21T01-25-37", V4)),
+            (f"rollout-2026-11-21T01-25-37-{ID}_{V4}.jsonl", RolloutName("2026-11-21T01-25-37", ID, V4)),
+            (f"rollout-2026-11-21T01-25-37-{ID}.jsonl.zst", RolloutName("2026-11-21T01-25-37", ID, None, True)),
+        ],
+    )
+    def test_says_time_and_ids(self, name: str, expected: RolloutName) -> None:
+        assert RolloutName.parse(name) == expected
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "", "x.jsonl", f"rollout-{ID}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}", f"rollout-2026-11-21T01-25-37-{ID}.json",
+            f"rollout-2026-13-21T01-25-37-{ID}.jsonl", f"rollout-2026-11-21T25-25-37-{ID}.jsonl",
+            f"rollout-2026-11-21T01-25-37-{ID[:-1]}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}.jsonl\n",
+            f"rollout-२०२६-11-21T01-25-37-{ID}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}_x.jsonl",
+        ],
+    )  # fmt: skip
+    def test_of_something_else_is_none(self, name: str) -> None:
+        assert RolloutName.parse(name) is None
+
+    def test_of_a_reverted_thread_is_sorted_by_the_files_own_id(self) -> None:
+        assert RolloutName("t", ID, V4).key == ("t", V4)
+
+
+class TestHome:
+    def test_is_what_is_given_else_codex_home_else_in_the_users_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("CODEX_HOME", "/from/env")
+        monkeypatch.setenv("HOME", "/home/somebody")
+
+        assert layout.home_folder("/given") == Path("/given")
+        assert layout.home_folder() == Path("/from/env")
+        monkeypatch.setenv("CODEX_HOME", "")
+        assert layout.home_folder() == Path("/home/somebody/.codex")
+        assert layout.home_folder("~/other") == Path("/home/somebody/other")
+
+    @pytest.mark.parametrize(
+        ("path", "home"),
+        [
+            ("/h/sessions/2026/11/21/r.jsonl", "/h"),
+            ("/h/archived_sessions/r.jsonl", "/h"),
+            ("/h/sessions/r.jsonl", "/h"),
+            ("/elsewhere/r.jsonl", None),
+            ("/r.jsonl", None),
+        ],
+    )
+    def test_of_a_rollout_is_told_by_its_path(self, path: str, home: str | None) -> None:
+        assert layout.home_of(Path(path)) == (home and Path(home))
+
+    def test_folders_that_name_a_rollout_end_at_its_home(self) -> None:
+        inside = layout.folders_naming(Path("/a/h/sessions/2026/11/21/r.jsonl"))
+
+        assert [str(folder) for folder in inside] == [
+            "/a/h/sessions/2026/11/21", "/a/h/sessions/2026/11", "/a/h/sessions/2026", "/a/h/sessions", "/a/h",
+        ]  # fmt: skip
+        assert layout.folders_naming(Path("/a/b/r.jsonl")) == [Path("/a/b")]
+
+
+class TestCreation:
+    def test_gives_a_file_for_its_owner_only_whatever_the_umask_allows(self, home: Path) -> None:
+        before = os.umask(0)
+        try:
+            path, fd = create_session_file(home, ID, time.time())
+        finally:
+            os.umask(before)
+        os.close(fd)
+
+        assert path.stat().st_mode & 0o777 == 0o600
+        for folder in layout.folders_naming(path):
+            assert folder.stat().st_mode & 0o777 == 0o700
+
+    def test_of_a_session_that_is_there_is_refused(self, home: Path) -> None:
+        now = time.time()
+        os.close(create_session_file(home, ID, now)[1])
+
+        with pytest.raises(FileExistsError):
+            create_session_file(home, ID, now)
+
+    @pytest.mark.parametrize(
+        ("zone_name", "day", "stamp"),
+        [
+            ("UTC", "2025/10/26", "2025-10-26T00-30-00"),
+            ("Asia/Shanghai", "2025/10/26", "2025-10-26T08-30-00"),
+            ("America/New_York", "2025/10/25", "2025-10-25T20-30-00"),
+            ("Europe/Berlin", "2025/10/26", "2025-10-26T02-30-00"),
+        ],
+    )
+    def test_is_under_the_local_day(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, zone: None, zone_name: str, day: str, stamp: str
+    ) -> None:
+        set_zone(monkeypatch, zone_name)
+
+        path, fd = create_session_file(home, ID, 1_761_438_600)
+        os.close(fd)
+
+        assert path == home / "sessions" / day / f"rollout-{stamp}-{ID}.jsonl"
+
+    def test_follows_no_link_in_the_place_of_the_file(self, home: Path, tmp_path: Path) -> None:
+        path, fd = create_session_file(home, ID, 0)
+        os.close(fd)
+        path.unlink()
+        path.symlink_to(tmp_path / "target")
+
+        with pytest.raises(FileExistsError):
+            create_session_file(home, ID, 0)
+
+        assert not (tmp_path / "target").exists()
+
+    def test_ids_are_of_version_7_of_now_and_differ(self) -> None:
+        ids = {layout.new_session_id() for _ in range(1000)}
+
+        assert len(ids) == 1000
+        for session_id in ids:
+            assert UUID(session_id).version == 7
+            assert UUID(session_id).variant == "specified in RFC 4122"
+            assert abs((UUID(session_id).int >> 80) / 1000 - time.time()) < 60
+
+
+class TestWalk:
+    def paths(self, home: Path) -> list[Path]:
+        return [name.path for name in walk(home)]
+
+    def test_reads_years_months_and_days_as_numbers(self, home: Path) -> None:
+        stamps = ["2026-11-21T00-00-00", "2026-02-01T00-00-00", "2025-12-31T00-00-00", "0999-01-01T00-00-00"]
+        written = [put(home, b"", timestamp=stamp) for stamp in stamps[:3]]
+        written.append(put(home, b"", timestamp=stamps[3], folder=home / "sessions" / "999" / "1" / "1"))
+
+        assert self.paths(home) == written
+
+    def test_passes_over_what_is_no_rollout(self, home: Path) -> None:
+        path = put(home, b"")
+        for junk in ("sessions/x", "sessions/2026/xi", "sessions/2026/11/21/rollout-x.jsonl", "sessions/2026/11/21/a"):
+            (home / junk).mkdir()
+        (home / "sessions" / "2027").write_text("")
+        (path.parent / f"rollout-2026-11-21T01-25-38-{ID}.jsonl").mkdir()
+
+        assert self.paths(home) == [path]
+
+    def test_follows_no_link(self, home: Path, tmp_path: Path) -> None:
+        path = put(home, b"")
+        outside = put(tmp_path / "outside", b"", session_id=V4)
+        (path.parent / outside.name).symlink_to(outside)
+        (home / "sessions" / "2026" / "11" / "22").symlink_to(outside.parent)
+        (home / "sessions" / "2027").symlink_to(outside.parent.parent.parent)
+
+        assert self.paths(home) == [path]
+
+    def test_goes_on_behind_a_file_that_lies_in_the_wrong_folder(self, home: Path) -> None:
+        newer = put(home, b"", timestamp="2026-11-21T00-00-00")
+        moved = put(home, b"", timestamp="2026-12-24T00-00-00", day="2026-11-20")
+        older = put(home, b"", timestamp="2026-11-19T00-00-00")
+
+        after = [name.path for name in walk(home, after=("2026-12-24T00-00-00", ID))]
+
+        assert self.paths(home) == [newer, moved, older]
+        assert after == [older]
+
+
+class TestFinding:
+    def test_by_id_looks_first_where_the_id_says(self, home: Path, monkeypatch: pytest.MonkeyPatch, zone: None) -> None:
+        set_zone(monkeypatch, "UTC")
+        path = put(home, b"", timestamp="2026-11-21T01-25-37")
+        monkeypatch.setattr(layout, "walk", None)
+
+        assert find_session(ID, home=home) == path
+        assert find_session(ID.upper()) == path
+
+    def test_by_id_finds_a_session_wherever_it_lies(self, home: Path) -> None:
+        elsewhere = put(home, b"", day="2020-01-01")
+        v4 = put(home, b"", session_id=V4)
+
+        assert find_session(ID) == elsewhere
+        assert find_session(V4) == v4
+
+    def test_by_beginning(self, home: Path) -> None:
+        path = put(home, b"")
+        put(home, b"", session_id=V4)
+
+        assert find_session("01") == path
+
+    def test_by_a_beginning_of_several_is_ambiguous(self, home: Path) -> None:
+        ids = (ID, ID[:-1] + "0")
+        for session_id in ids:
+            put(home, b"", session_id=session_id)
+
+        with pytest.raises(AmbiguousSessionError, match="fits 2 sessions") as error:
+            find_session("01a1")
+
+        assert error.value.session_ids == tuple(sorted(ids))
+
+    def test_of_several_files_gives_the_newest(self, home: Path) -> None:
+        put(home, b"", timestamp="2026-11-21T01-25-37")
+        newest = put(home, b"", timestamp="2026-11-21T02-00-00")
+
+        assert find_session(ID) == newest
+        assert find_session(ID[:8]) == newest
+
+    def test_finds_archived_sessions_if_no_other_fits(self, home: Path) -> None:
+        archived = put(home, b"", folder=home / "archived_sessions")
+
+        assert find_session(ID) == archived
+        live = put(home, b"")
+        assert find_session(ID[:8]) == live
+
+    @pytest.mark.parametrize(
+        "name", [V4, "ffff", "", "*", "../x", "x\0y", "०", "01a1fbb5-7abd-7c53-8766-f128212a613bb"]
+    )
+    def test_of_nothing_says_where_it_looked(self, home: Path, name: str) -> None:
+        put(home, b"")
+
+        with pytest.raises(SessionNotFoundError) as error:
+            find_session(name, home=home)
+
+        assert (error.value.session_id, error.value.home) == (name, home)
+
+    def test_locate_takes_paths_as_they_are_and_finds_ids(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HOME", "/home/somebody")
+        path = put(home, b"")
+
+        assert locate(path) == path
+        assert locate("some/where") == Path("some/where")
+        assert locate("x.jsonl") == Path("x.jsonl")
+        assert locate("~/x.jsonl.zst") == Path("/home/somebody/x.jsonl.zst")
+        assert locate(ID[:10], home) == path
