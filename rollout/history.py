@@ -93,7 +93,7 @@ class History:
         for line in _effective(self.lines):
             if line.type == "compacted":
                 items = _compacted(items, line.payload)
-            elif line.payload.get("type") in _SENT:
+            elif _is_sent(line.payload):
                 items.append(line.payload)
         return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _paired(items)]
 
@@ -157,7 +157,7 @@ def _start_of_last_turns(lines: Sequence[RolloutLine], count: Any) -> int:
 def _compacted(items: Sequence[dict[str, Any]], payload: dict[str, Any]) -> list[dict[str, Any]]:
     replacement = payload.get("replacement_history")
     if isinstance(replacement, list):
-        return [item for item in replacement if isinstance(item, dict) and item.get("type") in _SENT]
+        return [item for item in replacement if isinstance(item, dict) and _is_sent(item)]
     summary = {
         "type": "message",
         "role": "user",
@@ -166,18 +166,25 @@ def _compacted(items: Sequence[dict[str, Any]], payload: dict[str, Any]) -> list
     return [*filter(is_prompt, items), summary]
 
 
+def _is_sent(item: dict[str, Any]) -> bool:
+    kind = item.get("type")
+    return isinstance(kind, str) and kind in _SENT
+
+
 def _paired(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """
     Give every call an output, and leave out outputs that answer none.
     """
     items = list(items)
-    calls = {item.get("call_id") for item in items if item["type"] in _CALLS}
-    answered = {item.get("call_id") for item in items if item["type"] in _OUTPUTS}
+    # As text, since a damaged file may hold anything in its place.
+    calls = {str(item.get("call_id")) for item in items if item["type"] in _CALLS}
+    answered = {str(item.get("call_id")) for item in items if item["type"] in _OUTPUTS}
     for item in items:
-        if item["type"] in _OUTPUTS and item.get("call_id") not in calls:
+        call_id = str(item.get("call_id"))
+        if item["type"] in _OUTPUTS and call_id not in calls:
             continue
         yield item
-        if item["type"] in _CALLS and item.get("call_id") not in answered:
+        if item["type"] in _CALLS and call_id not in answered:
             yield {"type": _CALLS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
 
 

@@ -42,10 +42,9 @@ def seed_policy(line_type: str, payload: Mapping[str, Any]) -> bool:
     """
     Keep what Codex of September 2025 keeps: the conversation and what its list shows, no begin, delta or approval.
     """
-    if line_type == "response_item":
-        return payload.get("type") in _RESPONSE_ITEMS
-    if line_type == "event_msg":
-        return payload.get("type") in _EVENTS
+    if line_type in ("response_item", "event_msg"):
+        kind = payload.get("type")
+        return isinstance(kind, str) and kind in (_EVENTS if line_type == "event_msg" else _RESPONSE_ITEMS)
     return line_type in ("session_meta", "turn_context", "compacted")
 
 

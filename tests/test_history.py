@@ -206,6 +206,26 @@ class TestInput:
 
         assert ["/first" in text for text in texts(items)] == [True]
 
+    def test_a_rollback_takes_along_the_surroundings_right_before_its_turn_only(self, home: Path) -> None:
+        back = event("thread_rolled_back", num_turns=1)
+        before = [*turn(1), surroundings("/second")]
+
+        right_before = input_of(home, *before, *turn(2), back)
+        orders_between = input_of(home, *before, message("developer", "orders"), *turn(2), back)
+
+        assert texts(right_before) == ["u1", "a1"]
+        assert texts(orders_between)[3:] == ["orders"]
+
+    def test_leaves_out_what_no_model_is_sent(self, home: Path) -> None:
+        unsent: list[Line] = [
+            ("response_item", {"type": "ghost_snapshot", "ghost_commit": {}}),
+            ("response_item", {"type": "novel"}),
+            ("response_item", {"type": ["odd"]}),
+            ("response_item", {}),
+        ]
+
+        assert texts(input_of(home, *turn(1), *unsent)) == ["u1", "a1"]
+
     def test_a_rollback_of_nothing_said_changes_nothing(self, home: Path) -> None:
         assert len(input_of(home, surroundings(), event("thread_rolled_back", num_turns=1))) == 1
 

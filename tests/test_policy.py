@@ -32,6 +32,10 @@ def test_the_default_drops_what_the_original_drops(kind: str, tag: str | None) -
     assert not seed_policy(kind, {"type": tag} if tag else {})
 
 
+def test_the_default_drops_what_has_no_sensible_type() -> None:
+    assert not seed_policy("event_msg", {"type": ["message"]})
+
+
 @pytest.mark.parametrize(("kind", "tag"), [(kind, tag) for kind, tags in DROPPED.items() for tag in tags])
 def test_keep_all_keeps_all(kind: str, tag: str | None) -> None:
     assert keep_all(kind, {"type": tag})

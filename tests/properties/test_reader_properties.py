@@ -6,10 +6,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rollout import Recorder, load_history, read_lines
+from rollout import Recorder, list_sessions, load_history, read_lines
 from rollout import reader as reader_room
 from tests import rollouts
 from tests.rollouts import encode, put
+
+
+def hostile_lines() -> st.SearchStrategy[rollouts.Line]:
+    """
+    Lines whose keys mean something and whose values do not.
+    """
+    odd = st.sampled_from([None, 1, [], {}, "", "message", "user", [{}], [1], {"type": "UserMessage", "content": 1}])
+    tags = st.sampled_from(
+        [
+            "message",
+            "function_call",
+            "function_call_output",
+            "thread_rolled_back",
+            "user_message",
+            "item_completed",
+            "thread_goal_updated",
+            "task_started",
+            "task_complete",
+            [],
+            None,
+            {},
+        ]
+    )
+    keys = ["role", "content", "call_id", "num_turns", "item", "goal", "message", "turn_id", "replacement_history"]
+    payloads = st.fixed_dictionaries({"type": tags}, optional=dict.fromkeys(keys, odd))
+    return st.tuples(st.sampled_from(["response_item", "event_msg", "compacted", "turn_context", "novel"]), payloads)
+
 
 SESSION = rollouts.seed_session("one é 🎉", "two\u2028")
 DATA = encode(SESSION)
@@ -61,6 +88,23 @@ def test_whatever_is_in_a_file_is_read_or_counted(tmp_path_factory: pytest.TempP
         assert data[skipped.offset : skipped.offset + skipped.size] == data.split(b"\n")[skipped.lineno - 1]
     for line in lines:
         assert "reason" not in repr(line.item) or line.item is not None
+
+
+@settings(deadline=None)
+@given(payloads=st.lists(hostile_lines(), max_size=8))
+def test_a_history_of_whatever_lines_is_told_and_sent(
+    tmp_path_factory: pytest.TempPathFactory, payloads: list[rollouts.Line]
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    path = put(home, [rollouts.meta(), *payloads])
+
+    history = load_history(path)
+
+    assert len(history.lines) == len(payloads) + 1
+    assert sum(len(turn.lines) for turn in history.turns) <= len(history.lines)
+    assert all("type" in item for item in history.to_input())
+    assert len(history.items) == len(history.lines)
+    assert list_sessions(home=home).items[0].problem is None
 
 
 @settings(deadline=None)
