@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format lint type test test-all test-codex cov stress docs build check clean
+.PHONY: help demo install format lint type test test-all test-codex cov stress docs bench build check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ stress: install ## what takes longer than a test run may
 docs: install ## the documentation, warnings as errors, examples run
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b doctest docs docs/_build/doctest
+
+bench: install ## what recording costs, against its peers
+	$(RUN) benchmarks/bench_record.py
 
 build: install ## sdist and wheel; the wheel is tried in an environment of its own
 	rm -rf dist build

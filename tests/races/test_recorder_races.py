@@ -21,6 +21,10 @@ from rollout import Recorder, RecorderClosedError, RolloutError, WriteError, loa
 from rollout import _writer as writer_room
 
 RUNS = 20
+RUNS_UNDER_STRESS = 300
+runs = pytest.mark.parametrize(
+    "run", [*range(RUNS), *(pytest.param(n, marks=pytest.mark.slow) for n in range(RUNS, RUNS_UNDER_STRESS))]
+)
 LIMIT = 30
 
 
@@ -69,7 +73,7 @@ def prompts(path: Path) -> list[str | None]:
     return [turn.prompt for turn in load_history(path).turns]
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run: int) -> None:
     accepted: list[str] = []
     started = threading.Semaphore(0)
@@ -95,7 +99,7 @@ def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run:
     assert sorted(prompts(recorder.path)) == sorted(accepted)
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_every_flush_of_many_threads_finds_its_own_item_in_the_file(home: Path, run: int) -> None:
     def record_and_look(name: str) -> None:
         recorder.user_message(name)
@@ -108,7 +112,7 @@ def test_every_flush_of_many_threads_finds_its_own_item_in_the_file(home: Path, 
     assert ends == [None] * 8
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_closing_many_times_at_once_closes_once(home: Path, run: int) -> None:
     recorder = Recorder(home=home)
     recorder.user_message("x")
@@ -119,7 +123,7 @@ def test_closing_many_times_at_once_closes_once(home: Path, run: int) -> None:
     assert prompts(recorder.path) == ["x"]
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_record_in_another_thread_while_the_body_is_left_is_written_or_refused(home: Path, run: int) -> None:
     recorder = Recorder(home=home)
 
@@ -133,7 +137,7 @@ def test_record_in_another_thread_while_the_body_is_left_is_written_or_refused(h
     assert sorted(map(str, prompts(recorder.path))) == (["inside"] if was_refused else ["inside", "outside"])
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_a_producer_waiting_for_a_full_queue_is_served_or_refused_when_it_closes(home: Path, run: int) -> None:
     accepted = []
 
@@ -151,7 +155,7 @@ def test_a_producer_waiting_for_a_full_queue_is_served_or_refused_when_it_closes
     assert sorted(map(str, prompts(recorder.path))) == sorted(accepted)
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_an_error_while_flushes_wait_reaches_every_one_of_them(
     home: Path, run: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,7 +175,7 @@ def test_an_error_while_flushes_wait_reaches_every_one_of_them(
     assert prompts(recorder.path) == ["waits"]
 
 
-@pytest.mark.parametrize("run", range(RUNS))
+@runs
 def test_the_death_of_the_writer_ends_every_wait(home: Path, run: int, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(home=home, queue_size=2)
     recorder.flush()
