@@ -1,4 +1,11 @@
-from rollout import __version__
+import attrs
+
+from rollout import __version__, schema
+
+# Before Sphinx 8 copies inherited annotations into classes, where their names mean nothing.
+for name in schema.__all__:
+    if isinstance(getattr(schema, name), type):
+        attrs.resolve_types(getattr(schema, name))
 
 project = "rollout"
 copyright = "The rollout developers"
