@@ -2,7 +2,7 @@
 Records agent sessions as Codex rollouts, from plain blocking Python, and reads what any Codex wrote.
 
 >>> from rollout import Recorder, load_history
->>> with Recorder(home="/tmp/doctest-home") as rec:
+>>> with Recorder() as rec:
 ...     rec.user_message("What is in this folder?")
 ...     call_id = rec.tool_call("shell", {"command": ["ls"]})
 ...     rec.tool_output(call_id, "README.md")
