@@ -44,6 +44,7 @@ class SessionLock:
 
     def __init__(self, home: Path, session_id: str) -> None:
         self.session_id = session_id
+        self._pid = os.getpid()
         self.path = home / _FOLDER / f"{session_id}.lock"
         make_folder(self.path.parent)
         with _coordinated(self.path.parent):
@@ -58,9 +59,11 @@ class SessionLock:
         """
         if self._fd < 0:
             return
+        # The kernel keeps the lock until the last process that has it from a fork lets go; the file is its maker's.
         # Where the lock file cannot be removed, closing still frees the lock.
-        with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
-            self.path.unlink()
+        if os.getpid() == self._pid:
+            with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
+                self.path.unlink()
         os.close(self._fd)
         self._fd = -1
 

@@ -1,9 +1,8 @@
 """
-The thread that writes: a bounded queue of commands, one open file, acks that carry the outcome.
+The thread that writes: it takes commands from a bounded queue, and answers with the outcome.
 
 Callers hand over plain items and go on; only the writer's thread touches the file. It takes all that waits,
-encodes it, and writes it with one call. What a failed write leaves stays in memory and is tried again with the
-next command. Does not know what an item means.
+encodes it, and has it written with one call. Does not know what an item means.
 
 Shared between threads, under the queue's own mutex: the queue, and whether it is closed. All else belongs to the
 writer's thread; `Writer.stats` reads its counters without a lock.
@@ -11,12 +10,9 @@ writer's thread; `Writer.stats` reads its counters without a lock.
 
 from __future__ import annotations
 
-import atexit
 import logging
-import os
 import threading
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import Full
@@ -24,17 +20,19 @@ from queue import Full
 from attrs import frozen
 
 from rollout._commands import Add, Command, Commands, Flush, Shutdown
+from rollout._file import AppendFile
+from rollout._live import live
 from rollout._plain import PlainItem
 from rollout.codec import encode_item
-from rollout.errors import FlushTimeoutError, RecorderClosedError, RolloutError, WriteError
+from rollout.errors import FlushTimeoutError, RecorderClosedError, UnsupportedSessionError, WriteError
 
-__all__ = ["EXIT_TIMEOUT", "Stats", "Writer"]
-
-EXIT_TIMEOUT = 10.0
-"""Seconds that the end of the program waits for recorders nobody closed, all together."""
+__all__ = ["Stats", "Writer"]
 
 # A waiter looks this often (seconds) whether the thread it waits for still lives.
 _ALIVE_POLL = 0.1
+# A child waits so long (seconds) for its parent to write the first line, and looks so often.
+_BEGINNING_TIMEOUT = 6.0
+_BEGINNING_POLL = 0.01
 
 _log = logging.getLogger("rollout")
 
@@ -89,25 +87,49 @@ class Writer:
         fsync: bool = False,
     ) -> None:
         self.path = path
-        self._fd = fd
         self._release = release
         self._first = first
         self._first_ms = first_ms
         self._ordinal = ordinal
         self._fsync = fsync
-        self._commands = Commands(queue_size, lambda: RecorderClosedError(path))
-        self._lines: list[bytes] = []
-        # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
-        self._seam = b"" if _ends_with_newline(fd) else b"\n"
-        self._folders_to_sync = folders
-        self._taken_lines = self._written_lines = self._written_bytes = self._lost_lines = 0
-        self._is_dead = False
+        self._queue_size = queue_size
+        self._is_child = False
+        self._file = AppendFile(fd, folders)
+        self._starting = threading.RLock()
+        self._clear()
+        self._start()
+        live.add(self)
+
+    def _clear(self) -> None:
+        self._commands = Commands(self._queue_size, lambda: RecorderClosedError(self.path))
+        self._file.forget()
         self._batch: Sequence[Command] = ()
-        self._is_unsynced = False
-        self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name=f"rollout-writer {path.name}", daemon=True)
-        self._thread.start()
-        _live.add(self)
+        self._taken_lines = self._lost_lines = 0
+        self._is_dead = False
+        self._thread: threading.Thread | None = None
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                thread = threading.Thread(target=self._run, name=f"rollout-writer {self.path.name}", daemon=True)
+                # Before it starts: a signal handler may come here in between.
+                self._thread = thread
+                thread.start()
+
+    def share(self) -> None:
+        """
+        After a fork, in the parent: from now on the child, too, may append to the file.
+        """
+        self._file.is_shared = True
+
+    def begin_again(self) -> None:
+        """
+        After a fork, in the child: forget what the parent will write; a thread is started when there is something.
+        """
+        self._starting = threading.RLock()
+        self._is_child = self._file.is_shared = True
+        self._first = tuple
+        self._clear()
 
     @property
     def is_closed(self) -> bool:
@@ -115,7 +137,9 @@ class Writer:
 
     @property
     def stats(self) -> Stats:
-        return Stats(self._commands.qsize(), len(self._lines), self._written_lines, self._written_bytes, self._error)
+        # len(), not qsize(): that takes the mutex, which a signal handler may have interrupted.
+        file = self._file
+        return Stats(len(self._commands.queue), len(file.lines), file.written_lines, file.written_bytes, file.error)
 
     def add(self, items: Sequence[PlainItem]) -> None:
         """
@@ -124,8 +148,13 @@ class Writer:
         Raises:
             RecorderClosedError: It is closed; none was taken.
             WriteError: The writer has died; none was taken.
+            UnsupportedSessionError: A child cannot number the lines of a paginated session.
         """
-        self._commands.put(Add(items))
+        if self._thread is None:
+            if self._ordinal is not None:
+                raise UnsupportedSessionError(self.path, "it is paginated, and this process is a child of its writer's")
+            self._start()
+        self._commands.hand_over(Add(items))
 
     def flush(self, timeout: float | None, *, fsync: bool) -> None:
         """
@@ -136,10 +165,15 @@ class Writer:
             WriteError: Something is not in the file, or not synced.
             FlushTimeoutError: It took too long.
         """
+        if self._commands.is_interrupted:
+            # Only the call that was interrupted could let the writer come to it.
+            raise self._late("a flush inside of record()", 0)
+        if self._thread is None:
+            self._start()
         command = Flush(fsync)
         deadline = _deadline(timeout)
         try:
-            self._commands.put(command, timeout=timeout)
+            self._commands.hand_over(command, timeout=timeout)
         except Full:
             raise self._late("flush", timeout) from None
         self._await(command, "flush", timeout, deadline)
@@ -153,9 +187,14 @@ class Writer:
             FlushTimeoutError: It took too long; the thread goes on.
         """
         deadline = _deadline(timeout)
-        if self._thread.is_alive():
+        if self._thread is None:
+            self._end_unstarted()
+        elif self._commands.is_interrupted:
+            self.abandon()
+            raise self._late("a close inside of record()", 0)
+        elif self._thread.is_alive():
             command = Shutdown()
-            self._commands.put_last(command)
+            self._commands.hand_over(command)
             self._await(command, "close", timeout, deadline)
             self._thread.join(_seconds_to(deadline))
             if self._thread.is_alive():
@@ -168,43 +207,67 @@ class Writer:
         """
         Take no more and let the thread end by itself: for the garbage collector, which cannot wait.
         """
-        self._commands.put_last(Shutdown())
+        if self._thread is None:
+            self._end_unstarted()
+        else:
+            self._commands.hand_over(Shutdown())
+
+    def _end_unstarted(self) -> None:
+        # A child that never recorded.
+        if not self._commands.is_closed:
+            self._commands.is_closed = True
+            self._let_go()
+
+    def _let_go(self) -> None:
+        live.discard(self)
+        try:
+            self._file.close()
+        finally:
+            self._release()
 
     def _await(self, command: Flush, what: str, timeout: float | None, deadline: float | None) -> None:
         while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline))):
             if not _seconds_to(deadline):
                 raise self._late(what, timeout)
-            if not self._thread.is_alive() and not command.done.is_set():
+            if not (self._thread and self._thread.is_alive()) and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
                 command.answer(self._outcome())
         if command.error is not None:
             raise command.error
 
     def _late(self, what: str, timeout: float | None) -> FlushTimeoutError:
-        return FlushTimeoutError(self.path, what, timeout or 0, self._commands.qsize() + len(self._lines))
+        return FlushTimeoutError(self.path, what, timeout or 0, len(self._commands.queue) + len(self._file.lines))
 
     def _outcome(self) -> WriteError | None:
-        if not (self._lines or self._lost_lines or self._is_unsynced or self._is_dead):
+        file = self._file
+        if not (file.lines or self._lost_lines or file.is_unsynced or self._is_dead):
             return None
-        error = WriteError(self.path, len(self._lines), self._lost_lines)
-        error.__cause__ = self._error
+        error = WriteError(self.path, len(file.lines), self._lost_lines)
+        error.__cause__ = file.error
         return error
 
     # From here on: the writer's thread.
 
     def _run(self) -> None:
+        self._commands.consumer = threading.get_ident()
         try:
+            if self._is_child:
+                self._await_beginning()
             self._obey((Add(self._first(), self._first_ms),))
             while not self._obey(self._commands.take_all()):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
         finally:
-            _live.discard(self)
-            try:
-                os.close(self._fd)
-            finally:
-                self._release()
+            # The system gives a thread's number to another when it is gone.
+            self._commands.consumer = 0
+            self._let_go()
+
+    def _await_beginning(self) -> None:
+        # The parent's thread may still be asking git: the first line is its meta. It has 5 seconds for that.
+        deadline = time.monotonic() + _BEGINNING_TIMEOUT
+        while self._file.is_empty and time.monotonic() < deadline:
+            time.sleep(_BEGINNING_POLL)
 
     def _obey(self, commands: Sequence[Command]) -> bool:
         """
@@ -216,13 +279,13 @@ class Writer:
         for command in commands:
             if type(command) is Add:
                 self._encode(command)
-        self._write()
-        if self._fsync or self._is_unsynced or any(command.fsync for command in flushes):
-            self._sync()
+        self._file.write()
+        if self._fsync or self._file.is_unsynced or any(command.fsync for command in flushes):
+            self._file.sync()
         outcome = self._outcome()
         for command in flushes:
             command.answer(outcome)
-        is_done = not self._lines and not self._is_unsynced
+        is_done = not self._file.lines and not self._file.is_unsynced
         return is_done and any(type(command) is Shutdown for command in flushes)
 
     def _encode(self, command: Add) -> None:
@@ -232,97 +295,28 @@ class Writer:
             except Exception as error:  # noqa: BLE001 -- see below
                 # Only memory can be short here, as the snapshot holds nothing but JSON; it costs no other item.
                 self._lost_lines += 1
-                self._error = error
+                self._file.error = error
                 _log.exception("%s: an item could not be encoded and is lost", self.path.name)
                 continue
-            self._lines.append(line)
+            self._file.lines.append(line)
             if self._ordinal is not None:
                 self._ordinal += 1
-
-    def _write(self) -> None:
-        if not self._lines:
-            return
-        data = b"".join((self._seam, *self._lines))
-        written = 0
-        try:
-            while written < len(data):
-                written += os.write(self._fd, memoryview(data)[written:])
-            self._error = None
-        except OSError as error:
-            self._error = error
-        self._settle(data, written)
-
-    def _settle(self, data: bytes, written: int) -> None:
-        """
-        Keep what is not in the file: whole lines where the part-line can be cut back, else the rest of it first.
-        """
-        end_of_lines = data.rfind(b"\n", 0, written) + 1
-        part_size = written - end_of_lines
-        if part_size and self._cut_back(data[end_of_lines:written]):
-            written, part_size = end_of_lines, 0
-        done = data.count(b"\n", 0, end_of_lines) - (1 if end_of_lines and self._seam else 0)
-        if written:
-            self._seam = b""
-        self._written_lines += done
-        self._written_bytes += written
-        del self._lines[:done]
-        if part_size:
-            self._lines[0] = self._lines[0][part_size:]
-
-    def _cut_back(self, part: bytes) -> bool:
-        """
-        Take a part-line off the end of the file, if it is still there.
-        """
-        try:
-            start = os.fstat(self._fd).st_size - len(part)
-            if os.pread(self._fd, len(part), start) != part:
-                return False
-            os.ftruncate(self._fd, start)
-        except OSError:
-            return False
-        return True
-
-    def _sync(self) -> None:
-        try:
-            os.fsync(self._fd)
-            # A new file's name is in its folder, which is a file, too.
-            for folder in self._folders_to_sync:
-                _sync_folder(folder)
-            self._folders_to_sync = ()
-            self._is_unsynced = False
-        except OSError as error:
-            self._error = error
-            self._is_unsynced = True
 
     def _die(self, error: BaseException) -> None:
         """
         Answer everybody who waits, and refuse who comes later.
         """
         _log.critical("%s: the writer died", self.path.name, exc_info=error)
-        self._error = error
+        self._file.error = error
         self._is_dead = True
         self._commands.refusal = lambda: self._outcome() or RecorderClosedError(self.path)
-        self._commands.put_last(Shutdown())
+        self._commands.hand_over(Shutdown())
         waiting = self._commands.take_all()
-        self._lost_lines = self._taken_lines + _count_items(waiting) - self._written_lines
-        self._lines.clear()
+        self._lost_lines = self._taken_lines + _count_items(waiting) - self._file.written_lines
+        self._file.lines.clear()
         for command in (*self._batch, *waiting):
             if isinstance(command, Flush) and not command.done.is_set():
                 command.answer(self._outcome())
-
-
-_live: weakref.WeakSet[Writer] = weakref.WeakSet()
-
-
-@atexit.register
-def _close_all() -> None:
-    # Daemon threads still run here; threads that are none have ended, with all they recorded.
-    deadline = time.monotonic() + EXIT_TIMEOUT
-    for writer in list(_live):
-        try:
-            writer.close(max(deadline - time.monotonic(), 0))
-        except RolloutError as error:
-            _log.error("at exit: %s", error)
 
 
 def _count_items(commands: Sequence[Command]) -> int:
@@ -335,16 +329,3 @@ def _deadline(timeout: float | None) -> float | None:
 
 def _seconds_to(deadline: float | None) -> float:
     return threading.TIMEOUT_MAX if deadline is None else max(deadline - time.monotonic(), 0)
-
-
-def _ends_with_newline(fd: int) -> bool:
-    size = os.fstat(fd).st_size
-    return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -179,6 +179,9 @@ class Recorder:
         """How far the writer is."""
         return self._writer.stats
 
+    def __reduce__(self) -> Any:
+        raise TypeError(f"{self!r} cannot be pickled; let the other process record into a session of its own")
+
     def __repr__(self) -> str:
         return f"<Recorder {self._session_id} {'closed' if self.closed else 'open'} {self.path}>"
 

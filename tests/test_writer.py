@@ -10,14 +10,29 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from rollout import FlushTimeoutError, Recorder, RecorderClosedError, RolloutError, WriteError, load_history, read_lines
+from rollout import (
+    FlushTimeoutError,
+    Recorder,
+    RecorderClosedError,
+    RolloutError,
+    UnsupportedSessionError,
+    WriteError,
+    load_history,
+    read_lines,
+)
 from rollout import _commands as commands_room
+from rollout import _file as file_room
+from rollout import _live as live_room
 from rollout import _writer as writer_room
-from rollout._lock import _coordinated
+from rollout._lock import SessionLock, _coordinated
+from rollout._plain import PlainItem
+from rollout.layout import create_session_file
+from tests.rollouts import ID
 
 
 class Disk:
@@ -63,7 +78,7 @@ def failing(times: int, code: int = errno.ENOSPC, *, after: int = 0) -> Callable
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
-    monkeypatch.setattr(writer_room, "os", disk)
+    monkeypatch.setattr(file_room, "os", disk)
     return disk
 
 
@@ -275,7 +290,7 @@ def test_the_end_of_the_program_closes_what_is_open_and_logs_what_it_cannot_writ
     disk.on_write = failing(100)
     full.user_message("kept")
 
-    writer_room._close_all()
+    live_room.close_all()
 
     assert fine.closed
     assert "at exit: " in caplog.text
@@ -296,7 +311,7 @@ def test_a_recorder_forgotten_after_a_failed_close_is_tried_again_at_the_end(hom
 
     del recorder
     gc.collect()
-    writer_room._close_all()
+    live_room.close_all()
 
     assert prompts(path) == ["kept"]
 
@@ -378,6 +393,123 @@ class TestFsync:
         with pytest.raises(WriteError, match="I/O error"):
             recorder.flush(fsync=True)
         recorder.flush(fsync=True)
+
+
+class TestChild:
+    """
+    A writer as a forked child has it: its parent's file, and no thread. Real forks are in tests/faults.
+    """
+
+    @pytest.fixture
+    def released(self) -> list[str]:
+        return []
+
+    @pytest.fixture
+    def make_child(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, released: list[str]
+    ) -> Callable[..., writer_room.Writer]:
+        def make(**options: Any) -> writer_room.Writer:
+            path, fd = create_session_file(home, ID, time.time())
+            with monkeypatch.context() as patched:
+                patched.setattr(writer_room.Writer, "_start", lambda self: None)
+                writer = writer_room.Writer(path, fd, release=lambda: released.append("lock"), **options)
+            writer.begin_again()
+            return writer
+
+        return make
+
+    def test_writes_behind_the_first_line_of_its_parent(self, make_child: Callable[..., writer_room.Writer]) -> None:
+        writer = make_child()
+        writer.add([PlainItem("event_msg", {"from": "child"})])
+
+        with writer.path.open("ab") as file:
+            file.write(b'{"from":"parent"}\n')
+        writer.flush(30, fsync=False)
+        writer.close(30)
+
+        assert [b"parent" in line for line in writer.path.read_bytes().splitlines()] == [True, False]
+
+    def test_starts_one_thread_however_often_it_is_started(self, make_child: Callable[..., writer_room.Writer]) -> None:
+        writer = make_child()
+        writer.path.write_bytes(b"{}\n")
+
+        writer._start()
+        thread = writer._thread
+        writer._start()
+
+        assert writer._thread is thread
+        writer.close(30)
+
+    def test_waits_no_longer_than_its_limit(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writer_room, "_BEGINNING_TIMEOUT", 0.02)
+        writer = make_child()
+
+        writer.flush(30, fsync=False)
+
+        writer.close(30)
+
+    @pytest.mark.parametrize("end", ["close", "abandon"])
+    def test_that_never_recorded_ends_without_a_thread(
+        self, make_child: Callable[..., writer_room.Writer], released: list[str], end: str
+    ) -> None:
+        writer = make_child()
+
+        for _ in range(2):
+            writer.close(None) if end == "close" else writer.abandon()
+
+        assert writer.is_closed
+        assert writer not in live_room.live
+        assert released == ["lock"]
+
+    def test_of_a_paginated_session_is_refused(self, make_child: Callable[..., writer_room.Writer]) -> None:
+        writer = make_child(ordinal=3)
+
+        with pytest.raises(UnsupportedSessionError, match="child of its writer"):
+            writer.add([PlainItem("event_msg", {})])
+
+        writer.close(None)
+
+    def test_closes_off_half_a_line_where_others_append(self, recorder: Recorder, disk: Disk) -> None:
+        live_room._after_fork_in_parent()
+        recorder.flush()
+        disk.on_write = failing(1, after=20)
+
+        recorder.user_message("one")
+        with pytest.raises(WriteError):
+            recorder.flush()
+        recorder.flush()
+
+        assert prompts(recorder.path) == ["one"]
+        assert [skipped.size for skipped in load_history(recorder.path).skipped] == [20]
+
+    def test_of_multiprocessing_is_closed_by_its_finalizers(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        finalizers: list[Any] = []
+        util = SimpleNamespace(
+            register_after_fork=lambda anchor, call: call(anchor),
+            Finalize=lambda anchor, call, exitpriority: finalizers.append(call),
+        )
+        monkeypatch.setitem(sys.modules, "multiprocessing.util", util)
+        writer = make_child()
+
+        live_room._after_fork_in_child()
+        for finalize in finalizers:
+            finalize()
+        live_room._after_fork_in_child()
+
+        assert finalizers == [live_room.close_all]
+        assert writer.is_closed
+
+    def test_leaves_the_lock_file_to_its_parent(self, home: Path) -> None:
+        lock = SessionLock(home, ID)
+        lock._pid = 0
+
+        lock.release()
+
+        assert lock.path.exists()
 
 
 class TestDeath:
@@ -522,11 +654,11 @@ for n in range(20):
 
 def test_a_program_that_ends_with_a_hanging_disk_ends_in_time(home: Path) -> None:
     script = """
-import threading, rollout, rollout._writer as room
+import threading, rollout, rollout._live as room
 room.EXIT_TIMEOUT = 0.5
 rec = rollout.Recorder()
 rec.flush()
-rec._writer._sync = lambda: threading.Event().wait()
+rec._writer._file.sync = lambda: threading.Event().wait()
 rec.user_message("x")
 try:
     rec.flush(0.1, fsync=True)

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from rollout import Recorder, RecorderClosedError, RolloutError, WriteError, load_history
+from rollout import _file as file_room
 from rollout import _writer as writer_room
 
 RUNS = 20
@@ -39,7 +40,7 @@ def fine_switching_and_a_slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[
             time.sleep(0.0005)
             return os.write(fd, data)
 
-    monkeypatch.setattr(writer_room, "os", SlowDisk())
+    monkeypatch.setattr(file_room, "os", SlowDisk())
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -164,7 +165,7 @@ def test_an_error_while_flushes_wait_reaches_every_one_of_them(
 
     recorder = Recorder(home=home)
     recorder.flush()
-    monkeypatch.setattr(writer_room.os, "write", fail, raising=False)
+    monkeypatch.setattr(file_room.os, "write", fail, raising=False)
     recorder.user_message("waits")
 
     ends = together(*[lambda: recorder.flush(LIMIT)] * 4)
