@@ -115,6 +115,34 @@ print(rec.path)
     assert texts(path) == Counter(["child"])
 
 
+def test_a_fork_while_git_is_asked_does_not_make_git_wait_for_the_child(home: Path, tmp_path: Path) -> None:
+    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+
+    seconds = run(
+        f"""
+import threading, time
+from rollout import _git
+sys.setswitchinterval(1e-6)
+asked = []
+def ask():
+    start = time.monotonic()
+    for n in range(40):
+        _git.collect_git_info({str(tmp_path)!r})
+    asked.append(time.monotonic() - start)
+thread = threading.Thread(target=ask)
+thread.start()
+while not asked:
+    if not os.fork():
+        time.sleep(3)
+        os._exit(0)
+    time.sleep(0.003)
+print(asked[0])
+"""
+    )
+
+    assert float(seconds) < 3
+
+
 def test_the_session_stays_locked_when_a_child_closes_it(home: Path) -> None:
     path = run(
         """
