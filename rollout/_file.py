@@ -1,28 +1,39 @@
 """
-One open rollout: whole lines are appended, with one call, and what did not get into the file is kept.
+One open rollout: whole lines are appended, and what did not get into the file is kept.
 
 Only the writer's thread calls this. What a failed write leaves waits in `lines` for the next.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rollout._lock import SessionLock, has_identity, identity
+
 __all__ = ["AppendFile"]
+
+# Lines are joined up to about so many bytes for one write: a batch of usual size is one call (8 x fewer than a call
+# a line), and 64 MB that waited for a disk are not copied at once.
+_WRITE_SIZE = 2**20
 
 
 class AppendFile:
     """
-    A file open for appending.
+    A file open for appending, and the lock on its session.
 
     Args:
-        fd: The file, open for reading and appending; closed by `close`.
+        path: The file.
+        fd: It, open for reading and appending; closed by `close`.
+        lock: Released by `close`.
         folders: To sync with it the first time: those that name it, or each other.
 
     Attributes:
+        path: The file.
         lines: Those that wait to be written.
+        waiting_size: Their bytes.
         written_lines: How many were written.
         written_bytes: Their bytes.
         error: Why the last attempt failed; None if it did not.
@@ -30,11 +41,13 @@ class AppendFile:
         is_shared: Another process, from a fork, may append to the file, too.
     """
 
-    def __init__(self, fd: int, folders: Sequence[Path]) -> None:
+    def __init__(self, path: Path, fd: int, lock: SessionLock, folders: Sequence[Path] = ()) -> None:
+        self.path = path
         self._fd = fd
+        self._identity = identity(fd)
+        self._lock = lock
         self._folders_to_sync = folders
-        # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
-        self._seam = b"" if _ends_with_newline(fd) else b"\n"
+        self._set_seam()
         self.is_shared = False
         self.forget()
 
@@ -42,21 +55,42 @@ class AppendFile:
         """
         Drop what waits, and count anew.
         """
-        self.lines: list[bytes] = []
         self.written_lines = self.written_bytes = 0
         self.error: BaseException | None = None
         self.is_unsynced = False
+        self.drop()
+
+    def drop(self) -> None:
+        """
+        Drop what waits.
+        """
+        self.lines: list[bytes] = []
+        self.waiting_size = 0
 
     @property
     def is_empty(self) -> bool:
         """Nothing was ever written to it, by anybody."""
-        return not os.fstat(self._fd).st_size
+        try:
+            return not self.path.stat().st_size
+        except OSError:
+            return False
 
     def close(self) -> None:
         """
-        Close it; what waits is not written.
+        Close it and release the lock; what waits is not written.
         """
-        os.close(self._fd)
+        try:
+            if has_identity(self._fd, self._identity):
+                os.close(self._fd)
+        finally:
+            self._lock.release()
+
+    def add(self, line: bytes) -> None:
+        """
+        Have a line written next time.
+        """
+        self.lines.append(line)
+        self.waiting_size += len(line)
 
     def write(self) -> None:
         """
@@ -64,12 +98,44 @@ class AppendFile:
         """
         if not self.lines:
             return
-        data = b"".join((self._seam, *self.lines))
+        try:
+            self._make_sure_it_is_ours()
+            self.error = None
+        except Exception as error:  # noqa: BLE001 -- an OSError, or SessionBusyError from the lock
+            self.error = error
+        while self.lines and self.error is None:
+            self._write_some()
+
+    def _make_sure_it_is_ours(self) -> None:
+        """
+        Open the file again where the program closed all descriptors, as daemons do: the number may be another file's.
+        """
+        if has_identity(self._fd, self._identity):
+            if not os.fstat(self._fd).st_nlink:
+                raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
+            return
+        self._lock.renew()
+        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+        if not has_identity(fd, self._identity):
+            os.close(fd)
+            raise OSError(errno.ESTALE, "another file has taken the place of the rollout", str(self.path))
+        self._fd = fd
+        self._set_seam()
+
+    def _set_seam(self) -> None:
+        # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
+        self._seam = b"" if _ends_with_newline(self._fd) else b"\n"
+
+    def _write_some(self) -> None:
+        count = size = 0
+        while count < len(self.lines) and size < _WRITE_SIZE:
+            size += len(self.lines[count])
+            count += 1
+        data = b"".join((self._seam, *self.lines[:count]))
         written = 0
         try:
             while written < len(data):
                 written += os.write(self._fd, memoryview(data)[written:])
-            self.error = None
         except OSError as error:
             self.error = error
         self._settle(data, written)
@@ -90,6 +156,7 @@ class AppendFile:
             written, part_size = end_of_lines, 0
         self.written_lines += done
         self.written_bytes += written
+        self.waiting_size -= sum(map(len, self.lines[:done])) + part_size
         del self.lines[:done]
         if part_size:
             self.lines[0] = self.lines[0][part_size:]
@@ -112,13 +179,14 @@ class AppendFile:
         Let what was written, and the first time the folders, reach the disk; or note the `error`.
         """
         try:
+            self._make_sure_it_is_ours()
             os.fsync(self._fd)
             # A new file's name is in its folder, which is a file, too.
             for folder in self._folders_to_sync:
                 _sync_folder(folder)
             self._folders_to_sync = ()
             self.is_unsynced = False
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 -- as for write
             self.error = error
             self.is_unsynced = True
 

@@ -1,5 +1,5 @@
 """
-The writers that are alive, and what becomes of them when the process ends or forks.
+The writers that are alive, and what becomes of them when they are forgotten, and when the process ends or forks.
 """
 
 from __future__ import annotations
@@ -9,12 +9,14 @@ import logging
 import os
 import sys
 import time
+import warnings
 import weakref
+from pathlib import Path
 from typing import Protocol
 
 from rollout.errors import RolloutError
 
-__all__ = ["EXIT_TIMEOUT", "close_all", "live"]
+__all__ = ["EXIT_TIMEOUT", "abandon", "close_all", "live"]
 
 EXIT_TIMEOUT = 10.0
 """Seconds that the end of the program waits for recorders nobody closed, all together."""
@@ -23,6 +25,13 @@ _log = logging.getLogger("rollout")
 
 
 class _Writer(Protocol):
+    path: Path
+
+    @property
+    def is_closed(self) -> bool: ...
+
+    def abandon(self) -> None: ...
+
     def close(self, timeout: float | None) -> None: ...
 
     def share(self) -> None: ...
@@ -32,6 +41,15 @@ class _Writer(Protocol):
 
 live: weakref.WeakSet[_Writer] = weakref.WeakSet()
 """Every writer whose thread runs, or that a child has from its parent."""
+
+
+def abandon(writer: _Writer) -> None:
+    """
+    End the writer of a recorder that nobody holds any more and nobody closed.
+    """
+    if not writer.is_closed:
+        writer.abandon()
+        warnings.warn(f"recorder of {writer.path} was not closed", ResourceWarning, stacklevel=2)
 
 
 @atexit.register

@@ -19,7 +19,7 @@ from pathlib import Path
 from rollout.errors import SessionBusyError
 from rollout.layout import make_folder
 
-__all__ = ["SessionLock"]
+__all__ = ["SessionLock", "has_identity", "identity"]
 
 _FOLDER = "thread-writer-locks"
 # Held by others for as long as it takes to open a file.
@@ -47,11 +47,26 @@ class SessionLock:
         self._pid = os.getpid()
         self.path = home / _FOLDER / f"{session_id}.lock"
         make_folder(self.path.parent)
+        self._take()
+
+    def _take(self) -> None:
         with _coordinated(self.path.parent):
-            self._fd = _open(self.path)
-            if not _try_lock(self._fd):
-                os.close(self._fd)
+            fd = _open(self.path)
+            if not _try_lock(fd):
+                os.close(fd)
                 raise SessionBusyError(self.path)
+            self._fd, self._identity = fd, identity(fd)
+
+    def renew(self) -> None:
+        """
+        Take it again if the program has closed its descriptor, which frees it.
+
+        Raises:
+            SessionBusyError, OSError: As for a new one; the session is not this writer's any more.
+        """
+        if not has_identity(self._fd, self._identity):
+            self._take()
+            self._pid = os.getpid()
 
     def release(self) -> None:
         """
@@ -59,13 +74,33 @@ class SessionLock:
         """
         if self._fd < 0:
             return
+        fd, self._fd = self._fd, -1
+        if not has_identity(fd, self._identity):
+            return
         # The kernel keeps the lock until the last process that has it from a fork lets go; the file is its maker's.
         # Where the lock file cannot be removed, closing still frees the lock.
         if os.getpid() == self._pid:
             with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
                 self.path.unlink()
-        os.close(self._fd)
-        self._fd = -1
+        os.close(fd)
+
+
+def identity(fd: int) -> tuple[int, int]:
+    """
+    Say which file an open descriptor is of: a number that was closed is soon another file's.
+    """
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
+
+
+def has_identity(fd: int, expected: tuple[int, int]) -> bool:
+    """
+    Say whether a descriptor is open, and of this file.
+    """
+    try:
+        return identity(fd) == expected
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from functools import cache
+from sys import getsizeof
 from typing import Any, NamedTuple
 
 import attrs
@@ -17,7 +18,7 @@ import attrs
 from rollout.errors import EncodeError
 from rollout.schema import LINE_TYPES, RolloutItem, Wire
 
-__all__ = ["MAX_DEPTH", "PlainItem", "plain_item", "snapshot", "wire_fields"]
+__all__ = ["MAX_DEPTH", "PlainItem", "Size", "plain_item", "snapshot", "wire_fields"]
 
 # serde_json reads 127 levels, and a line's envelope is one of them: Codex loses what is deeper.
 MAX_DEPTH = 126
@@ -25,6 +26,10 @@ MAX_DEPTH = 126
 _INT_MAX = 2**64
 # CPython refuses to print an int of over 4,300 digits; 14,000 bits are 4,215.
 _INT_BITS_MAX = 14_000
+# Asking a string what it takes costs 70 ns: a shorter one counts as an entry of its container, which is what this
+# many characters of 4 bytes and the container's own share take.
+_SHORT = 256
+_ENTRY_SIZE = 4 * _SHORT + 128
 
 
 class PlainItem(NamedTuple):
@@ -68,15 +73,30 @@ def _wrapped_item(kind: str, item: Mapping[str, Any]) -> PlainItem:
     return PlainItem(kind, payload, item.get("metadata"))
 
 
-def snapshot(value: Any) -> Any:
+class Size:
+    """
+    Bytes of memory that copies keep alive; an upper bound, unless keys are long.
+    """
+
+    __slots__ = ("total",)
+
+    def __init__(self) -> None:
+        self.total = 0
+
+
+def snapshot(value: Any, size: Size | None = None) -> Any:
     """
     Copy *value* into dicts, lists, strings, numbers, booleans and None.
+
+    Args:
+        value: Anything.
+        size: What the copy takes, with the strings that it shares, is added here.
 
     Raises:
         EncodeError: Something in it has no JSON form; `path` says where.
     """
     try:
-        return _copy(value, MAX_DEPTH)
+        return _copy(value, MAX_DEPTH, size or Size())
     except _NoJsonFormError as found:
         # The frames between unwound from the inside out.
         found.path.reverse()
@@ -94,67 +114,78 @@ class _NoJsonFormError(Exception):
         self.path: list[str] = []
 
 
-def _copy(value: Any, depth: int) -> Any:
+def _copy(value: Any, depth: int, size: Size) -> Any:
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind is str:
+        size.total += getsizeof(value)
+        return value
+    if value is None or kind is bool:
         return value
     if kind is dict:
-        return _copy_dict(value, depth)
+        return _copy_dict(value, depth, size)
     if kind is list or kind is tuple:
-        return _copy_list(value, depth)
+        return _copy_list(value, depth, size)
     if kind is int:
-        return value if -_INT_MAX < value < _INT_MAX else _big_int(value)
+        return value if -_INT_MAX < value < _INT_MAX else _big_int(value, size)
     if kind is float:
         return _number(value)
-    return _copy_other(value, depth)
+    return _copy_other(value, depth, size)
 
 
-def _copy_dict(value: Mapping[str, Any], depth: int) -> dict[str, Any]:
+def _copy_dict(value: Mapping[str, Any], depth: int, size: Size) -> dict[str, Any]:
     if not depth:
         raise _too_deep()
     copied: dict[str, Any] = {}
+    taken = 0
     try:
         for key, inner in value.items():
             if type(key) is not str:
                 key = _key(key)  # noqa: PLW2901 -- a str subclass becomes a str
-            copied[key] = inner if type(inner) is str else _copy(inner, depth - 1)
+            if type(inner) is str:
+                copied[key] = inner
+                if len(inner) >= _SHORT:
+                    taken += getsizeof(inner)
+            else:
+                copied[key] = _copy(inner, depth - 1, size)
     except _NoJsonFormError as found:
         found.path.append(f".{key}")
         raise
+    size.total += taken + _ENTRY_SIZE * len(copied)
     return copied
 
 
-def _copy_list(value: Any, depth: int) -> list[Any]:
+def _copy_list(value: Any, depth: int, size: Size) -> list[Any]:
     if not depth:
         raise _too_deep()
     copied: list[Any] = []
     try:
         for inner in value:
-            copied.append(_copy(inner, depth - 1))  # noqa: PERF401 -- the length so far is the path
+            copied.append(_copy(inner, depth - 1, size))  # noqa: PERF401 -- the length so far is the path
     except _NoJsonFormError as found:
         found.path.append(f"[{len(copied)}]")
         raise
+    size.total += _ENTRY_SIZE * len(copied)
     return copied
 
 
-def _copy_other(value: Any, depth: int) -> Any:
+def _copy_other(value: Any, depth: int, size: Size) -> Any:
     """
     Take subclasses of the JSON types, items of the schema, and objects that dump themselves.
     """
     if isinstance(value, Wire):
         plain = value.payload if value.is_unknown else _fields_of_item(value)  # type: ignore[attr-defined]
-        return _copy(plain, depth)
+        return _copy(plain, depth, size)
     if isinstance(value, str):
-        return str.__str__(value)
+        return _copy(str.__str__(value), depth, size)
     if isinstance(value, int):
-        return _copy(int.__int__(value), depth)
+        return _copy(int.__int__(value), depth, size)
     if isinstance(value, float):
         return _number(float.__float__(value))
     if isinstance(value, Mapping):
-        return _copy_dict(value, depth)
+        return _copy_dict(value, depth, size)
     if isinstance(value, (list, tuple)):
-        return _copy_list(value, depth)
-    return _copy_dict(_dumped(value), depth)
+        return _copy_list(value, depth, size)
+    return _copy_dict(_dumped(value), depth, size)
 
 
 def _dumped(value: Any) -> Mapping[str, Any]:
@@ -205,8 +236,9 @@ class _RustFloat:
         return f"{sign}0.0000{digits.lstrip('-').replace('.', '')}"
 
 
-def _big_int(value: int) -> int:
+def _big_int(value: int, size: Size) -> int:
     if value.bit_length() <= _INT_BITS_MAX:
+        size.total += value.bit_length()
         return value
     raise _NoJsonFormError(f"an int of {value.bit_length()} bits is too long")
 

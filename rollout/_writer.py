@@ -14,19 +14,27 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from queue import Full
 
 from attrs import frozen
 
-from rollout._commands import Add, Command, Commands, Flush, Shutdown
+from rollout._commands import Add, Command, Commands, Flush, Options, Shutdown
 from rollout._file import AppendFile
 from rollout._live import live
 from rollout._plain import PlainItem
 from rollout.codec import encode_item
-from rollout.errors import FlushTimeoutError, RecorderClosedError, UnsupportedSessionError, WriteError
+from rollout.errors import (
+    FlushTimeoutError,
+    RecorderClosedError,
+    RecorderFullError,
+    UnsupportedSessionError,
+    WriteError,
+)
 
-__all__ = ["Stats", "Writer"]
+__all__ = ["RETRY_INTERVAL", "Stats", "Writer"]
+
+RETRY_INTERVAL = 0.5
+"""Seconds between attempts to write what a disk has refused; `flush` and `close` try at once."""
 
 # A waiter looks this often (seconds) whether the thread it waits for still lives.
 _ALIVE_POLL = 0.1
@@ -45,6 +53,7 @@ class Stats:
     Attributes:
         queued: Commands waiting in the queue.
         pending: Lines in memory that a failed write left there.
+        waiting_size: Bytes of memory that all which is not yet in the file takes.
         written_lines: Lines this recorder has put into the file.
         written_bytes: Bytes this recorder has put into the file.
         last_error: Why the last write failed; None if it did not.
@@ -52,6 +61,7 @@ class Stats:
 
     queued: int
     pending: int
+    waiting_size: int
     written_lines: int
     written_bytes: int
     last_error: BaseException | None
@@ -62,49 +72,40 @@ class Writer:
     Appends lines to one file on a thread of its own.
 
     Args:
-        path: The file, for messages.
-        fd: The file, open for reading and appending; the writer closes it.
-        release: Called when the file is closed.
+        file: Where to write; the writer closes it.
         first: Gives the items to write before all others; called on the writer's thread.
         first_ms: Their time, in Unix milliseconds.
         ordinal: Number of the next line, in a paginated session.
-        folders: To sync with the file the first time: those that name it, or each other.
-        queue_size: Commands that may wait; beyond, `add` blocks.
-        fsync: Sync the file after every batch.
+        options: How much may wait, and what then.
     """
 
     def __init__(
         self,
-        path: Path,
-        fd: int,
+        file: AppendFile,
+        options: Options,
         *,
-        release: Callable[[], None],
         first: Callable[[], Sequence[PlainItem]] = tuple,
         first_ms: int = 0,
         ordinal: int | None = None,
-        folders: Sequence[Path] = (),
-        queue_size: int = 256,
-        fsync: bool = False,
     ) -> None:
-        self.path = path
-        self._release = release
+        self.path = file.path
+        self._file = file
+        self._options = options
         self._first = first
         self._first_ms = first_ms
         self._ordinal = ordinal
-        self._fsync = fsync
-        self._queue_size = queue_size
         self._is_child = False
-        self._file = AppendFile(fd, folders)
         self._starting = threading.RLock()
         self._clear()
         self._start()
         live.add(self)
 
     def _clear(self) -> None:
-        self._commands = Commands(self._queue_size, lambda: RecorderClosedError(self.path))
+        self._commands = Commands(self._options, lambda: RecorderClosedError(self.path))
         self._file.forget()
         self._batch: Sequence[Command] = ()
         self._taken_lines = self._lost_lines = 0
+        self._next_try = 0.0
         self._is_dead = False
         self._thread: threading.Thread | None = None
 
@@ -138,14 +139,22 @@ class Writer:
     @property
     def stats(self) -> Stats:
         # len(), not qsize(): that takes the mutex, which a signal handler may have interrupted.
-        file = self._file
-        return Stats(len(self._commands.queue), len(file.lines), file.written_lines, file.written_bytes, file.error)
+        commands, file = self._commands, self._file
+        return Stats(
+            queued=len(commands.queue),
+            pending=len(file.lines),
+            waiting_size=commands.waiting_size,
+            written_lines=file.written_lines,
+            written_bytes=file.written_bytes,
+            last_error=file.error,
+        )
 
-    def add(self, items: Sequence[PlainItem]) -> None:
+    def add(self, items: Sequence[PlainItem], size: int = 0) -> None:
         """
-        Queue items; blocks only while the queue is full.
+        Queue items that take *size* bytes; blocks only while there is no space, unless it is to raise then.
 
         Raises:
+            RecorderFullError: There is no space; none was taken.
             RecorderClosedError: It is closed; none was taken.
             WriteError: The writer has died; none was taken.
             UnsupportedSessionError: A child cannot number the lines of a paginated session.
@@ -154,7 +163,11 @@ class Writer:
             if self._ordinal is not None:
                 raise UnsupportedSessionError(self.path, "it is paginated, and this process is a child of its writer's")
             self._start()
-        self._commands.hand_over(Add(items))
+        try:
+            self._commands.hand_over(Add(items, size), timeout=0 if self._options.on_full == "raise" else None)
+        except Full:
+            error = RecorderFullError(self.path, len(self._commands.queue), self._commands.waiting_size)
+            raise error from self._file.error
 
     def flush(self, timeout: float | None, *, fsync: bool) -> None:
         """
@@ -220,10 +233,7 @@ class Writer:
 
     def _let_go(self) -> None:
         live.discard(self)
-        try:
-            self._file.close()
-        finally:
-            self._release()
+        self._file.close()
 
     def _await(self, command: Flush, what: str, timeout: float | None, deadline: float | None) -> None:
         while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline))):
@@ -253,8 +263,8 @@ class Writer:
         try:
             if self._is_child:
                 self._await_beginning()
-            self._obey((Add(self._first(), self._first_ms),))
-            while not self._obey(self._commands.take_all()):
+            self._obey((Add(self._first(), time_ms=self._first_ms),))
+            while not self._obey(self._commands.take_all(self._file.waiting_size, self._retry_interval)):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
@@ -269,6 +279,10 @@ class Writer:
         while self._file.is_empty and time.monotonic() < deadline:
             time.sleep(_BEGINNING_POLL)
 
+    @property
+    def _retry_interval(self) -> float | None:
+        return RETRY_INTERVAL if self._file.lines or self._file.is_unsynced else None
+
     def _obey(self, commands: Sequence[Command]) -> bool:
         """
         Carry out a batch; True if that was the last.
@@ -279,9 +293,12 @@ class Writer:
         for command in commands:
             if type(command) is Add:
                 self._encode(command)
-        self._file.write()
-        if self._fsync or self._file.is_unsynced or any(command.fsync for command in flushes):
-            self._file.sync()
+        # While a disk refuses, an attempt costs as much as waits; nobody is told of its outcome but who flushes.
+        if flushes or not self._file.error or time.monotonic() >= self._next_try:
+            self._file.write()
+            if self._options.fsync or self._file.is_unsynced or any(command.fsync for command in flushes):
+                self._file.sync()
+            self._next_try = time.monotonic() + RETRY_INTERVAL
         outcome = self._outcome()
         for command in flushes:
             command.answer(outcome)
@@ -298,7 +315,7 @@ class Writer:
                 self._file.error = error
                 _log.exception("%s: an item could not be encoded and is lost", self.path.name)
                 continue
-            self._file.lines.append(line)
+            self._file.add(line)
             if self._ordinal is not None:
                 self._ordinal += 1
 
@@ -313,7 +330,7 @@ class Writer:
         self._commands.hand_over(Shutdown())
         waiting = self._commands.take_all()
         self._lost_lines = self._taken_lines + _count_items(waiting) - self._file.written_lines
-        self._file.lines.clear()
+        self._file.drop()
         for command in (*self._batch, *waiting):
             if isinstance(command, Flush) and not command.done.is_set():
                 command.answer(self._outcome())

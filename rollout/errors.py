@@ -4,6 +4,7 @@ Everything that can go wrong.
 RolloutError
 ├── EncodeError (TypeError)             record(): an item has no JSON form
 ├── RecorderClosedError (RuntimeError)  the recorder was closed before
+├── RecorderFullError                   no space for what waits to be written
 ├── WriteError                          lines wait in memory; the disk refused them
 ├── FlushTimeoutError (TimeoutError)    the writer was still busy
 ├── SessionBusyError                    another writer holds the session
@@ -32,6 +33,7 @@ __all__ = [
     "InvalidLineError",
     "MissingSessionMetaError",
     "RecorderClosedError",
+    "RecorderFullError",
     "RolloutError",
     "SessionBusyError",
     "SessionNotFoundError",
@@ -80,6 +82,32 @@ class RecorderClosedError(RolloutError, RuntimeError):
         return f"recorder of {self.path} is closed. Use Recorder.resume(path) to continue the session."
 
 
+class RecorderFullError(RolloutError):
+    """
+    There is no space for what waits to be written; nothing of this call was recorded.
+
+    `__cause__` is the disk's last error, if that is why.
+
+    Attributes:
+        path: The session's file.
+        queued: Calls that wait.
+        waiting_size: Bytes that wait.
+    """
+
+    def __init__(self, path: Path, queued: int, waiting_size: int) -> None:
+        super().__init__(path, queued, waiting_size)
+        self.path = path
+        self.queued = queued
+        self.waiting_size = waiting_size
+
+    def __str__(self) -> str:
+        why = f"{self.__cause__}; " if self.__cause__ else ""
+        return (
+            f"{self.path.name}: {why}{self.queued} calls and {self.waiting_size} bytes wait to be written already; "
+            "nothing of this one was recorded. Wait for flush() and record it again."
+        )
+
+
 class WriteError(RolloutError):
     """
     Lines could not be written; `__cause__` says why.
@@ -99,7 +127,7 @@ class WriteError(RolloutError):
     def __str__(self) -> str:
         why = f"{self.__cause__}; " if self.__cause__ else ""
         lost = f"{self.lost} lost; " if self.lost else ""
-        waiting = f"{self.pending} lines wait in memory, and are tried again with every record, flush and close."
+        waiting = f"{self.pending} lines wait in memory, and are tried again twice a second, at flush and at close."
         return f"{self.path.name}: {why}{lost}{waiting if self.pending else 'no lines wait in memory.'}"
 
 

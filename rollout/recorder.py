@@ -9,19 +9,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-import warnings
 import weakref
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from rollout import layout, schema
+from rollout._commands import MAX_WAITING_SIZE, Options
+from rollout._file import AppendFile
 from rollout._git import collect_git_info
+from rollout._live import abandon
 from rollout._lock import SessionLock
-from rollout._plain import PlainItem, plain_item, snapshot
+from rollout._plain import PlainItem, Size, plain_item, snapshot
 from rollout._resume import open_for_append
 from rollout._version import __version__
 from rollout._writer import Stats, Writer
@@ -55,12 +57,15 @@ class Recorder:
         model_provider: The model's service.
         policy: Says which items are kept; by default what Codex of September 2025 keeps.
         fsync: Sync the file after every batch: what is flushed survives a power cut.
-        queue_size: How many calls of `record` may wait to be written; beyond, they block.
+        queue_size: How many calls of `record` may wait to be written.
+        max_waiting_size: Bytes of memory that they may take, and with them the lines that a full disk refuses; by
+            default 64 MiB. A single call may take more while nothing else waits.
+        on_full: What `record` does beyond that: "block" or "raise".
 
     Raises:
         OSError: The file or its lock could not be created; as it came, so that the caller may go on unrecorded.
         SessionBusyError: Another writer holds a session of this id.
-        ValueError: *session_id* is not a UUID, or *queue_size* is less than 1.
+        ValueError: *session_id* is not a UUID, or one of the last three is none it can be.
     """
 
     def __init__(
@@ -77,8 +82,10 @@ class Recorder:
         policy: Policy = seed_policy,
         fsync: bool = False,
         queue_size: int = 256,
+        max_waiting_size: int = MAX_WAITING_SIZE,
+        on_full: Literal["block", "raise"] = "block",
     ) -> None:
-        _check_queue_size(queue_size)
+        options = Options(fsync, queue_size, max_waiting_size, on_full)
         now_ms = time.time_ns() // 1_000_000
         folder = layout.home_folder(home).absolute()
         own_id = layout.new_session_id() if session_id is None else str(UUID(str(session_id)))
@@ -101,7 +108,7 @@ class Recorder:
         except BaseException:
             lock.release()
             raise
-        self._begin(path, fd, lock, policy, missing, first=first, first_ms=now_ms, queue_size=queue_size, fsync=fsync)
+        self._begin(path, fd, lock, policy, missing, options, first=first, first_ms=now_ms)
 
     @classmethod
     def resume(
@@ -113,6 +120,8 @@ class Recorder:
         policy: Policy = seed_policy,
         fsync: bool = False,
         queue_size: int = 256,
+        max_waiting_size: int = MAX_WAITING_SIZE,
+        on_full: Literal["block", "raise"] = "block",
     ) -> Recorder:
         """
         Go on with a session: append to its file, writing no second session_meta.
@@ -127,6 +136,8 @@ class Recorder:
             policy: Says which items are kept.
             fsync: Sync the file after every batch.
             queue_size: How many calls may wait.
+            max_waiting_size: Bytes that they may take.
+            on_full: What `record` does beyond that.
 
         Raises:
             SessionNotFoundError, AmbiguousSessionError: As `find_session`.
@@ -134,29 +145,29 @@ class Recorder:
             SessionBusyError: Another writer, ours or Codex, holds the session.
             MissingSessionMetaError: The file does not say whose it is.
             UnsupportedSessionError: Appending would damage the session.
-            ValueError: *queue_size* is less than 1.
+            ValueError: One of the last three is none it can be.
         """
-        _check_queue_size(queue_size)
+        options = Options(fsync, queue_size, max_waiting_size, on_full)
         path = layout.locate(path_or_id, home).absolute()
         fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
         recorder = cls.__new__(cls)
         recorder._cwd = _absolute(cwd)
-        recorder._begin(path, fd, lock, policy, (), ordinal=ordinal, queue_size=queue_size, fsync=fsync)
+        recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
         return recorder
 
     def _begin(
-        self, path: Path, fd: int, lock: SessionLock, policy: Policy, missing: Sequence[Path], **options: Any
+        self, path: Path, fd: int, lock: SessionLock, policy: Policy, missing: Sequence[Path], *args: Any, **kwargs: Any
     ) -> None:
         self._session_id = lock.session_id
         self._policy = policy
-        folders = [*layout.folders_naming(path), *missing]
         try:
-            self._writer = Writer(path, fd, release=lock.release, folders=folders, **options)
+            file = AppendFile(path, fd, lock, [*layout.folders_naming(path), *missing])
+            self._writer = Writer(file, *args, **kwargs)
         except BaseException:
             os.close(fd)
             lock.release()
             raise
-        self._forgotten = weakref.finalize(self, _abandon, self._writer)
+        self._forgotten = weakref.finalize(self, abandon, self._writer)
         self._forgotten.atexit = False
 
     @property
@@ -187,10 +198,9 @@ class Recorder:
 
     def record(self, *items: Any) -> None:
         """
-        Queue items to be written; blocks only while the queue is full, never for a disk.
+        Queue items to be written; blocks only while there is no space for what waits, if *on_full* says so.
 
-        Items are copied: changing them later changes nothing. Items that the policy drops are not kept.
-        Their timestamp is the time of this call.
+        Items are copied, and have the time of this call for timestamp. Those that the policy drops are not kept.
 
         Args:
             items: Each an object of `rollout.schema`, a dict in the form of the Responses API
@@ -199,32 +209,34 @@ class Recorder:
 
         Raises:
             EncodeError: An item has no JSON form; the others were recorded.
+            RecorderFullError: There is no space, and *on_full* is "raise" or this interrupts a call that waits.
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
         """
         kept = []
+        size = Size()
         refused: EncodeError | None = None
         for item in items:
             try:
-                plain = self._plain(item)
+                plain = self._plain(item, size)
             except EncodeError as error:
                 refused = refused or error
                 continue
             if plain is not None:
                 kept.append(plain)
         if kept or self.closed:
-            self._writer.add(kept)
+            self._writer.add(kept, size.total)
         if refused is not None:
             raise refused
 
-    def _plain(self, item: Any) -> PlainItem | None:
+    def _plain(self, item: Any, size: Size) -> PlainItem | None:
         kind, payload, metadata = plain_item(item)
         if isinstance(payload, schema.Wire):
-            payload = snapshot(payload)
+            payload = snapshot(payload, size)
             return PlainItem(kind, payload, metadata) if self._policy(kind, payload) else None
         if not self._policy(kind, payload):
             return None
-        return PlainItem(kind, snapshot(payload), metadata if metadata is None else snapshot(metadata))
+        return PlainItem(kind, snapshot(payload, size), metadata if metadata is None else snapshot(metadata, size))
 
     def user_message(self, text: str) -> None:
         """Record what the user said: the response item, and the event by which Codex lists the session."""
@@ -328,18 +340,6 @@ def _meta_items(meta: dict[str, Any]) -> Sequence[PlainItem]:
     # On the writer's thread: git may take 5 seconds.
     git = collect_git_info(meta["cwd"])
     return (PlainItem("session_meta", meta if git is None else {**meta, "git": snapshot(git)}),)
-
-
-def _abandon(writer: Writer) -> None:
-    if not writer.is_closed:
-        writer.abandon()
-        warnings.warn(f"recorder of {writer.path} was not closed", ResourceWarning, stacklevel=2)
-
-
-def _check_queue_size(queue_size: int) -> None:
-    # Before a file is made.
-    if queue_size < 1:
-        raise ValueError(f"queue_size is at least 1, not {queue_size}")
 
 
 def _absolute(cwd: StrPath | None) -> str:

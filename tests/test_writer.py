@@ -29,6 +29,8 @@ from rollout import _commands as commands_room
 from rollout import _file as file_room
 from rollout import _live as live_room
 from rollout import _writer as writer_room
+from rollout._commands import Options
+from rollout._file import AppendFile
 from rollout._lock import SessionLock, _coordinated
 from rollout._plain import PlainItem
 from rollout.layout import create_session_file
@@ -410,9 +412,11 @@ class TestChild:
     ) -> Callable[..., writer_room.Writer]:
         def make(**options: Any) -> writer_room.Writer:
             path, fd = create_session_file(home, ID, time.time())
+            lock = SessionLock(home, ID)
+            monkeypatch.setattr(lock, "release", lambda: (SessionLock.release(lock), released.append("lock")))
             with monkeypatch.context() as patched:
                 patched.setattr(writer_room.Writer, "_start", lambda self: None)
-                writer = writer_room.Writer(path, fd, release=lambda: released.append("lock"), **options)
+                writer = writer_room.Writer(AppendFile(path, fd, lock), Options(), **options)
             writer.begin_again()
             return writer
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from rollout import FlushTimeoutError, Recorder, load_history
-from rollout._commands import Add, Commands, Flush, Shutdown
+from rollout._commands import Add, Commands, Flush, Options, Shutdown
 from rollout._plain import PlainItem
 
 PROLOGUE = """
@@ -134,24 +134,24 @@ class TestCommands:
         commands._interrupting[threading.get_ident()] = []
 
     def test_what_interrupts_a_put_is_put_after_it(self) -> None:
-        commands = Commands(9, RuntimeError)
+        commands = Commands(Options(queue_size=9), RuntimeError)
         outer, inner = Flush(), Flush()
-        real = commands.put
+        real = commands._put
 
-        def put(command: Flush, timeout: float | None = None) -> None:
+        def put(command: Flush) -> None:
             if command is outer:
                 commands.hand_over(inner)
                 assert commands.is_interrupted
-            real(command, timeout=timeout)
+            real(command)
 
-        commands.put = put  # type: ignore[method-assign, assignment]
+        commands._put = put  # type: ignore[method-assign, assignment]
         commands.hand_over(outer)
 
         assert commands.take_all() == [outer, inner]
         assert not commands.is_interrupted
 
     def test_the_consumer_never_waits_for_space(self) -> None:
-        commands = Commands(1, RuntimeError)
+        commands = Commands(Options(queue_size=1), RuntimeError)
         commands.consumer = threading.get_ident()
 
         for _ in range(5):
@@ -160,7 +160,7 @@ class TestCommands:
         assert len(commands.take_all()) == 5
 
     def test_what_interrupts_the_taking_is_taken_with_it(self) -> None:
-        commands = Commands(9, RuntimeError)
+        commands = Commands(Options(queue_size=9), RuntimeError)
         commands.hand_over(Flush())
         real = commands._get
 
