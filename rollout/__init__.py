@@ -40,6 +40,8 @@ from rollout.listing import Cursor, Page, SessionSummary, list_sessions
 from rollout.policy import keep_all, seed_policy
 from rollout.reader import LineReader, SkippedLine, read_lines
 from rollout.recorder import Recorder
+from rollout.repair import Repair, repair
+from rollout.verify import Fault, Verification, verify
 
 if TYPE_CHECKING:
     from rollout.schema import SessionMeta
@@ -49,6 +51,7 @@ __all__ = [
     "Cursor",
     "EncodeError",
     "FlushTimeoutError",
+    "Fault",
     "Follower",
     "History",
     "InvalidCursorError",
@@ -60,6 +63,7 @@ __all__ = [
     "Recorder",
     "RecorderClosedError",
     "RecorderFullError",
+    "Repair",
     "RolloutError",
     "RolloutLine",
     "SessionBusyError",
@@ -70,6 +74,7 @@ __all__ = [
     "Stats",
     "Turn",
     "UnsupportedSessionError",
+    "Verification",
     "WriteError",
     "__version__",
     "find_session",
@@ -78,7 +83,9 @@ __all__ = [
     "list_sessions",
     "load_history",
     "read_lines",
+    "repair",
     "seed_policy",
+    "verify",
 ]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rollout._lock import SessionLock, has_identity, identity
 
-__all__ = ["AppendFile"]
+__all__ = ["AppendFile", "sync_folder"]
 
 # Lines are joined up to about so many bytes for one write: a batch of usual size is one call (8 x fewer than a call
 # a line), and 64 MB that waited for a disk are not copied at once.
@@ -183,7 +183,7 @@ class AppendFile:
             os.fsync(self._fd)
             # A new file's name is in its folder, which is a file, too.
             for folder in self._folders_to_sync:
-                _sync_folder(folder)
+                sync_folder(folder)
             self._folders_to_sync = ()
             self.is_unsynced = False
         except Exception as error:  # noqa: BLE001 -- as for write
@@ -196,7 +196,10 @@ def _ends_with_newline(fd: int) -> bool:
     return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """
+    Let the names in a folder reach the disk.
+    """
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)

@@ -17,18 +17,14 @@ from rollout.codec import RolloutLine
 from rollout.errors import MissingSessionMetaError
 from rollout.layout import StrPath, locate
 from rollout.reader import SkippedLine, read_lines
+from rollout.schema import CALL_OUTPUTS
 
 __all__ = ["History", "Turn", "load_history"]
 
-_CALLS = {
-    "function_call": "function_call_output",
-    "local_shell_call": "function_call_output",
-    "custom_tool_call": "custom_tool_call_output",
-}
-_OUTPUTS = frozenset(_CALLS.values())
+_OUTPUTS = frozenset(CALL_OUTPUTS.values())
 # What a model is not sent: snapshots of the folder, requests of the client, and what is not known.
 _SENT = frozenset({
-    *_CALLS, *_OUTPUTS, "message", "reasoning", "web_search_call", "agent_message", "tool_search_call",
+    *CALL_OUTPUTS, *_OUTPUTS, "message", "reasoning", "web_search_call", "agent_message", "tool_search_call",
     "tool_search_output", "image_generation_call", "compaction", "compaction_summary", "context_compaction",
 })  # fmt: skip
 _UNSENT_KEY = "internal_chat_message_metadata_passthrough"
@@ -177,15 +173,15 @@ def _paired(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """
     items = list(items)
     # As text, since a damaged file may hold anything in its place.
-    calls = {str(item.get("call_id")) for item in items if item["type"] in _CALLS}
+    calls = {str(item.get("call_id")) for item in items if item["type"] in CALL_OUTPUTS}
     answered = {str(item.get("call_id")) for item in items if item["type"] in _OUTPUTS}
     for item in items:
         call_id = str(item.get("call_id"))
         if item["type"] in _OUTPUTS and call_id not in calls:
             continue
         yield item
-        if item["type"] in _CALLS and call_id not in answered:
-            yield {"type": _CALLS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
+        if item["type"] in CALL_OUTPUTS and call_id not in answered:
+            yield {"type": CALL_OUTPUTS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
 
 
 @attrs.define

@@ -26,10 +26,12 @@ from rollout.layout import StrPath
 __all__ = [
     "MAX_LINE_SIZE",
     "LineReader",
+    "RawLine",
     "SkippedLine",
     "decode_backwards",
     "lines_backwards",
     "open_rollout",
+    "raw_lines",
     "read_lines",
 ]
 
@@ -116,44 +118,71 @@ class LineReader(Iterator[RolloutLine]):
         self._file.close()
 
     def _read(self) -> Generator[RolloutLine]:
-        offset = lineno = 0
+        line = RawLine(0, 0, 0, b"", is_ended=True)
         with closing(self._file):
-            while True:
-                lineno += 1
-                try:
-                    raw = self._file.readline(MAX_LINE_SIZE + 1)
-                    size, is_ended = self._pass_rest(raw)
-                except self._damage as error:
-                    self._skip(SkippedLine(lineno, offset, 0, f"the compressed file is damaged from here on: {error}"))
-                    return
-                if not raw:
-                    return
-                if size > MAX_LINE_SIZE:
-                    self._skip(SkippedLine(lineno, offset, size - is_ended, f"longer than {MAX_LINE_SIZE} bytes"))
-                elif not raw.isspace():
-                    try:
-                        line = decode_line(raw)
-                    except InvalidLineError as error:
-                        torn = "" if is_ended else "torn: the file ends inside this line: "
-                        self._skip(SkippedLine(lineno, offset, size - is_ended, torn + error.reason))
-                    else:
-                        yield line
-                offset += size
+            try:
+                for line in raw_lines(self._file):
+                    if line.raw is None:
+                        self._skip(line, f"longer than {MAX_LINE_SIZE} bytes")
+                    elif line.raw and not line.raw.isspace():
+                        try:
+                            decoded = decode_line(line.raw)
+                        except InvalidLineError as error:
+                            torn = "" if line.is_ended else "torn: the file ends inside this line: "
+                            self._skip(line, torn + error.reason)
+                        else:
+                            yield decoded
+            except self._damage as error:
+                after = RawLine(line.lineno + 1, line.end, 0, b"", is_ended=False)
+                self._skip(after, f"the compressed file is damaged from here on: {error}")
 
-    def _pass_rest(self, raw: bytes) -> tuple[int, bool]:
-        """
-        Read on to the end of a line that is too long, keeping nothing; the line's size, and whether a newline ends it.
-        """
-        size = len(raw)
-        while len(raw) and size > MAX_LINE_SIZE and not raw.endswith(b"\n"):
-            raw = self._file.readline(_BLOCK_SIZE)
-            size += len(raw)
-        return size, raw.endswith(b"\n")
-
-    def _skip(self, skipped: SkippedLine) -> None:
+    def _skip(self, line: RawLine, reason: str) -> None:
         if self._strict:
-            raise InvalidLineError(self.path, skipped.lineno, skipped.reason)
-        self.skipped.append(skipped)
+            raise InvalidLineError(self.path, line.lineno, reason)
+        self.skipped.append(SkippedLine(line.lineno, line.offset, line.size, reason))
+
+
+@frozen
+class RawLine:
+    """
+    A line as it stands in the file.
+
+    Attributes:
+        lineno: Its number, from 1.
+        offset: Its first byte in the (uncompressed) file.
+        size: Its length in bytes, without the newline.
+        raw: It, without the newline; None if it is too long to be held in memory.
+        is_ended: A newline ends it.
+    """
+
+    lineno: int
+    offset: int
+    size: int
+    raw: bytes | None
+    is_ended: bool
+
+    @property
+    def end(self) -> int:
+        """The byte after it and its newline."""
+        return self.offset + self.size + self.is_ended
+
+
+def raw_lines(file: BinaryIO) -> Iterator[RawLine]:
+    """
+    Give the lines of a file, blank ones too, holding one of at most `MAX_LINE_SIZE` bytes at a time.
+    """
+    lineno = offset = 0
+    while raw := file.readline(MAX_LINE_SIZE + 1):
+        lineno += 1
+        size, last = len(raw), raw
+        while size > MAX_LINE_SIZE and last and not last.endswith(b"\n"):
+            last = file.readline(_BLOCK_SIZE)
+            size += len(last)
+        is_ended = last.endswith(b"\n")
+        yield RawLine(
+            lineno, offset, size - is_ended, raw.removesuffix(b"\n") if size <= MAX_LINE_SIZE else None, is_ended
+        )
+        offset += size
 
 
 def open_rollout(path: Path) -> tuple[BinaryIO, tuple[type[Exception], ...]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from rollout.schema._wire import CALL_OUTPUTS as CALL_OUTPUTS
 from rollout.schema._wire import LINE_TYPES as LINE_TYPES
 from rollout.schema._wire import RolloutItem as RolloutItem
 from rollout.schema._wire import Wire as Wire
@@ -31,7 +32,7 @@ _MODULES = ("meta", "usage", "responses", "events", "tools", "_families")
 def __getattr__(name: str) -> Any:
     # Making 110 attrs classes takes 40 ms; who records dicts, or reads plain payloads, needs none of them.
     if name == "__all__":
-        own = ["LINE_TYPES", "RolloutItem", "Wire"]
+        own = ["CALL_OUTPUTS", "LINE_TYPES", "RolloutItem", "Wire"]
         return own + [public for module in _MODULES for public in _module(module).__all__]
     if not name.startswith("__"):
         for module in _MODULES:

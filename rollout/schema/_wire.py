@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from attrs import field, frozen
 
-__all__ = ["LINE_TYPES", "RolloutItem", "Wire", "nullable", "optional"]
+__all__ = ["CALL_OUTPUTS", "LINE_TYPES", "RolloutItem", "Wire", "nullable", "optional"]
 
 LINE_TYPES = frozenset(
     {
@@ -35,6 +35,13 @@ LINE_TYPES = frozenset(
     }
 )
 """The types of lines that have a class."""
+
+CALL_OUTPUTS = {
+    "function_call": "function_call_output",
+    "local_shell_call": "function_call_output",
+    "custom_tool_call": "custom_tool_call_output",
+}
+"""The response items that ask for something, and those that answer, tied by ``call_id``."""
 
 
 def optional(*, key: str | None = None) -> Any:
