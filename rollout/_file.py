@@ -137,7 +137,8 @@ class AppendFile:
             while written < len(data):
                 written += os.write(self._fd, memoryview(data)[written:])
         except OSError as error:
-            self.error = error
+            # Its traceback would keep the data alive.
+            self.error = error.with_traceback(None)
         self._settle(data, written)
 
     def _settle(self, data: bytes, written: int) -> None:

@@ -302,6 +302,7 @@ class Writer:
         outcome = self._outcome()
         for command in flushes:
             command.answer(outcome)
+        self._batch = ()
         is_done = not self._file.lines and not self._file.is_unsynced
         return is_done and any(type(command) is Shutdown for command in flushes)
 

@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import json
+import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rollout import Recorder
+
+PROMISES: dict[str, dict[str, Any]] = {}
 
 
 @pytest.fixture(autouse=True)
@@ -33,3 +38,31 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def recorder(home: Path, tmp_path: Path) -> Iterator[Recorder]:
     with Recorder(home=home, cwd=tmp_path) as recorder:
         yield recorder
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """
+    Notes what a test of a promise has counted or measured, for docs/guarantees.md.
+    """
+    return lambda text: request.node.user_properties.append(("figure", text))
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    promise = next((row for key, row in report.user_properties if key == "promise"), None)
+    if promise and (report.when == "call" or report.outcome != "passed"):
+        figures = [text for key, text in report.user_properties if key == "figure"]
+        PROMISES[report.nodeid] = {"row": promise, "outcome": report.outcome, "figures": figures}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        mark = item.get_closest_marker("promise")
+        if mark is not None:
+            item.user_properties.append(("promise", mark.args[0]))
+
+
+def pytest_sessionfinish() -> None:
+    path = os.environ.get("ROLLOUT_PROMISES")
+    if path:
+        Path(path).write_text(json.dumps(PROMISES))

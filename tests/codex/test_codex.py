@@ -5,6 +5,7 @@ The real Codex and we: each reads, lists, goes on with what the other wrote.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -16,7 +17,7 @@ import pytest
 from driver import Codex
 from model import Model, called, ran, said, thought
 
-from rollout import Recorder, SessionBusyError, list_sessions, load_history
+from rollout import Recorder, SessionBusyError, list_sessions, load_history, repair, verify
 from rollout._plain import snapshot
 from rollout.codec import encode_item, encode_line
 
@@ -237,6 +238,37 @@ class TestLock:
         with Recorder.resume(recorder.path) as resumed:
             resumed.user_message("ours again")
         assert list((today.home / "thread-writer-locks").glob("*-*.lock")) == []
+
+
+class TestRepair:
+    def test_todays_codex_goes_on_with_a_session_that_we_repaired(self, today: Codex, model: Model) -> None:
+        path = today.record("one")
+        today.go_on(load_history(path).session_id, "two")
+        lines = path.read_bytes().splitlines(keepends=True)
+        # What two writers and a crash leave: one line twice, half a line before another, the last without its number.
+        unnumbered = re.sub(rb'"ordinal":\d+,', b"", lines[-1])
+        path.write_bytes(b"".join([*lines[:-2], lines[-3], lines[-1][:40] + lines[-2], unnumbered]))
+        broken = today.exec("resume", load_history(path).session_id, "three")
+
+        done = repair(path)
+        done.copy.replace(path)
+        today.go_on(load_history(path).session_id, "three")
+
+        assert broken.returncode != 0
+        assert done.after.is_whole
+        assert [turn.prompt for turn in load_history(path).turns] == ["one", "two", "three"]
+        assert verify(path).is_whole
+        assert "one" in json.dumps(sent_before(model, "three"))
+
+    def test_codex_goes_on_with_a_session_whose_meta_we_made_up(self, codex: Codex, model: Model) -> None:
+        with Recorder(home=codex.home, cwd=codex.cwd) as recorder:
+            record_every_item(recorder)
+        recorder.path.write_bytes(b"".join(recorder.path.read_bytes().splitlines(keepends=True)[1:]))
+
+        repair(recorder.path).copy.replace(recorder.path)
+        codex.go_on(recorder.session_id, "theirs")
+
+        assert "There is a note." in json.dumps(sent_before(model, "theirs"))
 
 
 def write_home(home: Path) -> None:

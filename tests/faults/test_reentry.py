@@ -5,25 +5,26 @@ a logging handler. Each test is a program of its own with a time limit, since wh
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import queue
 import threading
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from rollout import FlushTimeoutError, Recorder, load_history
+from rollout import FlushTimeoutError, Recorder
 from rollout._commands import Add, Commands, Flush, Options, Shutdown
 from rollout._plain import PlainItem
+from tests.faults.programs import Program, texts
 
 PROLOGUE = """
-import gc, logging, signal, sys, weakref, rollout
+import weakref
 sys.setswitchinterval(1e-5)
 rec = rollout.Recorder(queue_size=2)
 said = {"loop": 0, "other": 0}
 def say(who):
-    rec.record({"type": "message", "role": "user", "content": [{"type": "input_text", "text": who}]})
+    rec.record(message(who))
     said[who] += 1
 """
 EPILOGUE = """
@@ -33,34 +34,39 @@ print(rec.path, said["loop"], said["other"])
 """
 
 
-def run(script: str) -> None:
+def run(program: Program, script: str, figure: Callable[[str], None] = print) -> None:
     """
     Run a program that records as "loop" and, from where it interrupts that, as "other"; see that all is in the file.
     """
-    done = subprocess.run(
-        [sys.executable, "-c", PROLOGUE + script + EPILOGUE], capture_output=True, text=True, timeout=60, check=False
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    path, loop, other = done.stdout.split()
-    history = load_history(path)
-    found = Counter(line.payload["content"][0]["text"] for line in history.lines[1:])
+    path, loop, other = program.run(PROLOGUE + script + EPILOGUE).split()
+    found = texts(path)
     assert found == Counter({"loop": int(loop), "other": int(other)})
     assert int(other) > 0
-    assert history.skipped == ()
+    figure(f"{int(other):,} records inside of {int(loop):,}, all in the file")
 
 
-def test_a_signal_handler_that_records_does_not_deadlock(home: Path) -> None:
-    run("""
+@pytest.mark.promise("re-entry", naive="fails")
+def test_a_signal_handler_that_records_does_not_deadlock(program: Program, figure: Callable[[str], None]) -> None:
+    run(
+        program,
+        """
 signal.signal(signal.SIGALRM, lambda *args: say("other"))
 for n in range(20_000):
     # One signal a turn, so that the loop gets on however slow the machine is.
     signal.setitimer(signal.ITIMER_REAL, 0.000_001 * (n % 50 + 1))
     say("loop")
-""")
+""",
+        figure,
+    )
 
 
-def test_a_signal_handler_that_flushes_or_closes_does_not_deadlock(home: Path) -> None:
-    run("""
+@pytest.mark.promise("re-entry")
+def test_a_signal_handler_that_flushes_or_closes_does_not_deadlock(
+    program: Program, figure: Callable[[str], None]
+) -> None:
+    run(
+        program,
+        """
 def handle(*args):
     say("other")
     try:
@@ -71,11 +77,16 @@ signal.signal(signal.SIGALRM, handle)
 for n in range(5_000):
     signal.setitimer(signal.ITIMER_REAL, 0.000_001 * (n % 50 + 1))
     say("loop")
-""")
+""",
+        figure,
+    )
 
 
-def test_a_cycle_whose_del_records_does_not_deadlock(home: Path) -> None:
-    run("""
+@pytest.mark.promise("re-entry")
+def test_a_cycle_whose_del_records_does_not_deadlock(program: Program, figure: Callable[[str], None]) -> None:
+    run(
+        program,
+        """
 class Cycle:
     def __init__(self):
         self.me = self
@@ -86,11 +97,16 @@ for n in range(5_000):
     Cycle()
     say("loop")
 gc.collect()
-""")
+""",
+        figure,
+    )
 
 
-def test_a_weakref_callback_that_records_does_not_deadlock(home: Path) -> None:
-    run("""
+@pytest.mark.promise("re-entry")
+def test_a_weakref_callback_that_records_does_not_deadlock(program: Program, figure: Callable[[str], None]) -> None:
+    run(
+        program,
+        """
 class Cycle:
     def __init__(self):
         self.me = self
@@ -100,11 +116,18 @@ for n in range(5_000):
     refs.append(weakref.ref(Cycle(), lambda ref: say("other")))
     say("loop")
 gc.collect()
-""")
+""",
+        figure,
+    )
 
 
-def test_a_logging_handler_that_records_may_run_on_the_writers_thread(home: Path) -> None:
-    run("""
+@pytest.mark.promise("re-entry")
+def test_a_logging_handler_that_records_may_run_on_the_writers_thread(
+    program: Program, figure: Callable[[str], None]
+) -> None:
+    run(
+        program,
+        """
 import rollout._writer as room
 real = room.encode_item
 def encode_item(kind, payload, **rest):
@@ -121,7 +144,9 @@ logging.getLogger("agent").propagate = False
 for n in range(500):
     say("loop")
 rec.flush()
-""")
+""",
+        figure,
+    )
 
 
 class TestCommands:
@@ -186,3 +211,80 @@ class TestCommands:
 
         assert [type(late) for late in commands._interrupting.pop(threading.get_ident())] == [Shutdown]
         recorder.close()
+
+    def test_what_interrupts_while_there_is_no_space_is_refused_for_it_cannot_wait(self) -> None:
+        commands = Commands(Options(max_waiting_size=10), RuntimeError)
+        self.interrupted(commands)
+
+        commands.hand_over(Add([], size=6))
+        with pytest.raises(queue.Full):
+            commands.hand_over(Add([], size=6))
+
+        commands._interrupting.clear()
+        commands.consumer = threading.get_ident()
+        commands.hand_over(Add([], size=6))
+        with pytest.raises(queue.Full):
+            commands.hand_over(Add([], size=6))
+
+    def test_what_interrupts_a_close_is_refused(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        real = commands._put
+        ends = []
+
+        def put(command: Shutdown) -> None:
+            with pytest.raises(RuntimeError):
+                commands.hand_over(Add([]))
+            ends.append("refused")
+            real(command)
+
+        commands._put = put  # type: ignore[method-assign, assignment]
+        commands.hand_over(Shutdown())
+
+        assert ends == ["refused"]
+        assert [type(command) for command in commands.take_all()] == [Shutdown]
+
+    def test_a_close_by_another_thread_refuses_what_was_taken_in_an_interruption(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        real = commands._put
+
+        def put(command: Add) -> None:
+            commands.hand_over(Add([PlainItem("late", {})]))
+            commands._put = real  # type: ignore[method-assign]
+            real(command)
+            # As if the other thread came between this put and the late one.
+            commands._is_ended = True
+
+        commands._put = put  # type: ignore[method-assign, assignment]
+        with pytest.raises(RuntimeError):
+            commands.hand_over(Add([]))
+
+        assert len(commands.take_all()) == 1
+
+    def test_a_close_inside_of_a_record_is_put_behind_it(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        real = commands._put
+
+        def put(command: Add) -> None:
+            commands._put = real  # type: ignore[method-assign]
+            commands.hand_over(Shutdown())
+            real(command)
+
+        commands._put = put  # type: ignore[method-assign, assignment]
+        commands.hand_over(Add([]))
+
+        assert [type(command) for command in commands.take_all()] == [Add, Shutdown]
+
+    def test_an_interrupting_record_has_a_time_though_it_is_not_put(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        commands.hand_over(Flush())
+        real = commands._get
+
+        def get() -> Flush:
+            commands.hand_over(Add([]))
+            return real()
+
+        commands._get = get  # type: ignore[method-assign, assignment]
+        _, late = commands.take_all()
+
+        assert isinstance(late, Add)
+        assert late.time_ms > 0

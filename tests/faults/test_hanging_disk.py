@@ -1,0 +1,115 @@
+"""
+The disk answers no more.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.programs import Program, file_system, in_order, mounted
+
+HANG = """
+never = threading.Event()
+def took(call):
+    start = time.monotonic()
+    try:
+        call()
+    except Exception as error:
+        return error, time.monotonic() - start
+    raise SystemExit("it did not end with an error")
+"""
+
+
+@pytest.mark.promise("hang", naive="fails")
+def test_flush_and_close_end_in_time_and_say_what_waits(program: Program, figure: Callable[[str], None]) -> None:
+    flush, close = program.run(
+        HANG
+        + """
+rec = rollout.Recorder(session_id="01a1fbb5-7abd-7c53-8766-f128212a613b")
+rec.flush()
+disk_room.os = Disk(write=lambda fd, data: never.wait())
+for n in range(10):
+    rec.record(message(str(n)))
+late, seconds = took(lambda: rec.flush(timeout=0.3))
+assert type(late) is rollout.FlushTimeoutError and "flush took over 0.3 s" in str(late), late
+assert "01a1fbb5" in str(late) and late.pending > 0, late
+late, more = took(lambda: rec.close(timeout=0.3))
+assert type(late) is rollout.FlushTimeoutError and "close took over 0.3 s" in str(late), late
+print(seconds, more)
+sys.stdout.flush()
+os._exit(0)
+"""
+    ).split()
+
+    assert 0.3 <= float(flush) < 2
+    assert 0.3 <= float(close) < 2
+    figure(f"flush(0.3) ended after {float(flush):.2f} s, close(0.3) after {float(close):.2f} s")
+
+
+@pytest.mark.promise("hang")
+def test_the_program_ends_in_time_and_says_what_waits(program: Program, figure: Callable[[str], None]) -> None:
+    done = program.end(
+        HANG
+        + """
+import atexit, rollout._live
+rollout._live.EXIT_TIMEOUT = 1.0
+rec = rollout.Recorder()
+rec.flush()
+start = time.monotonic()
+disk_room.os = Disk(write=lambda fd, data: never.wait())
+rec.record(message("x"))
+# Registered last, run first; the rest is told by who waits for this program.
+atexit.register(lambda: print(time.monotonic() - start))
+"""
+    )
+
+    assert done.returncode == 0
+    assert "at exit: rollout-" in done.stderr
+    assert "close took over 1 s" in done.stderr or "close took over 0.9" in done.stderr
+    figure("the program ended within its limit (1 s here, 10 s unless changed) and logged what waits")
+
+
+@pytest.mark.promise("hang")
+def test_on_a_frozen_file_system_nobody_waits_longer_than_asked_and_all_is_there_when_it_thaws(
+    program: Program, tmp_path: Path
+) -> None:
+    if shutil.which("fsfreeze") is None:
+        pytest.skip("fsfreeze is not installed")
+    disk = tmp_path / "disk"
+    script = (
+        HANG
+        + """
+rec = rollout.Recorder(home=sys.argv[1])
+rec.flush()
+print(rec.path, flush=True)
+input()
+for n in range(100):
+    rec.record(message(str(n)))
+print(took(lambda: rec.flush(timeout=0.3))[1], took(lambda: rec.flush(timeout=0.3))[1], flush=True)
+input()
+rec.close()
+"""
+    )
+    with mounted(disk, "-o", "loop", str(file_system(tmp_path / "image"))):
+        with program.start(script, disk / "home") as child:
+            assert child.stdout is not None and child.stdin is not None
+            path = child.stdout.readline().strip()
+            if subprocess.run(["fsfreeze", "-f", disk], check=False).returncode:
+                child.kill()
+                pytest.skip("freezing a file system is not allowed here")
+            try:
+                child.stdin.write("frozen\n")
+                child.stdin.flush()
+                seconds = [float(text) for text in child.stdout.readline().split()]
+            finally:
+                subprocess.run(["fsfreeze", "-u", disk], check=True)
+            child.stdin.write("thawed\n")
+            child.stdin.flush()
+            assert child.wait(30) == 0
+        assert all(0.3 <= took < 2 for took in seconds)
+        assert in_order(path) == [str(n) for n in range(100)]
