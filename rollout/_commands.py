@@ -5,6 +5,7 @@ What the writer is told to do, and the bounded queue that hands it over.
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from attrs import define, field, frozen
 
 from rollout._plain import PlainItem
 
-__all__ = ["MAX_WAITING_SIZE", "Add", "Command", "Commands", "Flush", "Options", "Shutdown"]
+__all__ = ["MAX_WAITING_SIZE", "Add", "Command", "Commands", "Deadline", "Flush", "Options", "Shutdown"]
 
 MAX_WAITING_SIZE = 64 * 2**20
 """Bytes of memory that what is not yet in the file may take, unless told otherwise."""
@@ -40,6 +41,11 @@ class Options:
             raise ValueError(f"on_full is 'block' or 'raise', not {self.on_full!r}")
 
 
+Command: TypeAlias = "Add | Flush"
+Gate: TypeAlias = "threading.Lock"
+"""A lock that is held until somebody may go on."""
+
+
 @define
 class Add:
     """
@@ -56,6 +62,46 @@ class Add:
     time_ms: int = 0
 
 
+class Deadline:
+    """
+    The end of a wait; never, without a *timeout* in seconds.
+    """
+
+    __slots__ = ("_moment",)
+
+    def __init__(self, timeout: float | None) -> None:
+        self._moment = None if timeout is None else time.monotonic() + timeout
+
+    @property
+    def left(self) -> float:
+        """Seconds to it."""
+        if self._moment is None:
+            return threading.TIMEOUT_MAX
+        return min(max(self._moment - time.monotonic(), 0), threading.TIMEOUT_MAX)
+
+
+class Answered(threading.Event):
+    """
+    An event of which waiting may be interrupted.
+
+    A KeyboardInterrupt inside of the one of the standard library can leave its lock held, on which the writer
+    would then wait for ever (2 of 3 runs of 600 interrupts); this one waits for a lock that is nobody's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._gate = _closed_gate()
+
+    def set(self) -> None:
+        """Let who waits go on."""
+        self._flag = True
+        _open_gate(self._gate)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is set, and say whether it is."""
+        return self._flag or self._gate.acquire(timeout=Deadline(timeout).left) or self._flag
+
+
 @define
 class Flush:
     """
@@ -64,7 +110,7 @@ class Flush:
 
     size: ClassVar[int] = 0
     fsync: bool = False
-    done: threading.Event = field(factory=threading.Event)
+    done: threading.Event = field(factory=Answered)
     error: Exception | None = None
 
     def answer(self, error: Exception | None) -> None:
@@ -82,9 +128,6 @@ class Shutdown(Flush):
     """
 
 
-Command: TypeAlias = "Add | Flush"
-
-
 class Commands(queue.Queue[Command]):
     """
     A bounded queue that can be closed: the check for it and the put happen under one lock, its mutex.
@@ -92,7 +135,10 @@ class Commands(queue.Queue[Command]):
     Without that, 7 of 60 racing runs left an item behind the shutdown and hung.
 
     A signal handler, a `__del__` or a weakref callback may come while its thread holds the mutex, which it can
-    not take a second time. What it hands over is kept in `_interrupting` and put when the mutex is free.
+    not take a second time. What it hands over is kept in `_late` and put when the mutex is free.
+
+    A KeyboardInterrupt may end any call half-way. So nobody waits for a `threading.Condition` (see `Answered`), and
+    what such an end leaves in `_late` is put by the next call of the thread.
 
     Args:
         options: How many commands may wait, and how many bytes they and what could not be written may take; a
@@ -108,7 +154,9 @@ class Commands(queue.Queue[Command]):
         self.consumer = 0
         """The thread that takes; it never waits for space, as nobody else would make any."""
         self._queued_size = self._taken_size = 0
-        self._interrupting: dict[int, list[Command]] = {}
+        self._late: dict[int, list[Command]] = {}
+        self._idle: Gate | None = None
+        self._without_space: list[Gate] = []
 
     @property
     def is_interrupted(self) -> bool:
@@ -116,7 +164,7 @@ class Commands(queue.Queue[Command]):
         Say whether this thread is in here already, or takes: it must not wait for an answer.
         """
         me = threading.get_ident()
-        return me in self._interrupting or me == self.consumer
+        return me == self.consumer or (me in self._late and self._is_in_here())
 
     @property
     def waiting_size(self) -> int:
@@ -137,47 +185,61 @@ class Commands(queue.Queue[Command]):
             # From here on who interrupts this is refused, too.
             self.is_closed = True
         me = threading.get_ident()
-        interrupting = self._interrupting.get(me)
-        if interrupting is not None:
-            self._check(command, interrupting)
-            _stamp(command)
-            interrupting.append(command)
+        if me in self._late and self._is_in_here():
+            self._add_late(command, self._late[me])
             return
-        self._interrupting[me] = []
+        may_wait = timeout != 0 and me != self.consumer
+        deadline = Deadline(timeout)
         try:
-            with self.mutex:
-                if me == self.consumer:
-                    self._check(command, ())
-                elif type(command) is not Shutdown:
-                    if not self._has_space_for(command):
-                        self._wait_for_space(command, timeout)
-                    if self.is_closed:
-                        raise self.refusal()
-                self._put(command)
+            self._late.setdefault(me, [])
+            while (gate := self._try_to_put(command, may_wait)) is not None:
+                if not gate.acquire(timeout=deadline.left):
+                    raise queue.Full
         finally:
-            while late := self._interrupting.pop(me):
-                self._interrupting[me] = []
+            while late := self._late.pop(me, None):
+                self._late[me] = late
                 self._put_late(late)
 
-    def _check(self, command: Command, late: Sequence[Command]) -> None:
+    def _is_in_here(self) -> bool:
         """
-        Refuse what cannot wait for space, and is not to be put without.
+        Say whether this call comes from inside of another, by the only sure sign: the frames of its callers.
         """
+        frame = sys._getframe(2)
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_code in _INSIDE and frame.f_locals["self"] is self:
+                return True
+        return False
+
+    def _add_late(self, command: Command, late: list[Command]) -> None:
         if type(command) is not Shutdown:
             if self.is_closed:
                 raise self.refusal()
-            if not self._fits(command.size, sum(other.size for other in late)):
+            if not self._fits(command.size + sum(other.size for other in late)):
                 raise queue.Full
+        _stamp(command)
+        late.append(command)
 
-    def _wait_for_space(self, command: Command, timeout: float | None) -> None:
-        if not self.not_full.wait_for(lambda: self.is_closed or self._has_space_for(command), timeout):
-            raise queue.Full
+    def _try_to_put(self, command: Command, may_wait: bool) -> Gate | None:
+        """
+        Put it, or give a gate that opens when it is worth trying again.
+        """
+        with self.mutex:
+            if type(command) is not Shutdown:
+                if self.is_closed:
+                    raise self.refusal()
+                is_full = self._qsize() >= self.maxsize and threading.get_ident() != self.consumer
+                if is_full or not self._fits(command.size):
+                    if not may_wait:
+                        raise queue.Full
+                    gate = _closed_gate()
+                    self._without_space.append(gate)
+                    return gate
+            self._put(command)
+            return None
 
-    def _has_space_for(self, command: Command) -> bool:
-        return self._qsize() < self.maxsize and self._fits(command.size)
-
-    def _fits(self, size: int, late_size: int = 0) -> bool:
-        waiting = self._queued_size + self._taken_size + late_size
+    def _fits(self, size: int) -> bool:
+        waiting = self._queued_size + self._taken_size
         return not waiting or waiting + size <= self._max_size
 
     def _put(self, item: Command) -> None:
@@ -185,19 +247,27 @@ class Commands(queue.Queue[Command]):
         _stamp(item)
         self._queued_size += item.size
         super()._put(item)
-        self.not_empty.notify()
+        if self._idle is not None:
+            _open_gate(self._idle)
+            self._idle = None
         if type(item) is Shutdown:
             self._is_ended = True
             # Who waits for space is to learn that there will be none.
-            self.not_full.notify_all()
+            self._open_space()
 
-    def _put_late(self, commands: Sequence[Command]) -> None:
+    def _put_late(self, late: list[Command]) -> None:
         with self.mutex:
-            for command in commands:
+            while late:
+                command = late.pop(0)
                 if self._is_ended and type(command) is not Shutdown:
-                    # Accepted here, and another thread closed it since.
+                    # Accepted in here, and another thread closed it since.
                     raise self.refusal()
                 self._put(command)
+
+    def _open_space(self) -> None:
+        for gate in self._without_space:
+            _open_gate(gate)
+        self._without_space.clear()
 
     def take_all(self, unwritten_size: int = 0, timeout: float | None = None) -> list[Command]:
         """
@@ -208,22 +278,41 @@ class Commands(queue.Queue[Command]):
             timeout: Seconds to wait; after that there is nothing to take.
         """
         me = threading.get_ident()
-        interrupting: list[Command] = []
-        self._interrupting[me] = interrupting
+        late: list[Command] = []
+        self._late[me] = late
         try:
-            with self.mutex:
-                self._taken_size = unwritten_size
-                self.not_full.notify_all()
-                self.not_empty.wait_for(self._qsize, timeout)
-                taken = [self._get() for _ in range(self._qsize())]
-                self._taken_size += self._queued_size
-                self._queued_size = 0
-                self.not_full.notify_all()
+            taken, gate = self._try_to_take(unwritten_size)
+            if gate is not None:
+                gate.acquire(timeout=Deadline(timeout).left)
+                taken, _ = self._try_to_take(unwritten_size)
         finally:
-            del self._interrupting[me]
-        return taken + interrupting
+            del self._late[me]
+        return taken + late
+
+    def _try_to_take(self, unwritten_size: int) -> tuple[list[Command], Gate | None]:
+        with self.mutex:
+            taken = [self._get() for _ in range(self._qsize())]
+            self._taken_size = unwritten_size + self._queued_size
+            self._queued_size = 0
+            self._open_space()
+            self._idle = None if taken else _closed_gate()
+            return taken, self._idle
+
+
+_INSIDE = (Commands.hand_over.__code__, Commands.take_all.__code__)
 
 
 def _stamp(command: Command) -> None:
     if type(command) is Add:
         command.time_ms = time.time_ns() // 1_000_000
+
+
+def _closed_gate() -> Gate:
+    gate = threading.Lock()
+    gate.acquire()
+    return gate
+
+
+def _open_gate(gate: Gate) -> None:
+    if gate.locked():
+        gate.release()

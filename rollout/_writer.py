@@ -18,7 +18,7 @@ from queue import Full
 
 from attrs import frozen
 
-from rollout._commands import Add, Command, Commands, Flush, Options, Shutdown
+from rollout._commands import Add, Command, Commands, Deadline, Flush, Options, Shutdown
 from rollout._file import AppendFile
 from rollout._live import live
 from rollout._plain import PlainItem
@@ -97,7 +97,16 @@ class Writer:
         self._is_child = False
         self._starting = threading.RLock()
         self._clear()
-        self._start()
+        try:
+            self._start()
+        except RuntimeError:
+            # There can be no more threads.
+            self._let_go()
+            raise
+        except BaseException:
+            # Interrupted: the thread runs.
+            self.abandon()
+            raise
         live.add(self)
 
     def _clear(self) -> None:
@@ -184,7 +193,7 @@ class Writer:
         if self._thread is None:
             self._start()
         command = Flush(fsync)
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         try:
             self._commands.hand_over(command, timeout=timeout)
         except Full:
@@ -199,7 +208,7 @@ class Writer:
             WriteError: Not all is in the file.
             FlushTimeoutError: It took too long; the thread goes on.
         """
-        deadline = _deadline(timeout)
+        deadline = Deadline(timeout)
         if self._thread is None:
             self._end_unstarted()
         elif self._commands.is_interrupted:
@@ -209,7 +218,7 @@ class Writer:
             command = Shutdown()
             self._commands.hand_over(command)
             self._await(command, "close", timeout, deadline)
-            self._thread.join(_seconds_to(deadline))
+            self._thread.join(deadline.left)
             if self._thread.is_alive():
                 raise self._late("close", timeout)
         error = self._outcome()
@@ -235,9 +244,9 @@ class Writer:
         live.discard(self)
         self._file.close()
 
-    def _await(self, command: Flush, what: str, timeout: float | None, deadline: float | None) -> None:
-        while not command.done.wait(min(_ALIVE_POLL, _seconds_to(deadline))):
-            if not _seconds_to(deadline):
+    def _await(self, command: Flush, what: str, timeout: float | None, deadline: Deadline) -> None:
+        while not command.done.wait(min(_ALIVE_POLL, deadline.left)):
+            if not deadline.left:
                 raise self._late(what, timeout)
             if not (self._thread and self._thread.is_alive()) and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
@@ -339,11 +348,3 @@ class Writer:
 
 def _count_items(commands: Sequence[Command]) -> int:
     return sum(len(command.items) for command in commands if type(command) is Add)
-
-
-def _deadline(timeout: float | None) -> float | None:
-    return None if timeout is None else time.monotonic() + timeout
-
-
-def _seconds_to(deadline: float | None) -> float:
-    return threading.TIMEOUT_MAX if deadline is None else max(deadline - time.monotonic(), 0)

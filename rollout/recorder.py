@@ -162,11 +162,11 @@ class Recorder:
         self._policy = policy
         try:
             file = AppendFile(path, fd, lock, [*layout.folders_naming(path), *missing])
-            self._writer = Writer(file, *args, **kwargs)
         except BaseException:
             os.close(fd)
             lock.release()
             raise
+        self._writer = Writer(file, *args, **kwargs)
         self._forgotten = weakref.finalize(self, abandon, self._writer)
         self._forgotten.atexit = False
 

@@ -10,10 +10,11 @@ import threading
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rollout import FlushTimeoutError, Recorder
+from rollout import FlushTimeoutError, Recorder, load_history
 from rollout._commands import Add, Commands, Flush, Options, Shutdown
 from rollout._plain import PlainItem
 from tests.faults.programs import Program, texts
@@ -149,142 +150,150 @@ rec.flush()
     )
 
 
+def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
+    """
+    Let *call* come while the next command is put, or taken.
+    """
+    for name in ("_put", "_get"):
+
+        def interrupt(*args: Any, name: str = name) -> Any:
+            for patched in ("_put", "_get"):
+                vars(commands).pop(patched, None)
+            call()
+            return getattr(commands, name)(*args)
+
+        setattr(commands, name, interrupt)
+
+
+def add(size: int = 0) -> Add:
+    return Add([PlainItem("x", {})], size=size)
+
+
 class TestCommands:
     """
     The queue itself, interrupted at a known place.
     """
 
-    @staticmethod
-    def interrupted(commands: Commands) -> None:
-        commands._interrupting[threading.get_ident()] = []
-
     def test_what_interrupts_a_put_is_put_after_it(self) -> None:
-        commands = Commands(Options(queue_size=9), RuntimeError)
+        commands = Commands(Options(), RuntimeError)
         outer, inner = Flush(), Flush()
-        real = commands._put
+        was_interrupted = []
 
-        def put(command: Flush) -> None:
-            if command is outer:
-                commands.hand_over(inner)
-                assert commands.is_interrupted
-            real(command)
+        def interrupt() -> None:
+            commands.hand_over(inner)
+            was_interrupted.append(commands.is_interrupted)
 
-        commands._put = put  # type: ignore[method-assign, assignment]
+        interrupted_by(commands, interrupt)
         commands.hand_over(outer)
 
         assert commands.take_all() == [outer, inner]
+        assert was_interrupted == [True]
         assert not commands.is_interrupted
 
-    def test_the_consumer_never_waits_for_space(self) -> None:
+    def test_the_consumer_never_waits_for_a_place(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
         commands.consumer = threading.get_ident()
 
         for _ in range(5):
-            commands.hand_over(Add([PlainItem("x", {})]))
+            commands.hand_over(add())
 
         assert len(commands.take_all()) == 5
 
-    def test_what_interrupts_the_taking_is_taken_with_it(self) -> None:
-        commands = Commands(Options(queue_size=9), RuntimeError)
+    def test_what_interrupts_the_taking_is_taken_with_it_and_has_a_time(self) -> None:
+        commands = Commands(Options(), RuntimeError)
         commands.hand_over(Flush())
-        real = commands._get
+        interrupted_by(commands, lambda: commands.hand_over(add()))
 
-        def get() -> Flush:
-            if len(commands.queue) == 1:
-                commands.hand_over(Shutdown())
-            return real()
+        _, late = commands.take_all()
 
-        commands._get = get  # type: ignore[method-assign, assignment]
-
-        assert [type(command) for command in commands.take_all()] == [Flush, Shutdown]
-
-    def test_a_flush_or_close_inside_of_record_does_not_wait(self, home: Path) -> None:
-        recorder = Recorder(home=home)
-        recorder.flush()
-        commands = recorder._writer._commands
-        self.interrupted(commands)
-
-        with pytest.raises(FlushTimeoutError, match="a flush inside of record"):
-            recorder.flush()
-        with pytest.raises(FlushTimeoutError, match="a close inside of record"):
-            recorder.close()
-
-        assert [type(late) for late in commands._interrupting.pop(threading.get_ident())] == [Shutdown]
-        recorder.close()
+        assert isinstance(late, Add)
+        assert late.time_ms > 0
 
     def test_what_interrupts_while_there_is_no_space_is_refused_for_it_cannot_wait(self) -> None:
         commands = Commands(Options(max_waiting_size=10), RuntimeError)
-        self.interrupted(commands)
+        commands.hand_over(add(6))
 
-        commands.hand_over(Add([], size=6))
-        with pytest.raises(queue.Full):
-            commands.hand_over(Add([], size=6))
+        def interrupt() -> None:
+            with pytest.raises(queue.Full):
+                commands.hand_over(add(6))
 
-        commands._interrupting.clear()
+        interrupted_by(commands, interrupt)
+        commands.hand_over(Flush())
         commands.consumer = threading.get_ident()
-        commands.hand_over(Add([], size=6))
         with pytest.raises(queue.Full):
-            commands.hand_over(Add([], size=6))
+            commands.hand_over(add(6))
+
+        assert [type(command) for command in commands.take_all()] == [Add, Flush]
 
     def test_what_interrupts_a_close_is_refused(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        real = commands._put
-        ends = []
+        refused = []
 
-        def put(command: Shutdown) -> None:
+        def interrupt() -> None:
             with pytest.raises(RuntimeError):
-                commands.hand_over(Add([]))
-            ends.append("refused")
-            real(command)
+                commands.hand_over(add())
+            refused.append(True)
 
-        commands._put = put  # type: ignore[method-assign, assignment]
+        interrupted_by(commands, interrupt)
         commands.hand_over(Shutdown())
 
-        assert ends == ["refused"]
+        assert refused
         assert [type(command) for command in commands.take_all()] == [Shutdown]
 
     def test_a_close_by_another_thread_refuses_what_was_taken_in_an_interruption(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        real = commands._put
 
-        def put(command: Add) -> None:
-            commands.hand_over(Add([PlainItem("late", {})]))
-            commands._put = real  # type: ignore[method-assign]
-            real(command)
+        def interrupt() -> None:
+            commands.hand_over(add())
             # As if the other thread came between this put and the late one.
             commands._is_ended = True
 
-        commands._put = put  # type: ignore[method-assign, assignment]
+        interrupted_by(commands, interrupt)
         with pytest.raises(RuntimeError):
-            commands.hand_over(Add([]))
+            commands.hand_over(add())
 
         assert len(commands.take_all()) == 1
 
     def test_a_close_inside_of_a_record_is_put_behind_it(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        real = commands._put
 
-        def put(command: Add) -> None:
-            commands._put = real  # type: ignore[method-assign]
-            commands.hand_over(Shutdown())
-            real(command)
-
-        commands._put = put  # type: ignore[method-assign, assignment]
-        commands.hand_over(Add([]))
+        interrupted_by(commands, lambda: commands.hand_over(Shutdown()))
+        commands.hand_over(add())
 
         assert [type(command) for command in commands.take_all()] == [Add, Shutdown]
 
-    def test_an_interrupting_record_has_a_time_though_it_is_not_put(self) -> None:
+    def test_what_an_exception_left_behind_in_an_interruption_is_put_by_the_next_call(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        commands.hand_over(Flush())
-        real = commands._get
+        left, following = Flush(), Flush()
+        commands._late[threading.get_ident()] = [left]
 
-        def get() -> Flush:
-            commands.hand_over(Add([]))
-            return real()
+        assert not commands.is_interrupted
+        commands.hand_over(following)
 
-        commands._get = get  # type: ignore[method-assign, assignment]
-        _, late = commands.take_all()
+        assert commands.take_all() == [following, left]
 
-        assert isinstance(late, Add)
-        assert late.time_ms > 0
+    def test_a_full_queue_is_waited_for_no_longer_than_asked(self) -> None:
+        commands = Commands(Options(queue_size=1), RuntimeError)
+        commands.hand_over(add())
+
+        for timeout in (0, 0.01):
+            with pytest.raises(queue.Full):
+                commands.hand_over(Flush(), timeout=timeout)
+
+    def test_a_flush_or_close_inside_of_record_does_not_wait(self, home: Path) -> None:
+        recorder = Recorder(home=home)
+        recorder.flush()
+        said = []
+
+        def interrupt() -> None:
+            for call in (recorder.flush, recorder.close):
+                with pytest.raises(FlushTimeoutError, match="inside of record"):
+                    call()
+                said.append(call)
+
+        interrupted_by(recorder._writer._commands, interrupt)
+        recorder.user_message("outer")
+        recorder.close()
+
+        assert len(said) == 2
+        assert [turn.prompt for turn in load_history(recorder.path).turns] == ["outer"]
