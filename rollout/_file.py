@@ -11,7 +11,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rollout._lock import SessionLock, has_identity, identity
+from rollout._descriptor import Descriptor
+from rollout._lock import SessionLock
 
 __all__ = ["AppendFile", "sync_folder"]
 
@@ -43,8 +44,7 @@ class AppendFile:
 
     def __init__(self, path: Path, fd: int, lock: SessionLock, folders: Sequence[Path] = ()) -> None:
         self.path = path
-        self._fd = fd
-        self._identity = identity(fd)
+        self._file = Descriptor(fd)
         self._lock = lock
         self._folders_to_sync = folders
         self._set_seam()
@@ -80,8 +80,7 @@ class AppendFile:
         Close it and release the lock; what waits is not written.
         """
         try:
-            if has_identity(self._fd, self._identity):
-                os.close(self._fd)
+            self._file.close()
         finally:
             self._lock.release()
 
@@ -110,21 +109,21 @@ class AppendFile:
         """
         Open the file again where the program closed all descriptors, as daemons do: the number may be another file's.
         """
-        if has_identity(self._fd, self._identity):
-            if not os.fstat(self._fd).st_nlink:
+        if self._file.is_ours:
+            if not os.fstat(self._file.fd).st_nlink:
                 raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
             return
         self._lock.renew()
-        fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
-        if not has_identity(fd, self._identity):
-            os.close(fd)
+        file = Descriptor(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC))
+        if file.identity != self._file.identity:
+            file.close()
             raise OSError(errno.ESTALE, "another file has taken the place of the rollout", str(self.path))
-        self._fd = fd
+        self._file = file
         self._set_seam()
 
     def _set_seam(self) -> None:
         # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
-        self._seam = b"" if _ends_with_newline(self._fd) else b"\n"
+        self._seam = b"" if _ends_with_newline(self._file.fd) else b"\n"
 
     def _write_some(self) -> None:
         count = size = 0
@@ -135,7 +134,7 @@ class AppendFile:
         written = 0
         try:
             while written < len(data):
-                written += os.write(self._fd, memoryview(data)[written:])
+                written += os.write(self._file.fd, memoryview(data)[written:])
         except OSError as error:
             # Its traceback would keep the data alive.
             self.error = error.with_traceback(None)
@@ -167,10 +166,10 @@ class AppendFile:
         Take a part-line off the end of the file, if it is still there.
         """
         try:
-            start = os.fstat(self._fd).st_size - len(part)
-            if os.pread(self._fd, len(part), start) != part:
+            start = os.fstat(self._file.fd).st_size - len(part)
+            if os.pread(self._file.fd, len(part), start) != part:
                 return False
-            os.ftruncate(self._fd, start)
+            os.ftruncate(self._file.fd, start)
         except OSError:
             return False
         return True
@@ -181,7 +180,7 @@ class AppendFile:
         """
         try:
             self._make_sure_it_is_ours()
-            os.fsync(self._fd)
+            os.fsync(self._file.fd)
             # A new file's name is in its folder, which is a file, too.
             for folder in self._folders_to_sync:
                 sync_folder(folder)

@@ -16,10 +16,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from rollout._descriptor import Descriptor
 from rollout.errors import SessionBusyError
 from rollout.layout import make_folder
 
-__all__ = ["SessionLock", "has_identity", "identity"]
+__all__ = ["SessionLock"]
 
 _FOLDER = "thread-writer-locks"
 # Held by others for as long as it takes to open a file.
@@ -55,7 +56,7 @@ class SessionLock:
             if not _try_lock(fd):
                 os.close(fd)
                 raise SessionBusyError(self.path)
-            self._fd, self._identity = fd, identity(fd)
+            self._descriptor = Descriptor(fd)
 
     def renew(self) -> None:
         """
@@ -64,7 +65,7 @@ class SessionLock:
         Raises:
             SessionBusyError, OSError: As for a new one; the session is not this writer's any more.
         """
-        if not has_identity(self._fd, self._identity):
+        if not self._descriptor.is_ours:
             self._take()
             self._pid = os.getpid()
 
@@ -72,35 +73,14 @@ class SessionLock:
         """
         Let the next writer in; does nothing the second time.
         """
-        if self._fd < 0:
-            return
-        fd, self._fd = self._fd, -1
-        if not has_identity(fd, self._identity):
+        if not self._descriptor.is_ours:
             return
         # The kernel keeps the lock until the last process that has it from a fork lets go; the file is its maker's.
         # Where the lock file cannot be removed, closing still frees the lock.
         if os.getpid() == self._pid:
             with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
                 self.path.unlink()
-        os.close(fd)
-
-
-def identity(fd: int) -> tuple[int, int]:
-    """
-    Say which file an open descriptor is of: a number that was closed is soon another file's.
-    """
-    status = os.fstat(fd)
-    return status.st_dev, status.st_ino
-
-
-def has_identity(fd: int, expected: tuple[int, int]) -> bool:
-    """
-    Say whether a descriptor is open, and of this file.
-    """
-    try:
-        return identity(fd) == expected
-    except OSError:
-        return False
+        self._descriptor.close()
 
 
 @contextmanager

@@ -1,0 +1,50 @@
+"""
+An open file that knows whether its number is still its own: daemons close them all, and other files get them.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import ClassVar
+from weakref import WeakValueDictionary
+
+__all__ = ["Descriptor"]
+
+
+class Descriptor:
+    """
+    An open descriptor; closed by `close` only.
+
+    Attributes:
+        fd: Its number; to be used only while `is_ours`.
+        identity: Which file it is of: device and inode.
+    """
+
+    # Two of ours may be of the same file, one after the other, with the same number.
+    _owners: ClassVar[WeakValueDictionary[int, Descriptor]] = WeakValueDictionary()
+
+    def __init__(self, fd: int) -> None:
+        self.fd = fd
+        self.identity = _identity(fd)
+        self._owners[fd] = self
+
+    @property
+    def is_ours(self) -> bool:
+        """It was not closed behind our back."""
+        try:
+            return self._owners.get(self.fd) is self and _identity(self.fd) == self.identity
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        """
+        Close it, unless the number is another's by now.
+        """
+        if self.is_ours:
+            del self._owners[self.fd]
+            os.close(self.fd)
+
+
+def _identity(fd: int) -> tuple[int, int]:
+    status = os.fstat(fd)
+    return status.st_dev, status.st_ino
