@@ -33,9 +33,10 @@ from rollout.errors import (
     UnsupportedSessionError,
     WriteError,
 )
+from rollout.finding import find_session
 from rollout.follow import Follower, follow
 from rollout.history import History, Turn, load_history
-from rollout.layout import Problem, find_session
+from rollout.layout import Problem
 from rollout.listing import Cursor, Page, SessionSummary, list_sessions
 from rollout.policy import keep_all, seed_policy
 from rollout.reader import LineReader, SkippedLine, read_lines

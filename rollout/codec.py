@@ -16,14 +16,27 @@ import ujson
 from attrs import field, frozen
 
 from rollout import schema
-from rollout._plain import snapshot, wire_fields
-from rollout.errors import InvalidLineError
+from rollout._plain import PlainItem, snapshot, wire_fields
+from rollout.errors import EncodeError, InvalidLineError
 from rollout.schema import LINE_TYPES, RolloutItem, Wire
 
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = ["RolloutLine", "decode_line", "encode_item", "encode_json", "encode_line", "format_timestamp", "to_item"]
+__all__ = [
+    "MAX_LINE_SIZE",
+    "RolloutLine",
+    "check_size",
+    "decode_line",
+    "encode_item",
+    "encode_json",
+    "encode_line",
+    "format_timestamp",
+    "to_item",
+]
+
+MAX_LINE_SIZE = 512 * 2**20
+"""Bytes; a longer line is not recorded, and skipped by the reader without being held in memory."""
 
 _Hook = Callable[[Any, Any], Any]
 
@@ -173,6 +186,20 @@ def encode_item(kind: str, payload: Any, *, time_ms: int, ordinal: int | None = 
     head = f'{{"timestamp":"{format_timestamp(time_ms)}",{number}"type":{encode_json(kind)},"payload":'
     beside = b"" if metadata is None else b',"metadata":' + _encode(metadata)
     return head.encode() + _encode(payload) + beside + b"}\n"
+
+
+def check_size(item: PlainItem, memory_size: int) -> None:
+    """
+    Refuse an item whose line nobody would read back. A byte in memory is six in JSON at most, so few need encoding.
+
+    Raises:
+        EncodeError: It is too long.
+    """
+    if memory_size < MAX_LINE_SIZE // 8:
+        return
+    size = len(encode_item(item.type, item.payload, time_ms=0, metadata=item.metadata))
+    if size > MAX_LINE_SIZE:
+        raise EncodeError("", f"{size} bytes as a line, of which {MAX_LINE_SIZE} are read")
 
 
 def encode_json(value: Any) -> str:

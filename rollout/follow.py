@@ -17,7 +17,8 @@ from typing import BinaryIO
 
 from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidLineError
-from rollout.layout import StrPath, locate
+from rollout.finding import locate
+from rollout.layout import StrPath
 from rollout.reader import SkippedLine, lines_backwards, open_rollout
 
 __all__ = ["Follower", "follow"]

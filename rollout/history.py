@@ -15,7 +15,8 @@ from rollout import schema
 from rollout._prompts import is_context, is_prompt, message_text, with_recovered_cwd
 from rollout.codec import RolloutLine
 from rollout.errors import MissingSessionMetaError
-from rollout.layout import StrPath, locate
+from rollout.finding import locate
+from rollout.layout import StrPath
 from rollout.reader import SkippedLine, read_lines
 from rollout.schema import CALL_OUTPUTS
 

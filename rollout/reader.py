@@ -19,12 +19,11 @@ from typing import Any, BinaryIO
 
 from attrs import frozen
 
-from rollout.codec import RolloutLine, decode_line
+from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.layout import StrPath
 
 __all__ = [
-    "MAX_LINE_SIZE",
     "LineReader",
     "RawLine",
     "SkippedLine",
@@ -34,9 +33,6 @@ __all__ = [
     "raw_lines",
     "read_lines",
 ]
-
-MAX_LINE_SIZE = 256 * 2**20
-"""Bytes; a longer line is skipped, without being held in memory."""
 
 _BLOCK_SIZE = 64 * 2**10
 

@@ -1,7 +1,5 @@
 """
-Recorder: what callers hold.
-
-Opens a session's file and hands plain items to the writer; never writes to the file itself.
+Recorder: what callers hold. Opens a session's file and hands plain items to the writer; never writes to it itself.
 """
 
 from __future__ import annotations
@@ -27,8 +25,9 @@ from rollout._plain import PlainItem, Size, plain_item, snapshot
 from rollout._resume import open_for_append
 from rollout._version import __version__
 from rollout._writer import Stats, Writer
-from rollout.codec import encode_json, format_timestamp
+from rollout.codec import check_size, encode_json, format_timestamp
 from rollout.errors import EncodeError, RolloutError
+from rollout.finding import locate
 from rollout.layout import StrPath
 from rollout.policy import Policy, seed_policy
 
@@ -89,7 +88,7 @@ class Recorder:
         now_ms = time.time_ns() // 1_000_000
         folder = layout.home_folder(home).absolute()
         own_id = layout.new_session_id() if session_id is None else str(UUID(str(session_id)))
-        self._cwd = _absolute(cwd)
+        self._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- Path.absolute keeps ".."
         meta = schema.SessionMeta(
             id=own_id,
             timestamp=format_timestamp(now_ms),
@@ -148,10 +147,10 @@ class Recorder:
             ValueError: One of the last three is none it can be.
         """
         options = Options(fsync, queue_size, max_waiting_size, on_full)
-        path = layout.locate(path_or_id, home).absolute()
+        path = locate(path_or_id, home).absolute()
         fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
         recorder = cls.__new__(cls)
-        recorder._cwd = _absolute(cwd)
+        recorder._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- as above
         recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
         return recorder
 
@@ -204,8 +203,8 @@ class Recorder:
 
         Args:
             items: Each an object of `rollout.schema`, a dict in the form of the Responses API
-                (``{"type": "message", ...}``), a whole rollout item (``{"type": "event_msg", "payload": {...}}``), or
-                an object with pydantic's ``model_dump`` that gives one of these.
+                (``{"type": "message", ...}``), a whole item (``{"type": "event_msg", "payload": {...}}``), or an object
+                whose ``model_dump``, as pydantic's, gives one of these.
 
         Raises:
             EncodeError: An item has no JSON form; the others were recorded.
@@ -214,29 +213,34 @@ class Recorder:
             WriteError: The writer died; nothing was recorded.
         """
         kept = []
-        size = Size()
+        size = 0
         refused: EncodeError | None = None
         for item in items:
+            taken = Size()
             try:
-                plain = self._plain(item, size)
+                plain = self._plain(item, taken)
             except EncodeError as error:
                 refused = refused or error
                 continue
             if plain is not None:
                 kept.append(plain)
+                size += taken.total
         if kept or self.closed:
-            self._writer.add(kept, size.total)
+            self._writer.add(kept, size)
         if refused is not None:
             raise refused
 
     def _plain(self, item: Any, size: Size) -> PlainItem | None:
         kind, payload, metadata = plain_item(item)
-        if isinstance(payload, schema.Wire):
+        if is_typed := isinstance(payload, schema.Wire):
             payload = snapshot(payload, size)
-            return PlainItem(kind, payload, metadata) if self._policy(kind, payload) else None
         if not self._policy(kind, payload):
             return None
-        return PlainItem(kind, snapshot(payload, size), metadata if metadata is None else snapshot(metadata, size))
+        if not is_typed:
+            payload = snapshot(payload, size)
+        plain = PlainItem(kind, payload, metadata if metadata is None else snapshot(metadata, size))
+        check_size(plain, size.total)
+        return plain
 
     def user_message(self, text: str) -> None:
         """Record what the user said: the response item, and the event by which Codex lists the session."""
@@ -286,8 +290,8 @@ class Recorder:
                 script has; it is written with both of its tags, so that every Codex reads it.
         """
         policy = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
-        defaults: dict[str, Any] = {"cwd": self._cwd, "approval_policy": "never", "sandbox_policy": policy}
-        self.record(schema.TurnContext(**{"model": "unknown", "summary": "auto", **defaults, **fields}))
+        fields = {"cwd": self._cwd, "approval_policy": "never", "sandbox_policy": policy, **fields}
+        self.record(schema.TurnContext(**{"model": "unknown", "summary": "auto", **fields}))
 
     def flush(self, timeout: float | None = None, *, fsync: bool = False) -> None:
         """
@@ -308,10 +312,9 @@ class Recorder:
 
     def close(self, timeout: float | None = None) -> None:
         """
-        Write what waits, end the writer's thread, and let other writers have the session.
+        Write what waits, end the writer's thread, and let other writers have the session; blocks.
 
-        Blocks. Does nothing when all is closed already. After a `WriteError`, nothing more is recorded, but what
-        waits is still there: make room and call it again.
+        After a `WriteError` nothing more is recorded, but what waits is still there: make room and call it again.
 
         Args:
             timeout: Seconds to wait. None waits for ever.
@@ -340,10 +343,6 @@ def _meta_items(meta: dict[str, Any]) -> Sequence[PlainItem]:
     # On the writer's thread: git may take 5 seconds.
     git = collect_git_info(meta["cwd"])
     return (PlainItem("session_meta", meta if git is None else {**meta, "git": snapshot(git)}),)
-
-
-def _absolute(cwd: StrPath | None) -> str:
-    return os.path.abspath(cwd or Path.cwd())  # noqa: PTH100 -- Path.absolute keeps ".."
 
 
 def _text(value: Any) -> str:

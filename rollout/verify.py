@@ -15,10 +15,10 @@ from typing import Any
 from attrs import define, field, frozen
 
 from rollout import schema
-from rollout.codec import RolloutLine, decode_line
+from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.layout import StrPath
-from rollout.reader import MAX_LINE_SIZE, RawLine, open_rollout, raw_lines
+from rollout.reader import RawLine, open_rollout, raw_lines
 
 __all__ = ["KINDS", "Fault", "Piece", "Verification", "examine", "verify"]
 

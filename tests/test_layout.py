@@ -9,7 +9,8 @@ from uuid import UUID
 import pytest
 
 from rollout import AmbiguousSessionError, SessionNotFoundError, find_session, layout
-from rollout.layout import RolloutName, create_session_file, locate, walk
+from rollout.finding import locate
+from rollout.layout import RolloutName, create_session_file, walk
 from tests.rollouts import ID, put
 
 V4 = "4f0be0a1-50f5-480d-a99d-c68eada68a51"
