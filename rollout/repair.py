@@ -23,6 +23,7 @@ from rollout._plain import snapshot
 from rollout._prompts import with_recovered_cwd
 from rollout._version import __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
+from rollout.errors import EncodeError
 from rollout.layout import RolloutName, StrPath
 from rollout.reader import open_rollout, read_lines
 from rollout.verify import Verification, examine, verify
@@ -134,7 +135,9 @@ class _Repairer:
             is_good = line.ordinal is not None and line.ordinal > self.last_ordinal
             self.last_ordinal = line.ordinal if is_good else self.last_ordinal + 1  # type: ignore[assignment]
             if not is_good:
-                return encode_line(attrs.evolve(line, ordinal=self.last_ordinal, keys=None))
+                # A line too deep to be encoded again stays without a number; Codex cannot read it either.
+                with suppress(EncodeError):
+                    return encode_line(attrs.evolve(line, ordinal=self.last_ordinal, keys=None))
         if not line.raw:
             return encode_line(line)
         return line.raw.decode("utf-8", "replace").encode() + b"\n"

@@ -1,0 +1,114 @@
+"""
+One file through everything that reads, with what must hold of any bytes at all.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from rollout import (
+    EncodeError,
+    InvalidLineError,
+    MissingSessionMetaError,
+    Recorder,
+    RolloutError,
+    follow,
+    list_sessions,
+    load_history,
+    read_lines,
+    repair,
+    verify,
+)
+from rollout.codec import decode_line, encode_line
+
+__all__ = ["read_everything"]
+
+
+def read_everything(path: Path, home: Path) -> int:
+    """
+    Read a rollout, which lies in a home, in every way; how many lines it has.
+    """
+    with read_lines(path) as reader:
+        lines = list(reader)
+    for line in lines:
+        assert line.raw in path.read_bytes()
+        assert type(line.item).__name__
+        # Numbers too long, NaN and nesting too deep for Codex are read and not written; a lone surrogate is replaced.
+        with suppress(EncodeError):
+            again = decode_line(encode_line(line))
+            as_written = (line.type, line.payload, line.ordinal)
+            assert (again.type, again.payload, again.ordinal) == as_written or b"\\ud" in line.raw.lower()
+    _strictly(path, has_skipped=bool(reader.skipped))
+    _as_history(path, len(lines))
+    verification = verify(path)
+    assert verification.line_count >= len(lines)
+    assert not (verification.is_whole and reader.skipped)
+    _repaired(path, len(lines))
+    (summary,) = list_sessions(home=home).items
+    assert summary.path == path
+    with follow(path, from_start=True, timeout=0) as follower:
+        followed = [line.raw for line in follower]
+    # What has no newline yet is not followed yet.
+    assert followed == [line.raw for line in lines][: len(followed)]
+    assert len(lines) - len(followed) <= 1
+    _resumed(path, len(lines))
+    return len(lines)
+
+
+def _strictly(path: Path, *, has_skipped: bool) -> None:
+    try:
+        for _ in read_lines(path, strict=True):
+            pass
+    except InvalidLineError:
+        assert has_skipped
+    else:
+        assert not has_skipped
+
+
+def _as_history(path: Path, count: int) -> None:
+    try:
+        history = load_history(path)
+    except MissingSessionMetaError:
+        return
+    assert len(history.lines) == count
+    for turn in history.turns:
+        assert turn.lines
+    for item in history.to_input():
+        assert isinstance(item["type"], str)
+
+
+def _repaired(path: Path, count: int) -> None:
+    done = repair(path)
+    try:
+        assert done.after.line_count >= count
+        # What is left is no damage of bytes: the copy reads as it is.
+        assert {fault.kind for fault in done.after.faults} <= {
+            "bad-line",
+            "oversize-line",
+            "call-without-output",
+            "missing-ordinal",
+            "missing-meta",
+        }
+        with read_lines(done.copy) as reader:
+            assert sum(1 for _ in reader) == done.after.line_count
+    finally:
+        done.copy.unlink()
+        done.report.unlink()
+
+
+def _resumed(path: Path, count: int) -> None:
+    before = path.read_bytes()
+    try:
+        recorder = Recorder.resume(path)
+    except RolloutError:
+        assert path.read_bytes() == before
+        return
+    with recorder:
+        recorder.agent_message("on")
+    after = path.read_bytes()
+    assert after.startswith(before)
+    with read_lines(path) as reader:
+        # The event, the item, and no line less; a torn tail may be one by now.
+        assert sum(1 for _ in reader) >= count + 2
+    path.write_bytes(before)
