@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format lint type test test-all test-codex cov stress docs bench build check clean
+.PHONY: help demo install format lint type test test-all test-codex test-naive cov stress fuzz guarantees docs bench build check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ test-codex: install ## the tests against the real Codex, which npm installs
 	$(RUN) tests/codex/install.py
 	ROLLOUT_REQUIRE_CODEX=1 $(RUN) -m pytest tests/codex -m codex
 
+test-naive: install ## the tests that a plain port of the original must fail: each does
+	$(RUN) tests/guarantees.py --naive
+
 cov: install ## the tests with the coverage gate
 	$(RUN) -m coverage erase
 	$(RUN) -m coverage run -m pytest
@@ -57,6 +60,13 @@ cov: install ## the tests with the coverage gate
 
 stress: install ## what takes longer than a test run may
 	$(RUN) -m pytest -m slow
+
+fuzz: install ## random bytes through everything that reads, for ten minutes; needs a Python that atheris knows
+	$(RUN) -m pip install --quiet --disable-pip-version-check 'atheris>=3'
+	$(RUN) tests/fuzz.py
+
+guarantees: install ## every test of a promise, slow ones too, and docs/guarantees.md from it
+	$(RUN) tests/guarantees.py
 
 docs: install ## the documentation, warnings as errors, examples run
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html

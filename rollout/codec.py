@@ -197,8 +197,7 @@ def check_size(item: PlainItem, memory_size: int) -> None:
     """
     if memory_size < MAX_LINE_SIZE // 8:
         return
-    size = len(encode_item(item.type, item.payload, time_ms=0, metadata=item.metadata))
-    if size > MAX_LINE_SIZE:
+    if (size := len(encode_item(item.type, item.payload, time_ms=0, metadata=item.metadata))) > MAX_LINE_SIZE:
         raise EncodeError("", f"{size} bytes as a line, of which {MAX_LINE_SIZE} are read")
 
 

@@ -24,7 +24,7 @@ from rollout._prompts import with_recovered_cwd
 from rollout._version import __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
 from rollout.errors import EncodeError
-from rollout.layout import RolloutName, StrPath
+from rollout.layout import RolloutName, StrPath, home_of, make_folder
 from rollout.reader import open_rollout, read_lines
 from rollout.verify import Verification, examine, verify
 
@@ -79,8 +79,8 @@ def repair(path: StrPath, *, to: StrPath | None = None) -> Repair:
 
     Args:
         path: The file, plain or ``.jsonl.zst``; the copy is plain.
-        to: Where to write the copy; by default beside the original, with ``.repaired`` behind its name, where no
-            listing finds it. The report has ``.report.json`` behind that.
+        to: Where to write the copy; by default under the same name in the folder ``repaired`` of the home, else
+            beside the original with ``.repaired`` behind its name. The report has ``.report.json`` behind that.
 
     Raises:
         FileExistsError: The copy or its report is there already; nothing is overwritten.
@@ -88,12 +88,13 @@ def repair(path: StrPath, *, to: StrPath | None = None) -> Repair:
         ModuleNotFoundError: It is compressed and the extra ``zstd`` is not installed.
     """
     original = Path(path)
-    copy = Path(to) if to is not None else original.with_name(original.name.removesuffix(".zst") + ".repaired")
+    copy = _place_of_copy(original) if to is None else Path(to)
     report = copy.with_name(copy.name + ".report.json")
     for there in (copy, report):
         if os.path.lexists(there):
             raise FileExistsError(errno.EEXIST, "would be overwritten by the repair", str(there))
     before = verify(original)
+    make_folder(copy.parent.absolute())
     meta = _made_up_meta(original) if any(fault.kind == "missing-meta" for fault in before.faults) else None
     with _new_file(copy) as file:
         for part in _Repairer(original, before, meta).parts():
@@ -103,6 +104,13 @@ def repair(path: StrPath, *, to: StrPath | None = None) -> Repair:
     with _new_file(report) as file:
         file.write(encode_json(_report(done)).encode("utf-8", "replace") + b"\n")
     return done
+
+
+def _place_of_copy(original: Path) -> Path:
+    # Never among the sessions: Codex of 2025 finds a session by any file whose name has its id in it.
+    name = original.name.removesuffix(".zst")
+    home = home_of(original)
+    return original.with_name(f"{name}.repaired") if home is None else home / "repaired" / name
 
 
 @define

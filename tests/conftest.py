@@ -52,14 +52,15 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     promise = next((row for key, row in report.user_properties if key == "promise"), None)
     if promise and (report.when == "call" or report.outcome != "passed"):
         figures = [text for key, text in report.user_properties if key == "figure"]
-        PROMISES[report.nodeid] = {"row": promise, "outcome": report.outcome, "figures": figures}
+        row, naive = promise
+        PROMISES[report.nodeid] = {"row": row, "naive": naive, "outcome": report.outcome, "figures": figures}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         mark = item.get_closest_marker("promise")
         if mark is not None:
-            item.user_properties.append(("promise", mark.args[0]))
+            item.user_properties.append(("promise", (mark.args[0], mark.kwargs.get("naive"))))
 
 
 def pytest_sessionfinish() -> None:

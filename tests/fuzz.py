@@ -1,7 +1,7 @@
 """
 Bytes, changed at random and kept when they reach new code, through everything that reads; run by `make fuzz`.
 
-What fails is kept in tests/faults/finds, which every test run reads again. Needs atheris, which the make target installs.
+What fails is kept in tests/faults/finds, which every test run reads again. Needs atheris; the make target installs it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["rollout", "ujson"]):
     from tests.faults.readers import read_everything
     from tests.faults.test_bad_files import CORPUS
 
-HOME = Path(tempfile.mkdtemp(prefix="rollout-fuzz-", dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
+HOME = Path(tempfile.mkdtemp(prefix="rollout-fuzz-"))
 
 
 def one_input(data: bytes) -> None:
@@ -37,7 +37,7 @@ def main() -> None:
         if len(data) < 20_000:
             (seeds / str(number)).write_bytes(data)
     # A find's name is that of its content, so the same is kept once.
-    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=20", "-rss_limit_mb=2048", "-print_final_stats=1"]
+    limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=20", "-rss_limit_mb=2048"]
     atheris.Setup([sys.argv[0], str(seeds), *limits, f"-artifact_prefix={FINDS}/"], one_input)
     atheris.Fuzz()
 

@@ -101,6 +101,7 @@ def test_keeps_what_it_knows_when_time_runs_out(
     assert collect_git_info(str(repository), timeout=1.0) == GitInfo(branch="main")
 
 
+@pytest.mark.promise("security")
 def test_is_not_misled_by_the_surroundings(repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = commit(repository)
     other = tmp_path / "other"
@@ -112,6 +113,7 @@ def test_is_not_misled_by_the_surroundings(repository: Path, tmp_path: Path, mon
     assert collect_git_info(str(repository)) == GitInfo(commit_hash=head, branch="trunk")
 
 
+@pytest.mark.promise("security")
 def test_runs_no_program_that_a_repository_names(repository: Path, tmp_path: Path) -> None:
     commit(repository)
     trap = tmp_path / "trap"
@@ -133,6 +135,7 @@ def test_runs_no_program_that_a_repository_names(repository: Path, tmp_path: Pat
     assert not (tmp_path / "sprung").exists()
 
 
+@pytest.mark.promise("security")
 def test_knows_no_other_git_variables_than_its_own(
     repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -145,6 +148,7 @@ def test_knows_no_other_git_variables_than_its_own(
     assert _git._COMMAND[1] == "--no-pager"
 
 
+@pytest.mark.promise("security")
 @pytest.mark.parametrize(
     ("url", "clean"),
     [

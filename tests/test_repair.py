@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout import Recorder, load_history, read_lines, repair, verify
+from rollout import Recorder, list_sessions, load_history, read_lines, repair, verify
 from rollout import reader as reader_room
 from rollout import repair as repair_function
 from tests import rollouts
@@ -27,6 +27,7 @@ def content(path: Path) -> list[bytes]:
     return path.read_bytes().splitlines()
 
 
+@pytest.mark.promise("repair")
 def test_every_whole_line_is_in_the_copy_as_it_stands_and_the_rest_is_not(home: Path) -> None:
     path = put(
         home,
@@ -87,13 +88,24 @@ def test_the_report_lists_each_fault_and_what_became_of_it(home: Path) -> None:
     assert told["faults_in_copy"] == []
 
 
-def test_copy_and_report_are_for_their_owner_only_and_in_no_listing(home: Path) -> None:
+def test_copy_and_report_are_for_their_owner_only_and_not_among_the_sessions(home: Path) -> None:
     done = repair(put(home, META, PROMPT))
 
-    assert [stat.S_IMODE(path.stat().st_mode) for path in (done.copy, done.report)] == [0o600, 0o600]
-    assert done.copy.name == done.original.name + ".repaired"
-    assert sorted(done.copy.parent.iterdir()) == sorted([done.original, done.copy, done.report])
-    assert not done.copy.name.endswith((".jsonl", ".zst"))
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in (done.copy.parent, done.copy, done.report)]
+    assert modes == [0o700, 0o600, 0o600]
+    assert done.copy == home / "repaired" / done.original.name
+    assert sorted(done.copy.parent.iterdir()) == sorted([done.copy, done.report])
+    assert [item.path for item in list_sessions(home=home).items] == [done.original]
+
+
+def test_a_file_in_no_home_is_copied_beside_itself(tmp_path: Path) -> None:
+    path = tmp_path / "some.jsonl"
+    path.write_bytes(META + b"\n")
+
+    done = repair(path)
+
+    assert done.copy == tmp_path / "some.jsonl.repaired"
+    assert done.report == tmp_path / "some.jsonl.repaired.report.json"
 
 
 @pytest.mark.parametrize("there", ["copy", "report"])
@@ -121,6 +133,7 @@ def test_a_disk_that_fills_up_leaves_nothing_behind(
         repair(path)
 
     assert list(path.parent.iterdir()) == [path]
+    assert list((home / "repaired").iterdir()) == []
 
 
 def test_a_missing_meta_is_made_up_from_the_name_and_the_first_lines(home: Path) -> None:
@@ -213,7 +226,7 @@ def test_a_line_too_long_to_read_is_copied(home: Path, monkeypatch: pytest.Monke
     done = repair(rollouts.put(home, data, suffix=suffix))
 
     assert done.copy.read_bytes().split(b"\n") == [META, long, EVENT, b""]
-    assert not done.copy.name.endswith(".zst.repaired")
+    assert done.copy.suffix == ".jsonl"
 
 
 ENDS = st.lists(st.sampled_from([b"\n", b"", b"\r\n", b"\n\n"]))
@@ -227,6 +240,7 @@ def damaged(factory: pytest.TempPathFactory, parts: list[bytes], ends: list[byte
     return path
 
 
+@pytest.mark.promise("repair")
 @given(parts=st.lists(st.one_of(WHOLE, TORN, st.just(b"\0" * 8))), ends=ENDS)
 def test_every_whole_line_is_found_wherever_a_crash_or_an_append_has_put_it(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], ends: list[bytes]
@@ -237,6 +251,7 @@ def test_every_whole_line_is_found_wherever_a_crash_or_an_append_has_put_it(
     assert done.after.is_whole
 
 
+@pytest.mark.promise("repair")
 @given(parts=st.lists(st.one_of(WHOLE, TORN, st.sampled_from([b"\xff", b"{", b"}", b'"', b"[1]"]))), ends=ENDS)
 def test_no_line_that_the_reader_reads_is_missing_from_the_copy(
     tmp_path_factory: pytest.TempPathFactory, parts: list[bytes], ends: list[bytes]

@@ -9,6 +9,8 @@ from rollout import reader as reader_room
 from rollout.verify import KINDS
 from tests import rollouts
 
+pytestmark = pytest.mark.promise("repair")
+
 META, PROMPT, EVENT, *REST = rollouts.encode(rollouts.seed_session("one", "two")).splitlines()
 CALL = {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "call_1"}
 OUTPUT = {"type": "function_call_output", "call_id": "call_1", "output": "done"}

@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import gc
 import os
-import random
-import subprocess
 import sys
 import threading
 import time
@@ -23,7 +21,6 @@ from rollout import (
     UnsupportedSessionError,
     WriteError,
     load_history,
-    read_lines,
 )
 from rollout import _commands as commands_room
 from rollout import _file as file_room
@@ -602,135 +599,3 @@ def test_a_thread_that_cannot_start_frees_file_and_lock(home: Path, monkeypatch:
         Recorder(home=home)
 
     assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
-
-
-def run(script: str, *args: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", script, *args], capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def test_what_waits_at_a_real_file_size_limit_is_written_when_it_is_lifted(home: Path) -> None:
-    script = """
-import resource, rollout
-rec = rollout.Recorder()
-rec.flush()
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
-for n in range(20):
-    rec.user_message(str(n))
-try:
-    rec.flush()
-except rollout.WriteError as error:
-    print(error.pending, rec.path.stat().st_size, rec.path.read_bytes().endswith(b"\\n"))
-resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
-rec.close()
-print(rec.path)
-"""
-
-    done = run(script)
-
-    waited, path = done.stdout.splitlines()
-    pending, size, ends_whole = waited.split()
-    assert 0 < int(pending) < 40
-    assert int(size) <= 2000
-    assert ends_whole == "True"
-    assert prompts(Path(path)) == [str(n) for n in range(20)]
-    assert load_history(path).skipped == ()
-
-
-def test_a_program_that_ends_with_a_full_disk_says_what_was_not_written(home: Path) -> None:
-    script = """
-import resource, rollout
-rec = rollout.Recorder()
-rec.flush()
-_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-resource.setrlimit(resource.RLIMIT_FSIZE, (300, hard))
-for n in range(20):
-    rec.user_message(str(n))
-"""
-
-    done = run(script)
-
-    assert "at exit: " in done.stderr
-    assert "lines wait in memory" in done.stderr
-
-
-def test_a_program_that_ends_with_a_hanging_disk_ends_in_time(home: Path) -> None:
-    script = """
-import threading, rollout, rollout._live as room
-room.EXIT_TIMEOUT = 0.5
-rec = rollout.Recorder()
-rec.flush()
-rec._writer._file.sync = lambda: threading.Event().wait()
-rec.user_message("x")
-try:
-    rec.flush(0.1, fsync=True)
-except rollout.FlushTimeoutError:
-    print("hangs")
-"""
-
-    done = run(script)
-
-    assert done.stdout == "hangs\n"
-    assert "at exit: " in done.stderr
-    assert done.returncode == 0
-
-
-@pytest.mark.parametrize(
-    "ending",
-    [
-        "",
-        "raise ValueError",
-        "import sys; sys.exit(3)",
-        "import threading, sys; t = threading.Thread(target=sys.exit); t.start(); t.join()",
-        "import gc; del rec; gc.collect()",
-    ],
-    ids=["end", "exception", "sys.exit", "sys.exit in a thread", "collected"],
-)
-def test_a_program_that_ends_without_close_has_everything_in_the_file(home: Path, ending: str) -> None:
-    script = f"""
-import rollout
-rec = rollout.Recorder()
-print(rec.path, flush=True)
-for n in range(2000):
-    rec.user_message(str(n))
-{ending}
-"""
-
-    done = run(script)
-
-    assert prompts(Path(done.stdout.strip())) == [str(n) for n in range(2000)]
-
-
-@pytest.mark.parametrize("kills", [5, pytest.param(300, marks=pytest.mark.slow)])
-def test_killed_at_any_moment_what_was_flushed_stays_and_the_session_goes_on(home: Path, kills: int) -> None:
-    script = """
-import sys, rollout
-path, number = sys.argv[1:]
-rec = rollout.Recorder.resume(path) if path else rollout.Recorder()
-rec.user_message(f"flushed {number}")
-rec.flush()
-print(rec.path, flush=True)
-while True:
-    rec.agent_message("x" * 1_000_000)
-"""
-    moments = random.Random(kills)
-    path = ""
-
-    for n in range(kills):
-        child = subprocess.Popen([sys.executable, "-c", script, path, str(n)], stdout=subprocess.PIPE, text=True)
-        assert child.stdout is not None
-        path = child.stdout.readline().strip()
-        # Not to wait for something: the moment of death is to be any.
-        time.sleep(moments.random() / 50)
-        child.kill()
-        child.wait(10)
-        child.stdout.close()
-
-    with Recorder.resume(path) as recorder:
-        recorder.user_message("last")
-    with read_lines(path) as reader:
-        kept = [line.payload["message"] for line in reader if line.payload.get("type") == "user_message"]
-    assert kept == [*(f"flushed {n}" for n in range(kills)), "last"]
-    assert len(reader.skipped) <= kills

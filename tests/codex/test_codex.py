@@ -213,6 +213,7 @@ class TestShowing:
 
 
 class TestLock:
+    @pytest.mark.promise("two writers")
     def test_codex_refuses_a_session_that_we_record(self, today: Codex) -> None:
         with Recorder(home=today.home) as recorder:
             recorder.user_message("ours")
@@ -226,6 +227,7 @@ class TestLock:
             assert recorder.path.read_bytes() == before
         today.go_on(recorder.session_id, "theirs")
 
+    @pytest.mark.promise("two writers")
     def test_we_refuse_a_session_that_codex_has_open(self, today: Codex) -> None:
         with Recorder(home=today.home) as recorder:
             recorder.user_message("ours")
@@ -241,6 +243,7 @@ class TestLock:
 
 
 class TestRepair:
+    @pytest.mark.promise("repair")
     def test_todays_codex_goes_on_with_a_session_that_we_repaired(self, today: Codex, model: Model) -> None:
         path = today.record("one")
         today.go_on(load_history(path).session_id, "two")
@@ -260,6 +263,7 @@ class TestRepair:
         assert verify(path).is_whole
         assert "one" in json.dumps(sent_before(model, "three"))
 
+    @pytest.mark.promise("repair")
     def test_codex_goes_on_with_a_session_whose_meta_we_made_up(self, codex: Codex, model: Model) -> None:
         with Recorder(home=codex.home, cwd=codex.cwd) as recorder:
             record_every_item(recorder)

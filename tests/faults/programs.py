@@ -53,7 +53,7 @@ class Program:
 
     # Python 3.12 warns of a fork beside threads; that is what is tested.
     command = (sys.executable, "-W", "ignore::DeprecationWarning", "-c")
-    limit = 8 if IS_NAIVE else 120
+    limit = 4 if IS_NAIVE else 120
 
     def run(self, script: str, *args: object, fails: bool = False) -> str:
         """

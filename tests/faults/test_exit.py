@@ -46,7 +46,7 @@ def test_a_program_that_ends_without_close_has_everything_in_the_file(program: P
     assert texts(done.stdout.strip()) == ALL
 
 
-@pytest.mark.promise("close", naive="fails")
+@pytest.mark.promise("close")
 @pytest.mark.parametrize(
     ("leaving", "code"),
     [

@@ -154,7 +154,8 @@ def test_a_repair_follows_no_link_and_copies_no_permissions(home: Path, outside:
     path.chmod(0o666)
     victim = outside / "victim"
     victim.write_text("precious")
-    unfinished = path.with_name(path.name + ".repaired.tmp")
+    (home / "repaired").mkdir()
+    unfinished = home / "repaired" / (path.name + ".tmp")
     unfinished.symlink_to(victim)
 
     with pytest.raises(OSError, match="symbolic links"):

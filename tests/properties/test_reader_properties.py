@@ -43,6 +43,7 @@ DATA = encode(SESSION)
 ENDS = [i for i, byte in enumerate(DATA) if byte == 0x0A]
 
 
+@pytest.mark.promise("read")
 def test_a_rollout_cut_at_every_byte_gives_exactly_the_whole_lines_before_the_cut(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl"
 
@@ -57,6 +58,7 @@ def test_a_rollout_cut_at_every_byte_gives_exactly_the_whole_lines_before_the_cu
         assert len(reader.skipped) == (cut not in (0, len(DATA)) and cut not in ENDS and cut - 1 not in ENDS)
 
 
+@pytest.mark.promise("resume")
 @pytest.mark.parametrize("cut", [*range(ENDS[0], len(DATA) + 1, 37), *ENDS, *(end + 1 for end in ENDS)])
 def test_resume_keeps_every_whole_line_before_the_cut_and_what_comes_after(home: Path, cut: int) -> None:
     path = put(home, DATA[:cut])

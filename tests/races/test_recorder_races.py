@@ -74,6 +74,7 @@ def prompts(path: Path) -> list[str | None]:
     return [turn.prompt for turn in load_history(path).turns]
 
 
+@pytest.mark.promise("close")
 @runs
 def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run: int) -> None:
     accepted: list[str] = []
@@ -100,6 +101,7 @@ def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run:
     assert sorted(prompts(recorder.path)) == sorted(accepted)
 
 
+@pytest.mark.promise("kill")
 @runs
 def test_every_flush_of_many_threads_finds_its_own_item_in_the_file(home: Path, run: int) -> None:
     def record_and_look(name: str) -> None:
@@ -124,6 +126,7 @@ def test_closing_many_times_at_once_closes_once(home: Path, run: int) -> None:
     assert prompts(recorder.path) == ["x"]
 
 
+@pytest.mark.promise("close")
 @runs
 def test_record_in_another_thread_while_the_body_is_left_is_written_or_refused(home: Path, run: int) -> None:
     recorder = Recorder(home=home)
@@ -176,6 +179,7 @@ def test_an_error_while_flushes_wait_reaches_every_one_of_them(
     assert prompts(recorder.path) == ["waits"]
 
 
+@pytest.mark.promise("death")
 @runs
 def test_the_death_of_the_writer_ends_every_wait(home: Path, run: int, monkeypatch: pytest.MonkeyPatch) -> None:
     recorder = Recorder(home=home, queue_size=2)
