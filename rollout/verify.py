@@ -163,18 +163,12 @@ def _examine(line: RawLine) -> tuple[list[Piece], list[Fault]]:
         faults.append(_fault("bom", line, "begins with a byte order mark", size=len(_BOM)))
     if not raw or raw.isspace():
         return [], faults
-    whole = _decode(raw)
-    if whole is not None and b"\0" not in raw:
-        faults += _faults_of_text(line, raw)
-        return [Piece(offset, raw, len(raw), whole)], faults
-    pieces = _pieces(raw, offset)
-    return pieces, faults + _faults_of_bytes(line, raw, offset, pieces)
-
-
-def _decode(raw: bytes) -> RolloutLine | None:
-    with suppress(InvalidLineError):
-        return decode_line(raw)
-    return None
+    try:
+        whole = decode_line(raw)
+    except InvalidLineError as error:
+        pieces = _pieces(raw, offset)
+        return pieces, faults + _faults_of_bytes(line, raw, offset, pieces, error.reason)
+    return [Piece(offset, raw, len(raw), whole)], faults + _faults_of_text(line, raw)
 
 
 def _pieces(raw: bytes, offset: int) -> list[Piece]:
@@ -207,9 +201,8 @@ def _whole_in(part: bytes) -> tuple[int, RolloutLine] | None:
     """
     for end in (len(part), part.rfind(b"}") + 1):
         stripped = part[:end].strip(_BLANK)
-        line = _decode(stripped) if stripped and b"\0" not in stripped else None
-        if line is not None:
-            return part.index(stripped), line
+        with suppress(InvalidLineError):
+            return part.index(stripped), decode_line(stripped)
     return None
 
 
@@ -221,7 +214,7 @@ def _gap(raw: bytes, start: int, end: int, offset: int) -> list[Piece]:
     return [Piece(offset + start, raw[start:end], end - start)] if start < end else []
 
 
-def _faults_of_bytes(line: RawLine, raw: bytes, offset: int, pieces: list[Piece]) -> list[Fault]:
+def _faults_of_bytes(line: RawLine, raw: bytes, offset: int, pieces: list[Piece], reason: str) -> list[Fault]:
     faults = []
     for found in re.finditer(rb"\0+", raw):
         size = found.end() - found.start()
@@ -232,19 +225,14 @@ def _faults_of_bytes(line: RawLine, raw: bytes, offset: int, pieces: list[Piece]
         bad_size = sum(piece.size for piece in unread)
         faults.append(_fault("glued-lines", line, f"{read_count} whole lines and {bad_size} bytes that are none"))
     elif unread:
-        faults.append(_unreadable(line, raw))
+        faults.append(_unreadable(line, reason))
     return faults
 
 
-def _unreadable(line: RawLine, raw: bytes) -> Fault:
-    try:
-        decode_line(raw)
-        reason = "NUL bytes in it"
-    except InvalidLineError as error:
-        reason = error.reason
+def _unreadable(line: RawLine, reason: str) -> Fault:
     if not line.is_ended:
         return _fault("torn-tail", line, f"the file ends inside this line: {reason}")
-    return _fault("bad-json" if reason.startswith(("not JSON", "NUL")) else "bad-line", line, reason)
+    return _fault("bad-json" if reason.startswith("not JSON") else "bad-line", line, reason)
 
 
 def _faults_of_text(line: RawLine, raw: bytes) -> list[Fault]:

@@ -17,6 +17,7 @@ from rollout import (
     FlushTimeoutError,
     Recorder,
     RecorderClosedError,
+    RecorderFullError,
     RolloutError,
     UnsupportedSessionError,
     WriteError,
@@ -599,3 +600,95 @@ def test_a_thread_that_cannot_start_frees_file_and_lock(home: Path, monkeypatch:
         Recorder(home=home)
 
     assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"queue_size": 0}, "queue_size is at least 1, not 0"),
+        ({"max_waiting_size": -1}, "max_waiting_size is at least 1, not -1"),
+        ({"on_full": "drop"}, "on_full is 'block' or 'raise', not 'drop'"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused_before_a_file_is_made(
+    home: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recorder(home=home, **options)  # type: ignore[arg-type]
+
+    assert not home.exists()
+
+
+def test_the_error_of_a_full_recorder_says_how_much_waits(home: Path) -> None:
+    error = RecorderFullError(home / "rollout-x.jsonl", 3, 4096)
+
+    assert str(error) == (
+        "rollout-x.jsonl: 3 calls and 4096 bytes wait to be written already; nothing of this one was recorded. "
+        "Wait for flush() and record it again."
+    )
+    error.__cause__ = OSError(28, "No space left on device")
+    assert "No space left on device; 3 calls" in str(error)
+
+
+def test_a_recorder_that_is_to_raise_when_it_is_full_does(home: Path, held: Callable[[], threading.Event]) -> None:
+    recorder = Recorder(home=home, queue_size=1, on_full="raise")
+    recorder.flush()
+    reached = held()
+    recorder.user_message("being written")
+    assert reached.wait(10)
+    recorder.user_message("queued")
+
+    with pytest.raises(RecorderFullError) as caught:
+        recorder.user_message("refused")
+
+    assert caught.value.queued == 1
+    held.let_go()  # type: ignore[attr-defined]
+    recorder.close()
+    assert prompts(recorder.path) == ["being written", "queued"]
+
+
+def test_what_a_disk_refused_is_tried_again_without_a_call_and_not_at_every_one(
+    home: Path, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer_room, "RETRY_INTERVAL", 0.2)
+    recorder = Recorder(home=home)
+    recorder.flush()
+    tries = []
+
+    def refuse(data: bytes) -> None:
+        tries.append(data)
+        raise OSError(errno.ENOSPC, "full")
+
+    disk.on_write = refuse
+    for n in range(50):
+        recorder.user_message(str(n))
+        time.sleep(0.001)
+    assert len(tries) < 10
+
+    disk.on_write = lambda data: None
+    deadline = time.monotonic() + 10
+    while recorder.stats.pending or recorder.stats.queued:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    assert prompts(recorder.path) == [str(n) for n in range(50)]
+    recorder.close()
+
+
+def test_an_interrupt_while_the_thread_starts_leaves_no_writer_behind(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = threading.Thread.start
+
+    def start(self: threading.Thread) -> None:
+        real(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        Recorder(home=home, session_id=ID)
+    monkeypatch.undo()
+
+    deadline = time.monotonic() + 10
+    while list((home / "thread-writer-locks").glob("*-*")):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -297,3 +297,12 @@ class TestCommands:
 
         assert len(said) == 2
         assert [turn.prompt for turn in load_history(recorder.path).turns] == ["outer"]
+
+    def test_an_answer_given_twice_is_given(self) -> None:
+        command = Flush()
+
+        command.answer(None)
+        command.answer(None)
+
+        assert command.done.wait(0)
+        assert command.done.wait(0)
