@@ -59,7 +59,7 @@ cov: install ## the tests with the coverage gate
 	$(RUN) -m coverage report
 
 stress: install ## what takes longer than a test run may
-	$(RUN) -m pytest -m slow
+	$(RUN) -m pytest -m slow -o faulthandler_timeout=900
 
 fuzz: install ## random bytes through everything that reads, for ten minutes; needs a Python that atheris knows
 	$(RUN) -m pip install --quiet --disable-pip-version-check 'atheris>=3'

@@ -48,6 +48,7 @@ class AppendFile:
         self._lock = lock
         self._folders_to_sync = folders
         self._set_seam()
+        self._synced_size = os.fstat(fd).st_size
         self.is_shared = False
         self.forget()
 
@@ -180,7 +181,11 @@ class AppendFile:
         """
         try:
             self._make_sure_it_is_ours()
+            size = os.fstat(self._file.fd).st_size
+            if self.is_unsynced:
+                self._write_unsynced_again(size)
             os.fsync(self._file.fd)
+            self._synced_size = size
             # A new file's name is in its folder, which is a file, too.
             for folder in self._folders_to_sync:
                 sync_folder(folder)
@@ -189,6 +194,28 @@ class AppendFile:
         except Exception as error:  # noqa: BLE001 -- as for write
             self.error = error
             self.is_unsynced = True
+
+    def _write_unsynced_again(self, size: int) -> None:
+        """
+        Make what a failed sync left behind dirty again, in its place.
+
+        Linux takes what it could not write for written: the next fsync would succeed, and nothing be on the disk
+        (PostgreSQL's "fsyncgate", 2018). Where the file system dropped it, it reads as NUL bytes, which no line has.
+        """
+        # Not the one for appending, on which pwrite appends.
+        file = Descriptor(os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
+        try:
+            if file.identity != self._file.identity:
+                raise OSError(errno.ESTALE, "another file has taken the place of the rollout", str(self.path))
+            for offset in range(self._synced_size, size, _WRITE_SIZE):
+                block = os.pread(file.fd, min(_WRITE_SIZE, size - offset), offset)
+                if b"\0" in block:
+                    raise OSError(
+                        errno.EIO, "the file system dropped what was written; repair the session", str(self.path)
+                    )
+                os.pwrite(file.fd, block, offset)
+        finally:
+            file.close()
 
 
 def _ends_with_newline(fd: int) -> bool:

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
-from rollout.codec import RolloutLine, decode_line
+from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.finding import locate
 from rollout.layout import StrPath
@@ -95,31 +95,39 @@ class Follower(Iterator[RolloutLine]):
 
     def _read(self) -> Iterator[RolloutLine]:
         lineno = 0
-        for raw in self._complete_lines():
+        for raw, size in self._complete_lines():
             lineno += 1
-            if not raw or raw.isspace():
+            if raw is None:
+                reason = f"longer than {MAX_LINE_SIZE} bytes"
+            elif not raw or raw.isspace():
                 continue
-            try:
-                line = decode_line(raw)
-            except InvalidLineError as error:
-                self.skipped.append(SkippedLine(lineno, self._offset - len(raw) - 1, len(raw), error.reason))
-                continue
-            yield line
+            else:
+                try:
+                    line = decode_line(raw)
+                except InvalidLineError as error:
+                    reason = error.reason
+                else:
+                    yield line
+                    continue
+            self.skipped.append(SkippedLine(lineno, self._offset - size - 1, size, reason))
 
-    def _complete_lines(self) -> Iterator[bytes]:
+    def _complete_lines(self) -> Iterator[tuple[bytes | None, int]]:
         """
-        Give raw lines; `_offset` is behind the one given last.
+        Give raw lines, None for one too long to be held, and their sizes; `_offset` is behind the one given last.
         """
         last_line_at = time.monotonic()
         pause = _POLL_BUSY
         while True:
             # Asked before reading: what is complete when `close` is called is still given.
             is_closed = self._closed.is_set()
-            block = self._read_block()
+            block, too_long = self._read_block()
             for raw in block.split(b"\n")[:-1]:
                 self._offset += len(raw) + 1
-                yield raw
-            if block:
+                yield raw, len(raw)
+            if too_long:
+                self._offset += too_long
+                yield None, too_long - 1
+            if block or too_long:
                 last_line_at, pause = time.monotonic(), _POLL_BUSY
                 continue
             if is_closed or self._is_late(last_line_at) or not self._is_current():
@@ -128,19 +136,22 @@ class Follower(Iterator[RolloutLine]):
             self._closed.wait(pause)
             pause = min(pause * 2, _POLL_IDLE)
 
-    def _read_block(self) -> bytes:
+    def _read_block(self) -> tuple[bytes, int]:
         """
-        Read whole lines from the offset; nothing where the next line is not complete.
+        Read whole lines from the offset; nothing where the next line is not complete, its size where it is too long.
 
         Each time from the file itself: a writer out of space may take back half a line and write another.
         """
-        size = _BLOCK_SIZE
-        while True:
-            block = os.pread(self._file.fileno(), size, self._offset)
-            end = block.rfind(b"\n") + 1
-            if end or len(block) < size:
-                return block[:end]
-            size *= 2
+        fd, size = self._file.fileno(), 0
+        while block := os.pread(fd, _BLOCK_SIZE, self._offset + size):
+            if b"\n" not in block:
+                size += len(block)
+            elif not size:
+                return block[: block.rindex(b"\n") + 1], 0
+            else:
+                size += block.index(b"\n") + 1
+                return (b"", size) if size > MAX_LINE_SIZE else (os.pread(fd, size, self._offset), 0)
+        return b"", 0
 
     def _is_late(self, last_line_at: float) -> bool:
         return self._timeout is not None and time.monotonic() - last_line_at >= self._timeout

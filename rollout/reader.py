@@ -168,17 +168,28 @@ def raw_lines(file: BinaryIO) -> Iterator[RawLine]:
     Give the lines of a file, blank ones too, holding one of at most `MAX_LINE_SIZE` bytes at a time.
     """
     lineno = offset = 0
-    while raw := file.readline(MAX_LINE_SIZE + 1):
+    while raw := file.readline(_BLOCK_SIZE):
         lineno += 1
-        size, last = len(raw), raw
-        while size > MAX_LINE_SIZE and last and not last.endswith(b"\n"):
-            last = file.readline(_BLOCK_SIZE)
-            size += len(last)
-        is_ended = last.endswith(b"\n")
-        yield RawLine(
-            lineno, offset, size - is_ended, raw.removesuffix(b"\n") if size <= MAX_LINE_SIZE else None, is_ended
-        )
+        content: bytes | None = raw
+        size, is_ended = len(raw), raw.endswith(b"\n")
+        if size >= min(_BLOCK_SIZE, MAX_LINE_SIZE):
+            content, size, is_ended = _long_line(file, raw)
+        yield RawLine(lineno, offset, size - is_ended, content and content.removesuffix(b"\n"), is_ended)
         offset += size
+
+
+def _long_line(file: BinaryIO, raw: bytes) -> tuple[bytes | None, int, bool]:
+    """
+    Read on to the end of a line: it, unless it is too long, its size, and whether a newline ends it.
+    """
+    parts = [raw]
+    size = len(raw)
+    while not raw.endswith(b"\n") and (raw := file.readline(_BLOCK_SIZE)):
+        size += len(raw)
+        parts.append(raw)
+        if size > MAX_LINE_SIZE:
+            parts.clear()
+    return b"".join(parts) if size <= MAX_LINE_SIZE else None, size, raw.endswith(b"\n")
 
 
 def open_rollout(path: Path) -> tuple[BinaryIO, tuple[type[Exception], ...]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rollout import Recorder, list_sessions
+from tests.guarantees import ROWS
 
 ROOT = Path(__file__).parent.parent
 
@@ -91,6 +92,16 @@ def test_every_target_of_the_makefile_says_what_it_does() -> None:
 
     (targets,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)
     assert [line.split()[0] for line in done.stdout.splitlines()] == targets.split()
+
+
+def test_every_promise_of_the_guarantees_names_tests_that_there_are() -> None:
+    page = (ROOT / "docs" / "guarantees.md").read_text()
+    sources = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [after for after, _ in ROWS.values() if f"\n| {after} | " not in page] == []
+    names = set(re.findall(r"`(test_\w+)`", page))
+    assert len(names) > 80
+    assert {name for name in names if f"def {name}(" not in sources} == set()
 
 
 def test_the_core_keeps_its_size() -> None:

@@ -179,6 +179,20 @@ def test_reads_a_line_longer_than_a_block(path: Path, monkeypatch: pytest.Monkey
     assert texts(follower) == ["x" * 1000, "y"]
 
 
+def test_counts_a_line_that_is_too_long_and_goes_on_behind_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, size in (("_BLOCK_SIZE", 64), ("MAX_LINE_SIZE", 500)):
+        monkeypatch.setitem(follow_function.__globals__, name, size)
+    before = path.stat().st_size
+    long = said("x" * 1000)
+    follower = follow(path, timeout=0.3)
+    append(path, long + said("after") + b"x" * 2000)
+
+    assert texts(follower) == ["after"]
+    (skipped,) = follower.skipped
+    assert (skipped.lineno, skipped.offset, skipped.size) == (1, before, len(long) - 1)
+    assert skipped.reason == "longer than 500 bytes"
+
+
 def test_nothing_is_missed_and_nothing_given_twice_whatever_the_pieces(path: Path) -> None:
     pieces = random.Random(7)
     data = b"".join(said(f"{n} {'x' * pieces.randrange(200)}") for n in range(300))

@@ -380,18 +380,76 @@ class TestFsync:
 
             assert disk.calls[-1] == ("fsync", recorder.path)
 
-    def test_a_sync_that_fails_is_an_error_of_the_flush_until_one_succeeds(
-        self, recorder: Recorder, disk: Disk
+    @pytest.fixture
+    def failing_once(self, disk: Disk) -> Callable[[], None]:
+        def arm() -> None:
+            def fail(fd: int) -> None:
+                disk.fsync = lambda fd: disk.calls.append(("fsync", fd)) or os.fsync(fd)  # type: ignore[func-returns-value,method-assign]
+                raise OSError(errno.EIO, "I/O error")
+
+            disk.fsync = fail  # type: ignore[method-assign]
+
+        return arm
+
+    @pytest.mark.promise("power")
+    def test_after_a_sync_that_failed_all_since_the_last_is_written_again_before_the_next(
+        self, recorder: Recorder, disk: Disk, failing_once: Callable[[], None]
     ) -> None:
-        def fail(fd: int) -> None:
-            del disk.fsync
-            raise OSError(errno.EIO, "I/O error")
+        recorder.user_message("synced")
+        recorder.flush(fsync=True)
+        synced_size = recorder.path.stat().st_size
+        recorder.user_message("dropped by the system")
+        failing_once()
 
-        recorder.flush()
-        disk.fsync = fail  # type: ignore[method-assign]
+        def pwrite(fd: int, block: bytes, offset: int) -> int:
+            disk.calls.append(("pwrite", offset, len(block)))
+            return os.pwrite(fd, block, offset)
 
+        disk.pwrite = pwrite  # type: ignore[attr-defined]
         with pytest.raises(WriteError, match="I/O error"):
             recorder.flush(fsync=True)
+        recorder.flush(fsync=True)
+
+        size = recorder.path.stat().st_size
+        again = disk.calls.index(("pwrite", synced_size, size - synced_size))
+        assert next(call[0] for call in disk.calls[again + 1 :]) == "fsync"
+        assert prompts(recorder.path) == ["synced", "dropped by the system"]
+
+    @pytest.mark.promise("power")
+    def test_what_a_file_system_has_dropped_is_told_at_every_sync_until_it_is_back(
+        self, recorder: Recorder, failing_once: Callable[[], None]
+    ) -> None:
+        recorder.flush(fsync=True)
+        recorder.user_message("x" * 5000)
+        failing_once()
+        with pytest.raises(WriteError, match="I/O error"):
+            recorder.flush(fsync=True)
+        content = recorder.path.read_bytes()
+
+        recorder.path.write_bytes(content[:-4000] + b"\0" * 4000)
+        for _ in range(2):
+            with pytest.raises(WriteError, match="the file system dropped what was written"):
+                recorder.flush(fsync=True)
+
+        recorder.path.write_bytes(content)
+        recorder.flush(fsync=True)
+
+    def test_what_took_the_place_of_a_file_is_not_written_to_after_a_failed_sync(
+        self, recorder: Recorder, failing_once: Callable[[], None]
+    ) -> None:
+        recorder.flush(fsync=True)
+        recorder.user_message("x")
+        failing_once()
+        with pytest.raises(WriteError, match="I/O error"):
+            recorder.flush(fsync=True)
+        moved = recorder.path.rename(recorder.path.with_suffix(".moved"))
+        recorder.path.write_bytes(b"another")
+
+        with pytest.raises(WriteError, match="another file has taken the place"):
+            recorder.flush(fsync=True)
+
+        assert recorder.path.read_bytes() == b"another"
+        moved.replace(recorder.path)
         recorder.flush(fsync=True)
 
 

@@ -134,15 +134,15 @@ for n in range({COUNT}):
     rec.record(message(str(n)))
     if n == 1000:
         rec.flush()
-# Half a line is what a plain writer glues to.
-with open(rec.path, "ab") as file:
-    file.write(b'{{"timestamp":"2026-11-21T01:25:37.122Z","type":"response_item","payl')
 {ending}
 """
     )
 
-    path = done.stdout.strip()
+    path = Path(done.stdout.strip())
     assert in_order(path)[:1001] == [str(n) for n in range(1001)]
+    # As if it had ended in the middle of a write.
+    with path.open("ab") as file:
+        file.write(path.read_bytes().splitlines()[-1][:70])
     program.run("rec = rollout.Recorder.resume(sys.argv[1])\nrec.record(message('on'))\nrec.flush()\nrec.close()", path)
     assert in_order(path)[-1] == "on"
 
