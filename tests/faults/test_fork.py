@@ -235,7 +235,7 @@ print(rec.path)
 """
     )
 
-    assert [line for line in done.stderr.splitlines() if "os.fork" not in line] == []
+    assert [line for line in done.stderr.splitlines() if "fork" not in line] == []
     assert texts(done.stdout.strip()).total() == 501
 
 
