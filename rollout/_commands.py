@@ -15,7 +15,12 @@ from attrs import define, field, frozen
 
 from rollout._plain import PlainItem
 
-__all__ = ["MAX_WAITING_SIZE", "Add", "Command", "Commands", "Deadline", "Flush", "Options", "Shutdown"]
+__all__ = ["LINGER", "MAX_WAITING_SIZE", "Add", "Command", "Commands", "Deadline", "Flush", "Options", "Shutdown"]
+
+LINGER = 0.001
+"""
+Seconds that the writer waits for more before it takes what there is, unless somebody flushes or much is there.
+"""
 
 MAX_WAITING_SIZE = 64 * 2**20
 """Bytes of memory that what is not yet in the file may take, unless told otherwise."""
@@ -137,8 +142,9 @@ class Commands(queue.Queue[Command]):
     A signal handler, a `__del__` or a weakref callback may come while its thread holds the mutex, which it can
     not take a second time. What it hands over is kept in `_late` and put when the mutex is free.
 
-    A KeyboardInterrupt may end any call half-way. So nobody waits for a `threading.Condition` (see `Answered`), and
-    what such an end leaves in `_late` is put by the next call of the thread.
+    A KeyboardInterrupt may end any call half-way. So nobody waits for a `threading.Condition` (see `Answered`),
+    nobody notes that he is in here but by being it, and what such an end leaves in `_late` is put by the thread's
+    next call.
 
     Args:
         options: How many commands may wait, and how many bytes they and what could not be written may take; a
@@ -156,15 +162,17 @@ class Commands(queue.Queue[Command]):
         self._queued_size = self._taken_size = 0
         self._late: dict[int, list[Command]] = {}
         self._idle: Gate | None = None
+        self._is_lingering = False
+        # While a caller waits for space, the writer is to be at work.
+        self._many = (options.queue_size + 1) // 2
         self._without_space: list[Gate] = []
 
     @property
     def is_interrupted(self) -> bool:
         """
-        Say whether this thread is in here already, or takes: it must not wait for an answer.
+        Say whether this thread holds the mutex, or takes: it must not wait for an answer.
         """
-        me = threading.get_ident()
-        return me == self.consumer or (me in self._late and self._is_in_here())
+        return threading.get_ident() == self.consumer or (self.mutex.locked() and self._is_in_here())
 
     @property
     def waiting_size(self) -> int:
@@ -184,25 +192,26 @@ class Commands(queue.Queue[Command]):
         if type(command) is Shutdown:
             # From here on who interrupts this is refused, too.
             self.is_closed = True
-        me = threading.get_ident()
-        if me in self._late and self._is_in_here():
-            self._add_late(command, self._late[me])
+        if self.mutex.locked() and self._is_in_here():
+            self._add_late(command)
             return
-        may_wait = timeout != 0 and me != self.consumer
-        deadline = Deadline(timeout)
         try:
-            self._late.setdefault(me, [])
-            while (gate := self._try_to_put(command, may_wait)) is not None:
-                if not gate.acquire(timeout=deadline.left):
-                    raise queue.Full
+            gate = self._try_to_put(command, may_wait=timeout != 0)
+            if gate is not None:
+                self._wait_and_put(command, gate, Deadline(timeout))
         finally:
-            while late := self._late.pop(me, None):
-                self._late[me] = late
-                self._put_late(late)
+            if self._late:
+                self._put_late()
+
+    def _wait_and_put(self, command: Command, gate: Gate | None, deadline: Deadline) -> None:
+        while gate is not None:
+            if not gate.acquire(timeout=deadline.left):
+                raise queue.Full
+            gate = self._try_to_put(command, may_wait=True)
 
     def _is_in_here(self) -> bool:
         """
-        Say whether this call comes from inside of another, by the only sure sign: the frames of its callers.
+        Say whether this call comes from inside of one that holds the mutex, by the only sure sign: its callers.
         """
         frame = sys._getframe(2)
         while frame.f_back is not None:
@@ -211,7 +220,8 @@ class Commands(queue.Queue[Command]):
                 return True
         return False
 
-    def _add_late(self, command: Command, late: list[Command]) -> None:
+    def _add_late(self, command: Command) -> None:
+        late = self._late.setdefault(threading.get_ident(), [])
         if type(command) is not Shutdown:
             if self.is_closed:
                 raise self.refusal()
@@ -228,9 +238,9 @@ class Commands(queue.Queue[Command]):
             if type(command) is not Shutdown:
                 if self.is_closed:
                     raise self.refusal()
-                is_full = self._qsize() >= self.maxsize and threading.get_ident() != self.consumer
-                if is_full or not self._fits(command.size):
-                    if not may_wait:
+                is_consumer = threading.get_ident() == self.consumer
+                if (self._qsize() >= self.maxsize and not is_consumer) or not self._fits(command.size):
+                    if is_consumer or not may_wait:
                         raise queue.Full
                     gate = _closed_gate()
                     self._without_space.append(gate)
@@ -247,22 +257,26 @@ class Commands(queue.Queue[Command]):
         _stamp(item)
         self._queued_size += item.size
         super()._put(item)
-        if self._idle is not None:
-            _open_gate(self._idle)
+        gate = self._idle
+        if gate is not None and (not self._is_lingering or type(item) is not Add or self._qsize() >= self._many):
+            _open_gate(gate)
             self._idle = None
         if type(item) is Shutdown:
             self._is_ended = True
             # Who waits for space is to learn that there will be none.
             self._open_space()
 
-    def _put_late(self, late: list[Command]) -> None:
-        with self.mutex:
-            while late:
-                command = late.pop(0)
-                if self._is_ended and type(command) is not Shutdown:
-                    # Accepted in here, and another thread closed it since.
-                    raise self.refusal()
-                self._put(command)
+    def _put_late(self) -> None:
+        me = threading.get_ident()
+        while me in self._late:
+            with self.mutex:
+                late = self._late.pop(me)
+                while late:
+                    command = late.pop(0)
+                    if self._is_ended and type(command) is not Shutdown:
+                        # Accepted in here, and another thread closed it since.
+                        raise self.refusal()
+                    self._put(command)
 
     def _open_space(self) -> None:
         for gate in self._without_space:
@@ -277,29 +291,45 @@ class Commands(queue.Queue[Command]):
             unwritten_size: Bytes of what was taken before and could not be written.
             timeout: Seconds to wait; after that there is nothing to take.
         """
-        me = threading.get_ident()
-        late: list[Command] = []
-        self._late[me] = late
-        try:
-            taken, gate = self._try_to_take(unwritten_size)
-            if gate is not None:
-                gate.acquire(timeout=Deadline(timeout).left)
-                taken, _ = self._try_to_take(unwritten_size)
-        finally:
-            del self._late[me]
-        return taken + late
+        gate = self._close_gate(unwritten_size, is_lingering=False)
+        if gate is not None:
+            gate.acquire(timeout=Deadline(timeout).left)
+        gate = self._close_gate(unwritten_size, is_lingering=True)
+        if gate is not None:
+            gate.acquire(timeout=LINGER)
+        taken = self._take(unwritten_size)
+        return taken + self._late.pop(threading.get_ident(), []) if self._late else taken
 
-    def _try_to_take(self, unwritten_size: int) -> tuple[list[Command], Gate | None]:
+    def _close_gate(self, unwritten_size: int, *, is_lingering: bool) -> Gate | None:
+        """
+        Give a gate that opens when there is a command or, for who lingers, many of them or one that somebody waits for.
+        """
         with self.mutex:
-            taken = [self._get() for _ in range(self._qsize())]
+            self._taken_size = unwritten_size
+            self._open_space()
+            count = self._qsize()
+            if count >= self._many if is_lingering else count:
+                return None
+            if is_lingering and (not count or any(type(command) is not Add for command in self.queue)):
+                return None
+            self._is_lingering = is_lingering
+            self._idle = _closed_gate()
+            return self._idle
+
+    def _take(self, unwritten_size: int) -> list[Command]:
+        with self.mutex:
+            taken = list(self.queue)
+            self.queue.clear()
             self._taken_size = unwritten_size + self._queued_size
             self._queued_size = 0
+            self._idle = None
             self._open_space()
-            self._idle = None if taken else _closed_gate()
-            return taken, self._idle
+            return taken
 
 
-_INSIDE = (Commands.hand_over.__code__, Commands.take_all.__code__)
+_INSIDE = tuple(
+    method.__code__ for method in (Commands._try_to_put, Commands._put_late, Commands._close_gate, Commands._take)
+)
 
 
 def _stamp(command: Command) -> None:

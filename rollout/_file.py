@@ -127,11 +127,8 @@ class AppendFile:
         self._seam = b"" if _ends_with_newline(self._file.fd) else b"\n"
 
     def _write_some(self) -> None:
-        count = size = 0
-        while count < len(self.lines) and size < _WRITE_SIZE:
-            size += len(self.lines[count])
-            count += 1
-        data = b"".join((self._seam, *self.lines[:count]))
+        lines = self.lines if self.waiting_size <= _WRITE_SIZE else self._first_lines()
+        data = self._seam + b"".join(lines)
         written = 0
         try:
             while written < len(data):
@@ -139,7 +136,20 @@ class AppendFile:
         except OSError as error:
             # Its traceback would keep the data alive.
             self.error = error.with_traceback(None)
-        self._settle(data, written)
+            self._settle(data, written)
+        else:
+            self._seam = b""
+            self.written_lines += len(lines)
+            self.written_bytes += written
+            self.waiting_size -= sum(map(len, lines))
+            del self.lines[: len(lines)]
+
+    def _first_lines(self) -> list[bytes]:
+        count = size = 0
+        while size < _WRITE_SIZE:
+            size += len(self.lines[count])
+            count += 1
+        return self.lines[:count]
 
     def _settle(self, data: bytes, written: int) -> None:
         """

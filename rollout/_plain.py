@@ -49,9 +49,12 @@ def plain_item(item: Any) -> PlainItem:
     Raises:
         EncodeError: It is not an item.
     """
-    if isinstance(item, RolloutItem):
+    if type(item) is dict:
+        # The usual case; asking an abstract class costs 0.3 us.
+        pass
+    elif isinstance(item, RolloutItem):
         return PlainItem(item.line_type, item)
-    if not isinstance(item, Mapping):
+    elif not isinstance(item, Mapping):
         try:
             item = _dumped(item)
         except _NoJsonFormError as found:
@@ -141,10 +144,15 @@ def _copy_dict(value: Mapping[str, Any], depth: int, size: Size) -> dict[str, An
         for key, inner in value.items():
             if type(key) is not str:
                 key = _key(key)  # noqa: PLW2901 -- a str subclass becomes a str
-            if type(inner) is str:
+            kind = type(inner)
+            if kind is str:
                 copied[key] = inner
                 if len(inner) >= _SHORT:
                     taken += getsizeof(inner)
+            elif kind is list:
+                copied[key] = _copy_list(inner, depth - 1, size)
+            elif kind is dict:
+                copied[key] = _copy_dict(inner, depth - 1, size)
             else:
                 copied[key] = _copy(inner, depth - 1, size)
     except _NoJsonFormError as found:
@@ -160,7 +168,9 @@ def _copy_list(value: Any, depth: int, size: Size) -> list[Any]:
     copied: list[Any] = []
     try:
         for inner in value:
-            copied.append(_copy(inner, depth - 1, size))  # noqa: PERF401 -- the length so far is the path
+            # The length so far is the path, so no comprehension.
+            one = _copy_dict(inner, depth - 1, size) if type(inner) is dict else _copy(inner, depth - 1, size)
+            copied.append(one)
     except _NoJsonFormError as found:
         found.path.append(f"[{len(copied)}]")
         raise

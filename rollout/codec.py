@@ -23,17 +23,8 @@ from rollout.schema import LINE_TYPES, RolloutItem, Wire
 if TYPE_CHECKING:
     from cattrs import Converter
 
-__all__ = [
-    "MAX_LINE_SIZE",
-    "RolloutLine",
-    "check_size",
-    "decode_line",
-    "encode_item",
-    "encode_json",
-    "encode_line",
-    "format_timestamp",
-    "to_item",
-]
+__all__ = ["MAX_LINE_SIZE", "RolloutLine", "check_size", "decode_line", "encode_item", "encode_json"]
+__all__ += ["encode_line", "format_timestamp", "to_item"]
 
 MAX_LINE_SIZE = 512 * 2**20
 """Bytes; a longer line is not recorded, and skipped by the reader without being held in memory."""
@@ -158,7 +149,7 @@ def encode_line(line: RolloutLine) -> bytes:
         EncodeError: The payload has no JSON form.
     """
     if line.is_bare:
-        return _encode(snapshot(line.payload)) + b"\n"
+        return _to_bytes(encode_json(snapshot(line.payload)) + "\n")
     envelope: dict[str, Any] = {"timestamp": line.timestamp}
     if line.ordinal is not None:
         envelope["ordinal"] = line.ordinal
@@ -168,7 +159,7 @@ def encode_line(line: RolloutLine) -> bytes:
     envelope.update(line.extra)
     if line._keys is not None:
         envelope = {key: envelope.get(key) for key in line._keys} | envelope
-    return _encode(snapshot(envelope)) + b"\n"
+    return _to_bytes(encode_json(snapshot(envelope)) + "\n")
 
 
 def encode_item(kind: str, payload: Any, *, time_ms: int, ordinal: int | None = None, metadata: Any = None) -> bytes:
@@ -182,10 +173,17 @@ def encode_item(kind: str, payload: Any, *, time_ms: int, ordinal: int | None = 
         ordinal: Only for a paginated session.
         metadata: The payload's sibling, if there is one.
     """
-    number = "" if ordinal is None else f'"ordinal":{ordinal},'
-    head = f'{{"timestamp":"{format_timestamp(time_ms)}",{number}"type":{encode_json(kind)},"payload":'
-    beside = b"" if metadata is None else b',"metadata":' + _encode(metadata)
-    return head.encode() + _encode(payload) + beside + b"}\n"
+    head = _head(kind, time_ms) if ordinal is None else _make_head(kind, time_ms, f'"ordinal":{ordinal},')
+    beside = "" if metadata is None else f',"metadata":{encode_json(metadata)}'
+    return _to_bytes(f"{head}{encode_json(payload)}{beside}}}\n")
+
+
+def _make_head(kind: str, time_ms: int, number: str = "") -> str:
+    return f'{{"timestamp":"{format_timestamp(time_ms)}",{number}"type":{encode_json(kind)},"payload":'
+
+
+# Many lines have the time and the type of the one before: 0.06 us, against 0.8.
+_head = lru_cache(maxsize=16)(_make_head)
 
 
 def check_size(item: PlainItem, memory_size: int) -> None:
@@ -201,15 +199,11 @@ def check_size(item: PlainItem, memory_size: int) -> None:
         raise EncodeError("", f"{size} bytes as a line, of which {MAX_LINE_SIZE} are read")
 
 
-def encode_json(value: Any) -> str:
-    """
-    Encode plain values as compact JSON text.
-    """
-    return ujson.dumps(value, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
+encode_json = partial(ujson.dumps, ensure_ascii=False, escape_forward_slashes=False, allow_nan=False)
+"""Encode plain values as compact JSON text."""
 
 
-def _encode(value: Any) -> bytes:
-    text = encode_json(value)
+def _to_bytes(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:

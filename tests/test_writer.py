@@ -750,3 +750,34 @@ def test_an_interrupt_while_the_thread_starts_leaves_no_writer_behind(
     while list((home / "thread-writer-locks").glob("*-*")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_items_that_come_one_after_another_are_written_together_and_a_flush_waits_for_no_more(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_room, "LINGER", 30)
+    recorder.flush()
+    before = len(disk.calls)
+
+    for n in range(20):
+        recorder.user_message(str(n))
+    assert len(disk.calls) == before
+    start = time.monotonic()
+    recorder.flush()
+
+    assert time.monotonic() - start < 10
+    assert prompts(recorder.path) == [str(n) for n in range(20)]
+
+
+def test_the_writer_waits_for_no_more_when_half_the_queue_is_full(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(commands_room, "LINGER", 30)
+    recorder.flush()
+    written = threading.Event()
+    disk.on_write = lambda data: written.set()
+
+    for n in range(128):
+        recorder.user_message(str(n))
+
+    assert written.wait(10)

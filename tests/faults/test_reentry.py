@@ -154,10 +154,10 @@ def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
     """
     Let *call* come while the next command is put, or taken.
     """
-    for name in ("_put", "_get"):
+    for name in ("_put", "_open_space"):
 
         def interrupt(*args: Any, name: str = name) -> Any:
-            for patched in ("_put", "_get"):
+            for patched in ("_put", "_open_space"):
                 vars(commands).pop(patched, None)
             call()
             return getattr(commands, name)(*args)
