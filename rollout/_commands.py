@@ -238,13 +238,14 @@ class Commands(queue.Queue[Command]):
             if type(command) is not Shutdown:
                 if self.is_closed:
                     raise self.refusal()
-                is_consumer = threading.get_ident() == self.consumer
-                if (self._qsize() >= self.maxsize and not is_consumer) or not self._fits(command.size):
-                    if is_consumer or not may_wait:
+                if len(self.queue) >= self.maxsize or not self._fits(command.size):
+                    is_consumer = threading.get_ident() == self.consumer
+                    if not is_consumer and may_wait:
+                        gate = _closed_gate()
+                        self._without_space.append(gate)
+                        return gate
+                    if not is_consumer or not self._fits(command.size):
                         raise queue.Full
-                    gate = _closed_gate()
-                    self._without_space.append(gate)
-                    return gate
             self._put(command)
             return None
 
@@ -256,9 +257,9 @@ class Commands(queue.Queue[Command]):
         # Under the mutex, so that time does not run backwards in the file.
         _stamp(item)
         self._queued_size += item.size
-        super()._put(item)
+        self.queue.append(item)
         gate = self._idle
-        if gate is not None and (not self._is_lingering or type(item) is not Add or self._qsize() >= self._many):
+        if gate is not None and (not self._is_lingering or type(item) is not Add or len(self.queue) >= self._many):
             _open_gate(gate)
             self._idle = None
         if type(item) is Shutdown:

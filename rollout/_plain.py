@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from functools import cache
 from sys import getsizeof
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import attrs
 
@@ -32,14 +32,11 @@ _SHORT = 256
 _ENTRY_SIZE = 4 * _SHORT + 128
 
 
-class PlainItem(NamedTuple):
-    """
-    A rollout item as plain values: the line's type, its payload, and the payload's sibling ``metadata``.
-    """
-
-    type: str
-    payload: Any
-    metadata: Any = None
+PlainItem: TypeAlias = "tuple[str, Any, Any]"
+"""
+A rollout item as plain values: the line's type, its payload, and the payload's sibling ``metadata``. A plain tuple:
+a named one takes 0.15 us to make.
+"""
 
 
 def plain_item(item: Any) -> PlainItem:
@@ -53,7 +50,7 @@ def plain_item(item: Any) -> PlainItem:
         # The usual case; asking an abstract class costs 0.3 us.
         pass
     elif isinstance(item, RolloutItem):
-        return PlainItem(item.line_type, item)
+        return item.line_type, item, None
     elif not isinstance(item, Mapping):
         try:
             item = _dumped(item)
@@ -66,14 +63,14 @@ def plain_item(item: Any) -> PlainItem:
         return _wrapped_item(kind, item)
     if kind in LINE_TYPES:
         raise EncodeError("payload", f"an item of type {kind!r} needs a payload")
-    return PlainItem("response_item", item)
+    return "response_item", item, None
 
 
 def _wrapped_item(kind: str, item: Mapping[str, Any]) -> PlainItem:
     payload = item["payload"]
     if not isinstance(payload, (Mapping, Wire)):
         raise EncodeError("payload", f"an object is needed, not {type(payload).__name__}")
-    return PlainItem(kind, payload, item.get("metadata"))
+    return kind, payload, item.get("metadata")
 
 
 class Size:

@@ -1,11 +1,11 @@
 """
 The thread that writes: it takes commands from a bounded queue, and answers with the outcome.
 
-Callers hand over plain items and go on; only the writer's thread touches the file. It takes all that waits,
-encodes it, and has it written with one call. Does not know what an item means.
+Callers hand over plain items and go on; only the writer's thread touches the file. It takes all that waits, encodes
+it, and has it written with one call. Does not know what an item means.
 
-Shared between threads, under the queue's own mutex: the queue, and whether it is closed. All else belongs to the
-writer's thread; `Writer.stats` reads its counters without a lock.
+Shared between threads, under the queue's own mutex: the queue, and whether it is closed. All else is the writer's
+thread's; `Writer.stats` reads its counters without a lock.
 """
 
 from __future__ import annotations
@@ -91,6 +91,7 @@ class Writer:
         self.path = file.path
         self._file = file
         self._options = options
+        self._record_timeout = 0 if options.on_full == "raise" else None
         self._first = first
         self._first_ms = first_ms
         self._ordinal = ordinal
@@ -173,7 +174,7 @@ class Writer:
                 raise UnsupportedSessionError(self.path, "it is paginated, and this process is a child of its writer's")
             self._start()
         try:
-            self._commands.hand_over(Add(items, size), timeout=0 if self._options.on_full == "raise" else None)
+            self._commands.hand_over(Add(items, size), self._record_timeout)
         except Full:
             error = RecorderFullError(self.path, len(self._commands.queue), self._commands.waiting_size)
             raise error from self._file.error
@@ -273,7 +274,7 @@ class Writer:
             if self._is_child:
                 self._await_beginning()
             self._obey((Add(self._first(), time_ms=self._first_ms),))
-            while not self._obey(self._commands.take_all(self._file.waiting_size, self._retry_interval)):
+            while not self._obey(self._commands.take_all(self._file.waiting_size, self._pause())):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
@@ -288,8 +289,7 @@ class Writer:
         while self._file.is_empty and time.monotonic() < deadline:
             time.sleep(_BEGINNING_POLL)
 
-    @property
-    def _retry_interval(self) -> float | None:
+    def _pause(self) -> float | None:
         return RETRY_INTERVAL if self._file.lines or self._file.is_unsynced else None
 
     def _obey(self, commands: Sequence[Command]) -> bool:

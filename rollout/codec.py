@@ -186,16 +186,15 @@ def _make_head(kind: str, time_ms: int, number: str = "") -> str:
 _head = lru_cache(maxsize=16)(_make_head)
 
 
-def check_size(item: PlainItem, memory_size: int) -> None:
+def check_size(item: PlainItem) -> None:
     """
-    Refuse an item whose line nobody would read back. A byte in memory is six in JSON at most, so few need encoding.
+    Refuse an item whose line nobody would read back. A byte in memory is six in JSON at most, so few need this.
 
     Raises:
         EncodeError: It is too long.
     """
-    if memory_size < MAX_LINE_SIZE // 8:
-        return
-    if (size := len(encode_item(item.type, item.payload, time_ms=0, metadata=item.metadata))) > MAX_LINE_SIZE:
+    kind, payload, metadata = item
+    if (size := len(encode_item(kind, payload, time_ms=0, metadata=metadata))) > MAX_LINE_SIZE:
         raise EncodeError("", f"{size} bytes as a line, of which {MAX_LINE_SIZE} are read")
 
 

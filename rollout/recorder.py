@@ -25,7 +25,7 @@ from rollout._plain import PlainItem, Size, plain_item, snapshot
 from rollout._resume import open_for_append
 from rollout._version import __version__
 from rollout._writer import Stats, Writer
-from rollout.codec import check_size, encode_json, format_timestamp
+from rollout.codec import MAX_LINE_SIZE, check_size, encode_json, format_timestamp
 from rollout.errors import EncodeError, RolloutError
 from rollout.finding import locate
 from rollout.layout import StrPath
@@ -238,8 +238,9 @@ class Recorder:
             return None
         if not is_typed:
             payload = snapshot(payload, size)
-        plain = PlainItem(kind, payload, metadata if metadata is None else snapshot(metadata, size))
-        check_size(plain, size.total)
+        plain = kind, payload, metadata if metadata is None else snapshot(metadata, size)
+        if size.total > MAX_LINE_SIZE // 8:
+            check_size(plain)
         return plain
 
     def user_message(self, text: str) -> None:
@@ -342,7 +343,7 @@ class Recorder:
 def _meta_items(meta: dict[str, Any]) -> Sequence[PlainItem]:
     # On the writer's thread: git may take 5 seconds.
     git = collect_git_info(meta["cwd"])
-    return (PlainItem("session_meta", meta if git is None else {**meta, "git": snapshot(git)}),)
+    return (("session_meta", meta if git is None else {**meta, "git": snapshot(git)}, None),)
 
 
 def _text(value: Any) -> str:

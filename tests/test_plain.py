@@ -136,6 +136,13 @@ class TestPlainItem:
 
         assert plain_item(item) == ("event_msg", item, None)
 
+    def test_of_any_mapping_is_taken_as_a_dict(self) -> None:
+        item = types.MappingProxyType({"type": "message"})
+
+        kind, payload, _ = plain_item(item)
+
+        assert (kind, snapshot(payload)) == ("response_item", {"type": "message"})
+
     def test_in_api_form_is_a_response_item(self) -> None:
         item = {"type": "message"}
 
@@ -147,7 +154,7 @@ class TestPlainItem:
         assert plain_item(item) == ("novel", {"a": 1}, {"b": 2})
 
     def test_that_dumps_itself_is_taken_as_what_it_gives(self) -> None:
-        assert plain_item(Dumping({"type": "message"})).payload == {"type": "message"}
+        assert plain_item(Dumping({"type": "message"}))[1] == {"type": "message"}
 
     @pytest.mark.parametrize(
         ("item", "message"),

@@ -30,7 +30,6 @@ from rollout import _writer as writer_room
 from rollout._commands import Options
 from rollout._file import AppendFile
 from rollout._lock import SessionLock, _coordinated
-from rollout._plain import PlainItem
 from rollout.layout import create_session_file
 from tests.rollouts import ID
 
@@ -480,7 +479,7 @@ class TestChild:
 
     def test_writes_behind_the_first_line_of_its_parent(self, make_child: Callable[..., writer_room.Writer]) -> None:
         writer = make_child()
-        writer.add([PlainItem("event_msg", {"from": "child"})])
+        writer.add([("event_msg", {"from": "child"}, None)])
 
         with writer.path.open("ab") as file:
             file.write(b'{"from":"parent"}\n')
@@ -527,7 +526,7 @@ class TestChild:
         writer = make_child(ordinal=3)
 
         with pytest.raises(UnsupportedSessionError, match="child of its writer"):
-            writer.add([PlainItem("event_msg", {})])
+            writer.add([("event_msg", {}, None)])
 
         writer.close(None)
 
@@ -781,3 +780,19 @@ def test_the_writer_waits_for_no_more_when_half_the_queue_is_full(
         recorder.user_message(str(n))
 
     assert written.wait(10)
+
+
+def test_more_than_one_write_takes_is_written_with_several_and_in_order(recorder: Recorder, disk: Disk) -> None:
+    recorder.flush()
+    disk.on_write = failing(1)
+    for n in range(30):
+        recorder.agent_message(f"{n}:" + "x" * 100_000)
+    with pytest.raises(WriteError):
+        recorder.flush()
+    disk.calls.clear()
+
+    recorder.flush()
+
+    assert len([call for call in disk.calls if call[0] == "write"]) == 6
+    said = [line.payload["message"] for line in load_history(recorder.path).lines if line.type == "event_msg"]
+    assert [text.partition(":")[0] for text in said] == [str(n) for n in range(30)]

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rollout import EncodeError, Recorder, codec, load_history, read_lines
+from rollout import recorder as recorder_room
 from tests.faults.programs import Program, in_order
 
 
@@ -138,7 +139,8 @@ def test_a_string_of_256_mb_is_recorded_and_read_back(home: Any) -> None:
 def test_what_nobody_could_read_back_for_its_length_is_refused(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(codec, "MAX_LINE_SIZE", 50_000)
+    for room in (codec, recorder_room):
+        monkeypatch.setattr(room, "MAX_LINE_SIZE", 50_000)
 
     with pytest.raises(EncodeError, match="60151 bytes as a line, of which 50000 are read"):
         recorder.record(message("\x01" * 10_000), message("x" * 10_000))

@@ -16,7 +16,6 @@ import pytest
 
 from rollout import FlushTimeoutError, Recorder, load_history
 from rollout._commands import Add, Commands, Flush, Options, Shutdown
-from rollout._plain import PlainItem
 from tests.faults.programs import Program, texts
 
 PROLOGUE = """
@@ -166,7 +165,7 @@ def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
 
 
 def add(size: int = 0) -> Add:
-    return Add([PlainItem("x", {})], size=size)
+    return Add([("x", {}, None)], size=size)
 
 
 class TestCommands:
