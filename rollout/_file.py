@@ -115,12 +115,15 @@ class AppendFile:
                 raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
             return
         self._lock.renew()
-        file = Descriptor(os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC))
+        self._file = self._open_again(os.O_APPEND)
+        self._set_seam()
+
+    def _open_again(self, flags: int) -> Descriptor:
+        file = Descriptor(os.open(self.path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
         if file.identity != self._file.identity:
             file.close()
             raise OSError(errno.ESTALE, "another file has taken the place of the rollout", str(self.path))
-        self._file = file
-        self._set_seam()
+        return file
 
     def _set_seam(self) -> None:
         # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
@@ -136,13 +139,7 @@ class AppendFile:
         except OSError as error:
             # Its traceback would keep the data alive.
             self.error = error.with_traceback(None)
-            self._settle(data, written)
-        else:
-            self._seam = b""
-            self.written_lines += len(lines)
-            self.written_bytes += written
-            self.waiting_size -= sum(map(len, lines))
-            del self.lines[: len(lines)]
+        self._settle(data, written)
 
     def _first_lines(self) -> list[bytes]:
         count = size = 0
@@ -213,10 +210,8 @@ class AppendFile:
         (PostgreSQL's "fsyncgate", 2018). Where the file system dropped it, it reads as NUL bytes, which no line has.
         """
         # Not the one for appending, on which pwrite appends.
-        file = Descriptor(os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
+        file = self._open_again(0)
         try:
-            if file.identity != self._file.identity:
-                raise OSError(errno.ESTALE, "another file has taken the place of the rollout", str(self.path))
             for offset in range(self._synced_size, size, _WRITE_SIZE):
                 block = os.pread(file.fd, min(_WRITE_SIZE, size - offset), offset)
                 if b"\0" in block:

@@ -55,13 +55,12 @@ class Program:
     command = (sys.executable, "-W", "ignore::DeprecationWarning", "-c")
     limit = 4 if IS_NAIVE else 120
 
-    def run(self, script: str, *args: object, fails: bool = False) -> str:
+    def run(self, script: str, *args: object) -> str:
         """
-        Run it to its end, which is to be in time, without a word of complaint unless it *fails*; what it printed.
+        Run it to its end, which is to be in time and without a word of complaint; what it printed.
         """
         done = self.end(script, *args)
-        if not fails:
-            assert (done.returncode, done.stderr) == (0, ""), done
+        assert (done.returncode, done.stderr) == (0, ""), done
         return done.stdout.strip()
 
     def end(self, script: str, *args: object) -> subprocess.CompletedProcess[str]:
