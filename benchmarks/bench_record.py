@@ -1,109 +1,179 @@
 """
-What recording costs the caller, and how much goes through: `rollout`, a bare writer, and logging's queue.
+What recording costs the caller, and how much goes through. One measurement in a process of its own:
 
-Peers take turns, so that a busy moment of the machine hits all of them. Prints medians of the rounds, and ratios.
+    python benchmarks/bench_record.py '{"writer": "rollout", "workload": "uniform"}'
 """
 
 from __future__ import annotations
 
-import logging
-import logging.handlers
+import json
 import queue
-import random
-import statistics
+import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import ujson
+from data import WORKLOADS, large, uniform
+from writers import NEEDS_ITEMS, WRITERS, Record
 
-from rollout import Recorder
-
-ROUNDS = 5
-Record = Callable[[dict[str, Any]], None]
+now = time.perf_counter
 
 
-def message(size: int) -> dict[str, Any]:
-    return {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x" * size}]}
-
-
-def mixed(count: int) -> list[dict[str, Any]]:
-    sizes = random.Random(1)  # noqa: S311
-    ranges = [(300, 800)] * 14 + [(2_000, 8_000)] * 5 + [(50_000, 200_000)]
-    return [message(sizes.randint(*sizes.choice(ranges))) for _ in range(count)]
-
-
-WORKLOADS = {"uniform": [message(400)] * 20_000, "mix": mixed(5_000)}
-
-
-@contextmanager
-def rollout_recorder(folder: Path) -> Iterator[Record]:
-    with Recorder(home=folder) as recorder:
-        recorder.flush()
-        yield recorder.record
-
-
-@contextmanager
-def bare_ujson(folder: Path) -> Iterator[Record]:
-    with (folder / "bare.jsonl").open("wb", buffering=0) as file:
-
-        def record(item: dict[str, Any]) -> None:
-            line = {"timestamp": "2026-11-21T01:25:37.122Z", "type": "response_item", "payload": item}
-            file.write(ujson.dumps(line, ensure_ascii=False, escape_forward_slashes=False).encode() + b"\n")
-
-        yield record
-
-
-@contextmanager
-def logging_queue(folder: Path) -> Iterator[Record]:
-    waiting: queue.Queue[Any] = queue.Queue(-1)
-    file = logging.FileHandler(folder / "log.jsonl")
-    listener = logging.handlers.QueueListener(waiting, file)
-    logger = logging.Logger("bench")
-    logger.addHandler(logging.handlers.QueueHandler(waiting))
-    listener.start()
-    yield lambda item: logger.info(ujson.dumps(item, ensure_ascii=False))
-    listener.stop()
-    file.close()
-
-
-PEERS = {"rollout": rollout_recorder, "ujson + write": bare_ujson, "logging queue": logging_queue}
-
-
-def measure(peer: Any, items: list[dict[str, Any]]) -> tuple[float, float, float]:
+def quantiles(calls: list[float]) -> dict[str, Any]:
     """
-    Give thousands of items a second, and the median and 99th percentile of one call in microseconds.
+    Microseconds: the median, the tail, and 100 points of the distribution for the picture.
     """
-    now, calls = time.perf_counter, []
-    with tempfile.TemporaryDirectory() as folder:
-        start = now()
-        with peer(Path(folder)) as record:
-            for item in items:
-                before = now()
-                record(item)
-                calls.append(now() - before)
-        took = now() - start
     calls.sort()
-    return len(items) / took / 1e3, calls[len(calls) // 2] * 1e6, calls[len(calls) * 99 // 100] * 1e6
+    points = [*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999]
+    at = [round(calls[min(int(len(calls) * point), len(calls) - 1)] * 1e6, 3) for point in points]
+    return {"p50": at[49], "p99": at[98], "max": round(calls[-1] * 1e6, 1), "points": at}
 
 
-def main() -> None:
-    for workload, items in WORKLOADS.items():
-        rounds: dict[str, list[tuple[float, float, float]]] = {name: [] for name in PEERS}
-        for _ in range(ROUNDS):
-            for name, peer in PEERS.items():
-                rounds[name].append(measure(peer, items))
-        print(f"\n{workload}: {len(items)} items, medians of {ROUNDS} rounds")
-        print(f"{'':14} {'k items/s':>10} {'p50 us':>8} {'p99 us':>8}   ours is")
-        own = [statistics.median(column) for column in zip(*rounds["rollout"], strict=True)]
-        for name, results in rounds.items():
-            rate, p50, p99 = (statistics.median(column) for column in zip(*results, strict=True))
-            ratios = f"{own[0] / rate:.2f} x the rate, {own[1] / p50:.2f} x p50, {own[2] / p99:.2f} x p99"
-            print(f"{name:14} {rate:10.1f} {p50:8.1f} {p99:8.1f}   {ratios}")
+def throughput(writer: str, workload: str, threads: int = 1, **options: Any) -> dict[str, Any]:
+    """
+    Record a workload in a tight loop, until every byte has reached the operating system.
 
+    Three passes, each into a new file: one to warm up, one that counts items a second, one that times each call.
+    """
+    items = WORKLOADS[workload]()
+    options |= {"items": items} if writer in NEEDS_ITEMS else {}
+    parts = [items[number::threads] for number in range(threads)]
+    calls: list[float] = []
+    _pass(writer, parts, _record_all, options)
+    took = _pass(writer, parts, _record_all, options)
+    _pass(writer, parts, lambda record, part: _time_all(record, part, calls), options)
+    return {"rate": len(items) / took, **quantiles(calls)}
+
+
+def _pass(writer: str, parts: list[list[Any]], run: Callable[[Record, list[Any]], None], options: Any) -> float:
+    with tempfile.TemporaryDirectory() as folder:
+        peer = WRITERS[writer](Path(folder), **options)
+        record = peer.__enter__()
+        start = now()
+        threads = [threading.Thread(target=run, args=(record, part)) for part in parts[1:]]
+        for thread in threads:
+            thread.start()
+        run(record, parts[0])
+        for thread in threads:
+            thread.join()
+        peer.__exit__(None, None, None)
+        return now() - start
+
+
+def _record_all(record: Record, items: list[Any]) -> None:
+    for item in items:
+        record(item)
+
+
+def _time_all(record: Record, items: list[Any], calls: list[float]) -> None:
+    took = []
+    for item in items:
+        before = now()
+        record(item)
+        took.append(now() - before)
+    calls += took
+
+
+def paced(writer: str, pause: float = 0.002, size: str = "small", count: int = 500) -> dict[str, Any]:
+    """
+    Record an item every *pause* seconds, as an agent does: what one call takes while the writer may be at work.
+    """
+    items = large(count) if size == "large" else uniform(count)
+    calls = []
+    with tempfile.TemporaryDirectory() as folder, WRITERS[writer](Path(folder)) as record:
+        for item in items:
+            before = now()
+            record(item)
+            calls.append(now() - before)
+            time.sleep(pause)
+    return quantiles(calls)
+
+
+def beside_work(writer: str, every: float = 200e-6, count: int = 500, turns: int = 20) -> dict[str, Any]:
+    """
+    Record an item every 200 us of the caller's own work: by what part the work takes longer than alone, in turns.
+    """
+    items = uniform(count)
+    work = _work_of(every)
+    alone, beside = [], []
+    with tempfile.TemporaryDirectory() as folder, WRITERS[writer](Path(folder)) as record:
+        for _ in range(turns):
+            start = now()
+            for _item in items:
+                work()
+            between = now()
+            for item in items:
+                work()
+                record(item)
+            alone.append(between - start)
+            beside.append(now() - between)
+            time.sleep(0.01)
+    return {"share": sum(beside) / sum(alone) - 1, "each": sum(alone) / count / turns * 1e6}
+
+
+def _work_of(seconds: float) -> Callable[[], None]:
+    def work(steps: int = 10_000) -> None:
+        total = 0
+        for step in range(steps):
+            total += step * step
+
+    work()
+    start = now()
+    work(100_000)
+    steps = int(100_000 * seconds / (now() - start))
+    return lambda: work(steps)
+
+
+def flush_round_trip(writer: str, count: int = 2_000) -> dict[str, Any]:
+    """
+    An idle writer is asked to flush; against a bare queue and event.
+    """
+    calls = []
+    with tempfile.TemporaryDirectory() as folder:
+        ask, end = _recorder_flush(Path(folder)) if writer == "rollout" else _bare_flush()
+        for _ in range(count):
+            before = now()
+            ask()
+            calls.append(now() - before)
+        end()
+    return quantiles(calls)
+
+
+def _recorder_flush(folder: Path) -> tuple[Callable[[], Any], Callable[[], Any]]:
+    from rollout import Recorder
+
+    recorder = Recorder(home=folder)
+    recorder.flush()
+    return recorder.flush, recorder.close
+
+
+def _bare_flush() -> tuple[Callable[[], Any], Callable[[], Any]]:
+    waiting: queue.Queue[threading.Event | None] = queue.Queue()
+
+    def answer() -> None:
+        while (event := waiting.get()) is not None:
+            event.set()
+
+    def ask() -> None:
+        event = threading.Event()
+        waiting.put(event)
+        event.wait()
+
+    thread = threading.Thread(target=answer)
+    thread.start()
+    return ask, lambda: waiting.put(None)
+
+
+MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
+    "throughput": throughput,
+    "paced": paced,
+    "beside_work": beside_work,
+    "flush": flush_round_trip,
+}
 
 if __name__ == "__main__":
-    main()
+    arguments = json.loads(sys.argv[1])
+    print(json.dumps(MEASURES[arguments.pop("measure")](**arguments)))

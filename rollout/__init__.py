@@ -15,8 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from rollout._commands import Stats
 from rollout._version import __version__
-from rollout._writer import Stats
 from rollout.codec import RolloutLine
 from rollout.errors import (
     AmbiguousSessionError,

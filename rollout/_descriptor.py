@@ -25,16 +25,24 @@ class Descriptor:
 
     def __init__(self, fd: int) -> None:
         self.fd = fd
-        self.identity = _identity(fd)
+        self.identity = _identity(os.fstat(fd))
         self._owners[fd] = self
+
+    def status(self) -> os.stat_result | None:
+        """
+        Ask the system about it; None where it was closed behind our back.
+        """
+        try:
+            status = os.fstat(self.fd)
+        except OSError:
+            return None
+        is_ours = self._owners.get(self.fd) is self and _identity(status) == self.identity
+        return status if is_ours else None
 
     @property
     def is_ours(self) -> bool:
         """It was not closed behind our back."""
-        try:
-            return self._owners.get(self.fd) is self and _identity(self.fd) == self.identity
-        except OSError:
-            return False
+        return self.status() is not None
 
     def close(self) -> None:
         """
@@ -45,6 +53,5 @@ class Descriptor:
             os.close(self.fd)
 
 
-def _identity(fd: int) -> tuple[int, int]:
-    status = os.fstat(fd)
+def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino

@@ -85,12 +85,12 @@ class AppendFile:
         finally:
             self._lock.release()
 
-    def add(self, line: bytes) -> None:
+    def add(self, lines: Sequence[bytes]) -> None:
         """
-        Have a line written next time.
+        Have lines written next time.
         """
-        self.lines.append(line)
-        self.waiting_size += len(line)
+        self.lines += lines
+        self.waiting_size += sum(map(len, lines))
 
     def write(self) -> None:
         """
@@ -110,8 +110,9 @@ class AppendFile:
         """
         Open the file again where the program closed all descriptors, as daemons do: the number may be another file's.
         """
-        if self._file.is_ours:
-            if not os.fstat(self._file.fd).st_nlink:
+        # One call: under a busy caller each may cost a wait of 5 ms for the GIL.
+        if status := self._file.status():
+            if not status.st_nlink:
                 raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
             return
         self._lock.renew()
@@ -139,7 +140,7 @@ class AppendFile:
         except OSError as error:
             # Its traceback would keep the data alive.
             self.error = error.with_traceback(None)
-        self._settle(data, written)
+        self._settle(data, len(lines), written)
 
     def _first_lines(self) -> list[bytes]:
         count = size = 0
@@ -148,13 +149,16 @@ class AppendFile:
             count += 1
         return self.lines[:count]
 
-    def _settle(self, data: bytes, written: int) -> None:
+    def _settle(self, data: bytes, count: int, written: int) -> None:
         """
         Keep what is not in the file: whole lines where the part-line can be cut back, else the rest of it first.
         """
-        end_of_lines = data.rfind(b"\n", 0, written) + 1
+        if written == len(data):
+            end_of_lines, done = written, count
+        else:
+            end_of_lines = data.rfind(b"\n", 0, written) + 1
+            done = data.count(b"\n", 0, end_of_lines) - (1 if end_of_lines and self._seam else 0)
         part_size = written - end_of_lines
-        done = data.count(b"\n", 0, end_of_lines) - (1 if end_of_lines and self._seam else 0)
         if written:
             self._seam = b""
         if part_size and self.is_shared:

@@ -16,12 +16,10 @@ import time
 from collections.abc import Callable, Sequence
 from queue import Full
 
-from attrs import frozen
-
-from rollout._commands import Add, Command, Commands, Deadline, Flush, Options, Shutdown
+from rollout._commands import Add, Command, Deadline, Flush, Options, Shutdown, Stats
 from rollout._file import AppendFile
 from rollout._live import live
-from rollout._plain import PlainItem
+from rollout._queue import Commands
 from rollout.codec import encode_item
 from rollout.errors import (
     FlushTimeoutError,
@@ -31,7 +29,7 @@ from rollout.errors import (
     WriteError,
 )
 
-__all__ = ["RETRY_INTERVAL", "Stats", "Writer"]
+__all__ = ["RETRY_INTERVAL", "Writer"]
 
 RETRY_INTERVAL = 0.5
 """Seconds between attempts to write what a disk has refused; `flush` and `close` try at once."""
@@ -45,35 +43,13 @@ _BEGINNING_POLL = 0.01
 _log = logging.getLogger("rollout")
 
 
-@frozen
-class Stats:
-    """
-    How far a recorder is.
-
-    Attributes:
-        queued: Commands waiting in the queue.
-        pending: Lines in memory that a failed write left there.
-        waiting_size: Bytes of memory that all which is not yet in the file takes.
-        written_lines: Lines this recorder has put into the file.
-        written_bytes: Bytes this recorder has put into the file.
-        last_error: Why the last write failed; None if it did not.
-    """
-
-    queued: int
-    pending: int
-    waiting_size: int
-    written_lines: int
-    written_bytes: int
-    last_error: BaseException | None
-
-
 class Writer:
     """
     Appends lines to one file on a thread of its own.
 
     Args:
         file: Where to write; the writer closes it.
-        first: Gives the items to write before all others; called on the writer's thread.
+        first: Gives the item to write before all others; called on the writer's thread.
         first_ms: Their time, in Unix milliseconds.
         ordinal: Number of the next line, in a paginated session.
         options: How much may wait, and what then.
@@ -84,7 +60,7 @@ class Writer:
         file: AppendFile,
         options: Options,
         *,
-        first: Callable[[], Sequence[PlainItem]] = tuple,
+        first: Callable[[], Add] | None = None,
         first_ms: int = 0,
         ordinal: int | None = None,
     ) -> None:
@@ -139,7 +115,7 @@ class Writer:
         """
         self._starting = threading.RLock()
         self._is_child = self._file.is_shared = True
-        self._first = tuple
+        self._first = None
         self._clear()
 
     @property
@@ -159,9 +135,15 @@ class Writer:
             last_error=file.error,
         )
 
-    def add(self, items: Sequence[PlainItem], size: int = 0) -> None:
+    def refusal(self) -> Exception:
         """
-        Queue items that take *size* bytes; blocks only while there is no space, unless it is to raise then.
+        Why nothing more is taken.
+        """
+        return self._commands.refusal()
+
+    def add(self, command: Add) -> None:
+        """
+        Queue the items of a call; blocks only while there is no space, unless it is to raise then.
 
         Raises:
             RecorderFullError: There is no space; none was taken.
@@ -174,7 +156,7 @@ class Writer:
                 raise UnsupportedSessionError(self.path, "it is paginated, and this process is a child of its writer's")
             self._start()
         try:
-            self._commands.hand_over(Add(items, size), self._record_timeout)
+            self._commands.hand_over(command, self._record_timeout)
         except Full:
             error = RecorderFullError(self.path, len(self._commands.queue), self._commands.waiting_size)
             raise error from self._file.error
@@ -217,7 +199,7 @@ class Writer:
             raise self._late("a close inside of record()", 0)
         elif self._thread.is_alive():
             command = Shutdown()
-            self._commands.hand_over(command)
+            self._commands.end(command)
             self._await(command, "close", timeout, deadline)
             self._thread.join(deadline.left)
             if self._thread.is_alive():
@@ -233,7 +215,7 @@ class Writer:
         if self._thread is None:
             self._end_unstarted()
         else:
-            self._commands.hand_over(Shutdown())
+            self._commands.end(Shutdown())
 
     def _end_unstarted(self) -> None:
         # A child that never recorded.
@@ -273,7 +255,8 @@ class Writer:
         try:
             if self._is_child:
                 self._await_beginning()
-            self._obey((Add(self._first(), time_ms=self._first_ms),))
+            if self._first:
+                self._obey((self._first_line(self._first),))
             while not self._obey(self._commands.take_all(self._file.waiting_size, self._pause())):
                 pass
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
@@ -282,6 +265,11 @@ class Writer:
             # The system gives a thread's number to another when it is gone.
             self._commands.consumer = 0
             self._let_go()
+
+    def _first_line(self, make: Callable[[], Add]) -> Add:
+        add = make()
+        add.time_ms = self._first_ms
+        return add
 
     def _await_beginning(self) -> None:
         # The parent's thread may still be asking git: the first line is its meta. It has 5 seconds for that.
@@ -297,11 +285,10 @@ class Writer:
         Carry out a batch; True if that was the last.
         """
         self._batch = commands
-        self._taken_lines += _count_items(commands)
+        adds = _adds(commands)
+        self._taken_lines += len(adds)
+        self._file.add(self._encode(adds))
         flushes = [command for command in commands if isinstance(command, Flush)]
-        for command in commands:
-            if type(command) is Add:
-                self._encode(command)
         # While a disk refuses, an attempt costs as much as waits; nobody is told of its outcome but who flushes.
         if flushes or not self._file.error or time.monotonic() >= self._next_try:
             self._file.write()
@@ -315,19 +302,21 @@ class Writer:
         is_done = not self._file.lines and not self._file.is_unsynced
         return is_done and any(type(command) is Shutdown for command in flushes)
 
-    def _encode(self, command: Add) -> None:
-        for kind, payload, metadata in command.items:
+    def _encode(self, adds: Sequence[Add]) -> list[bytes]:
+        lines = []
+        ordinal = self._ordinal
+        for add in adds:
             try:
-                line = encode_item(kind, payload, time_ms=command.time_ms, ordinal=self._ordinal, metadata=metadata)
+                lines.append(encode_item(add.kind, add.payload, add.time_ms, ordinal, add.metadata, add.is_ascii))
             except Exception as error:  # noqa: BLE001 -- see below
                 # Only memory can be short here, as the snapshot holds nothing but JSON; it costs no other item.
                 self._lost_lines += 1
                 self._file.error = error
                 _log.exception("%s: an item could not be encoded and is lost", self.path.name)
-                continue
-            self._file.add(line)
-            if self._ordinal is not None:
-                self._ordinal += 1
+            else:
+                if ordinal is not None:
+                    self._ordinal = ordinal = ordinal + 1
+        return lines
 
     def _die(self, error: BaseException) -> None:
         """
@@ -337,14 +326,24 @@ class Writer:
         self._file.error = error
         self._is_dead = True
         self._commands.refusal = lambda: self._outcome() or RecorderClosedError(self.path)
-        self._commands.hand_over(Shutdown())
+        self._commands.end(Shutdown())
         waiting = self._commands.take_all()
-        self._lost_lines = self._taken_lines + _count_items(waiting) - self._file.written_lines
+        self._lost_lines = self._taken_lines + len(_adds(waiting)) - self._file.written_lines
         self._file.drop()
         for command in (*self._batch, *waiting):
             if isinstance(command, Flush) and not command.done.is_set():
                 command.answer(self._outcome())
 
 
-def _count_items(commands: Sequence[Command]) -> int:
-    return sum(len(command.items) for command in commands if type(command) is Add)
+def _adds(commands: Sequence[Command]) -> list[Add]:
+    """
+    Give the items to write, one by one.
+    """
+    adds: list[Add] = []
+    for command in commands:
+        if type(command) is Add:
+            adds.append(command)
+            for add in command.rest:
+                add.time_ms = command.time_ms
+                adds.append(add)
+    return adds

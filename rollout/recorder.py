@@ -16,16 +16,17 @@ from typing import Any, Literal
 from uuid import UUID, uuid4
 
 from rollout import layout, schema
-from rollout._commands import MAX_WAITING_SIZE, Options
+from rollout._commands import MAX_WAITING_SIZE, Add, Options, Stats
 from rollout._file import AppendFile
 from rollout._git import collect_git_info
+from rollout._intake import take, take_all
 from rollout._live import abandon
 from rollout._lock import SessionLock
-from rollout._plain import PlainItem, Size, plain_item, snapshot
+from rollout._plain import snapshot
 from rollout._resume import open_for_append
 from rollout._version import __version__
-from rollout._writer import Stats, Writer
-from rollout.codec import MAX_LINE_SIZE, check_size, encode_json, format_timestamp
+from rollout._writer import Writer
+from rollout.codec import encode_json, format_timestamp
 from rollout.errors import EncodeError, RolloutError
 from rollout.finding import locate
 from rollout.layout import StrPath
@@ -99,7 +100,7 @@ class Recorder:
             source=source,
             model_provider=model_provider,
         )
-        first = partial(_meta_items, snapshot(meta))
+        first = partial(_meta_line, snapshot(meta))
         missing = [made.parent for made in layout.missing_folders(folder)]
         lock = SessionLock(folder, own_id)
         try:
@@ -212,36 +213,18 @@ class Recorder:
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
         """
-        kept = []
-        size = 0
         refused: EncodeError | None = None
-        for item in items:
-            taken = Size()
-            try:
-                plain = self._plain(item, taken)
-            except EncodeError as error:
-                refused = refused or error
-                continue
-            if plain is not None:
-                kept.append(plain)
-                size += taken.total
-        if kept or self.closed:
-            self._writer.add(kept, size)
+        if len(items) == 1:
+            # The usual call, without what several need: 0.2 us less.
+            add = take(items[0], self._policy)
+        else:
+            add, refused = take_all(items, self._policy)
+        if add is not None:
+            self._writer.add(add)
+        elif self.closed:
+            raise self._writer.refusal()
         if refused is not None:
             raise refused
-
-    def _plain(self, item: Any, size: Size) -> PlainItem | None:
-        kind, payload, metadata = plain_item(item)
-        if is_typed := isinstance(payload, schema.Wire):
-            payload = snapshot(payload, size)
-        if not self._policy(kind, payload):
-            return None
-        if not is_typed:
-            payload = snapshot(payload, size)
-        plain = kind, payload, metadata if metadata is None else snapshot(metadata, size)
-        if size.total > MAX_LINE_SIZE // 8:
-            check_size(plain)
-        return plain
 
     def user_message(self, text: str) -> None:
         """Record what the user said: the response item, and the event by which Codex lists the session."""
@@ -340,10 +323,10 @@ class Recorder:
             _log.error("while leaving the with block: %s", failure)
 
 
-def _meta_items(meta: dict[str, Any]) -> Sequence[PlainItem]:
+def _meta_line(meta: dict[str, Any]) -> Add:
     # On the writer's thread: git may take 5 seconds.
     git = collect_git_info(meta["cwd"])
-    return (("session_meta", meta if git is None else {**meta, "git": snapshot(git)}, None),)
+    return Add("session_meta", meta if git is None else {**meta, "git": snapshot(git)})
 
 
 def _text(value: Any) -> str:

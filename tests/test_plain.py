@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rollout import EncodeError, schema
+from rollout import _plain as plain_room
 from rollout._plain import MAX_DEPTH, plain_item, snapshot
 
 
@@ -112,8 +113,18 @@ class TestSnapshot:
             "named": [1, 2],
             "dumped": {"c": {"d": None}},
         }
-        assert [type(key) for key in copy] == [str] * 7
         assert [type(copy["red"]), type(copy["int"]), type(copy["float"])] == [str, int, float]
+
+    def test_remembers_no_more_keys_than_it_may_and_copies_the_others_all_the_same(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(plain_room, "_known_keys", set())
+        monkeypatch.setattr(plain_room, "_KNOWN_KEYS_MAX", 2)
+        value = {"a": 1, "b" * 1000: 2, "c": {"\u00e9": 3, "d": 4}}
+
+        assert snapshot(value) == value
+
+        assert plain_room._known_keys == {"a", "c"}
 
     def test_is_not_changed_with_what_it_was_taken_from(self) -> None:
         value: Any = {"content": [{"text": "before"}], "tuple": ([1],)}

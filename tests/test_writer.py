@@ -26,8 +26,9 @@ from rollout import (
 from rollout import _commands as commands_room
 from rollout import _file as file_room
 from rollout import _live as live_room
+from rollout import _queue as queue_room
 from rollout import _writer as writer_room
-from rollout._commands import Options
+from rollout._commands import Add, Options
 from rollout._file import AppendFile
 from rollout._lock import SessionLock, _coordinated
 from rollout.layout import create_session_file
@@ -479,7 +480,7 @@ class TestChild:
 
     def test_writes_behind_the_first_line_of_its_parent(self, make_child: Callable[..., writer_room.Writer]) -> None:
         writer = make_child()
-        writer.add([("event_msg", {"from": "child"}, None)])
+        writer.add(Add("event_msg", {"from": "child"}))
 
         with writer.path.open("ab") as file:
             file.write(b'{"from":"parent"}\n')
@@ -526,7 +527,7 @@ class TestChild:
         writer = make_child(ordinal=3)
 
         with pytest.raises(UnsupportedSessionError, match="child of its writer"):
-            writer.add([("event_msg", {}, None)])
+            writer.add(Add("event_msg", {}))
 
         writer.close(None)
 
@@ -629,10 +630,10 @@ def test_an_item_that_cannot_be_encoded_costs_no_other_and_is_told(
 ) -> None:
     real = writer_room.encode_item
 
-    def short_of_memory(kind: str, payload: Any, **rest: Any) -> bytes:
+    def short_of_memory(kind: str, payload: Any, *rest: Any) -> bytes:
         if payload.get("message") == "big":
             raise MemoryError
-        return real(kind, payload, **rest)
+        return real(kind, payload, *rest)
 
     recorder = Recorder(home=home)
     recorder.flush()
@@ -754,7 +755,7 @@ def test_an_interrupt_while_the_thread_starts_leaves_no_writer_behind(
 def test_items_that_come_one_after_another_are_written_together_and_a_flush_waits_for_no_more(
     recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands_room, "LINGER", 30)
+    monkeypatch.setattr(queue_room, "LINGER", 30)
     recorder.flush()
     before = len(disk.calls)
 
@@ -771,7 +772,7 @@ def test_items_that_come_one_after_another_are_written_together_and_a_flush_wait
 def test_the_writer_waits_for_no_more_when_half_the_queue_is_full(
     recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commands_room, "LINGER", 30)
+    monkeypatch.setattr(queue_room, "LINGER", 30)
     recorder.flush()
     written = threading.Event()
     disk.on_write = lambda data: written.set()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from rollout import EncodeError, Recorder, codec, load_history, read_lines
-from rollout import recorder as recorder_room
+from rollout import EncodeError, Recorder, load_history, read_lines
+from rollout import _intake as intake_room
 from tests.faults.programs import Program, in_order
 
 
@@ -139,8 +139,7 @@ def test_a_string_of_256_mb_is_recorded_and_read_back(home: Any) -> None:
 def test_what_nobody_could_read_back_for_its_length_is_refused(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for room in (codec, recorder_room):
-        monkeypatch.setattr(room, "MAX_LINE_SIZE", 50_000)
+    monkeypatch.setattr(intake_room, "MAX_LINE_SIZE", 50_000)
 
     with pytest.raises(EncodeError, match="60151 bytes as a line, of which 50000 are read"):
         recorder.record(message("\x01" * 10_000), message("x" * 10_000))

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from rollout import FlushTimeoutError, Recorder, load_history
-from rollout._commands import Add, Commands, Flush, Options, Shutdown
+from rollout._commands import Add, Flush, Options, Shutdown
+from rollout._queue import Commands
 from tests.faults.programs import Program, texts
 
 PROLOGUE = """
@@ -130,10 +131,10 @@ def test_a_logging_handler_that_records_may_run_on_the_writers_thread(
         """
 import rollout._writer as room
 real = room.encode_item
-def encode_item(kind, payload, **rest):
+def encode_item(kind, payload, *rest):
     if payload.get("content", [{}])[0].get("text") == "loop":
         logging.getLogger("agent").warning("encoding")
-    return real(kind, payload, **rest)
+    return real(kind, payload, *rest)
 room.encode_item = encode_item
 class Handler(logging.Handler):
     def emit(self, record):
@@ -165,7 +166,7 @@ def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
 
 
 def add(size: int = 0) -> Add:
-    return Add([("x", {}, None)], size=size)
+    return Add("x", {}, size=size)
 
 
 class TestCommands:
@@ -234,7 +235,7 @@ class TestCommands:
             refused.append(True)
 
         interrupted_by(commands, interrupt)
-        commands.hand_over(Shutdown())
+        commands.end(Shutdown())
 
         assert refused
         assert [type(command) for command in commands.take_all()] == [Shutdown]
@@ -256,7 +257,7 @@ class TestCommands:
     def test_a_close_inside_of_a_record_is_put_behind_it(self) -> None:
         commands = Commands(Options(), RuntimeError)
 
-        interrupted_by(commands, lambda: commands.hand_over(Shutdown()))
+        interrupted_by(commands, lambda: commands.end(Shutdown()))
         commands.hand_over(add())
 
         assert [type(command) for command in commands.take_all()] == [Add, Shutdown]

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import schema
-from rollout._plain import snapshot
+from rollout._plain import Extent, snapshot
 from rollout.codec import RolloutLine, decode_line, encode_item, encode_line, to_item
 
 KNOWN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -105,6 +105,17 @@ def test_any_payload_survives_the_way_to_bytes_and_back(payload: Any, metadata: 
     assert again == line
     assert json.dumps(again.payload) == json.dumps(payload)
     assert encode_line(again) == again.raw + b"\n"
+
+
+@given(payload=OBJECTS)
+@settings(deadline=None)
+def test_what_is_known_to_be_ascii_is_encoded_to_the_same_bytes(payload: Any) -> None:
+    extent = Extent()
+
+    copy = snapshot(payload, extent)
+
+    assert extent.is_ascii is json.dumps(payload, ensure_ascii=False).isascii()
+    assert encode_item("x", copy, 0, is_ascii=extent.is_ascii) == encode_item("x", copy, 0)
 
 
 @given(value=OBJECTS)

@@ -1,0 +1,238 @@
+"""
+The bounded queue that hands commands over to the writer.
+"""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+from rollout._commands import Add, Command, Deadline, Gate, Options, Shutdown, closed_gate, open_gate
+
+__all__ = ["LINGER", "Commands"]
+
+LINGER = 0.001
+"""
+Seconds that the writer waits for more before it takes what there is, unless somebody flushes or much is there.
+"""
+
+
+class Commands(queue.Queue[Command]):
+    """
+    A bounded queue that can be closed: the check for it and the put happen under one lock, its mutex.
+
+    Without that, 7 of 60 racing runs left an item behind the shutdown and hung.
+
+    A signal handler, a `__del__` or a weakref callback may come while its thread holds the mutex, which it can
+    not take a second time. What it hands over is kept in `_late` and put when the mutex is free.
+
+    A KeyboardInterrupt may end any call half-way. So nobody waits for a `threading.Condition` (see `Answered`),
+    nobody notes that he is in here but by being it, and what such an end leaves in `_late` is put by the thread's
+    next call.
+
+    Args:
+        options: How many commands may wait, and how many bytes they and what could not be written may take; a
+            single command may take more.
+        refusal: Gives the error for who comes when it is closed.
+    """
+
+    def __init__(self, options: Options, refusal: Callable[[], Exception]) -> None:
+        super().__init__(options.queue_size)
+        self._max_size = options.max_waiting_size
+        self.is_closed = self._is_ended = False
+        self.refusal = refusal
+        self.consumer = 0
+        """The thread that takes; it never waits for space, as nobody else would make any."""
+        # Bytes that may yet be put, and those that the consumer has.
+        self._space = options.max_waiting_size
+        self._taken_size = 0
+        self._late: dict[int, list[Command]] = {}
+        self._idle: Gate | None = None
+        self._is_lingering = False
+        # While a caller waits for space, the writer is to be at work.
+        self._many = (options.queue_size + 1) // 2
+        self._without_space: list[Gate] = []
+
+    @property
+    def is_interrupted(self) -> bool:
+        """
+        Say whether this thread holds the mutex, or takes: it must not wait for an answer.
+        """
+        return threading.get_ident() == self.consumer or (self.mutex.locked() and self._is_in_here())
+
+    @property
+    def waiting_size(self) -> int:
+        """
+        Bytes that what was handed over and is not in the file takes.
+        """
+        return self._max_size - self._space
+
+    def hand_over(self, command: Command, timeout: float | None = None) -> None:
+        """
+        Put a command; waits while there is no space.
+
+        Raises:
+            queue.Full: There was none in time, or this thread must not wait for it.
+            RecorderClosedError: It is closed; or what `refusal` gives.
+        """
+        if self.mutex.locked() and self._is_in_here():
+            self._add_late(command)
+            return
+        try:
+            gate = self._try_to_put(command, timeout)
+            if gate is not None:
+                self._wait_and_put(command, gate, Deadline(timeout))
+        finally:
+            if self._late:
+                self._put_late()
+
+    def end(self, command: Shutdown) -> None:
+        """
+        Put the last command; never waits.
+        """
+        # From here on who interrupts this is refused, too.
+        self.is_closed = True
+        self.hand_over(command)
+
+    def _wait_and_put(self, command: Command, gate: Gate | None, deadline: Deadline) -> None:
+        while gate is not None:
+            if not gate.acquire(timeout=deadline.left):
+                raise queue.Full
+            gate = self._try_to_put(command)
+
+    def _is_in_here(self) -> bool:
+        """
+        Say whether this call comes from inside of one that holds the mutex, by the only sure sign: its callers.
+        """
+        frame = sys._getframe(2)
+        while frame.f_back is not None:
+            frame = frame.f_back
+            if frame.f_code in _INSIDE and frame.f_locals["self"] is self:
+                return True
+        return False
+
+    def _add_late(self, command: Command) -> None:
+        late = self._late.setdefault(threading.get_ident(), [])
+        if type(command) is not Shutdown:
+            if self.is_closed:
+                raise self.refusal()
+            if not self._fits(command.size + sum(other.size for other in late)):
+                raise queue.Full
+        if type(command) is Add:
+            command.time_ms = time.time_ns() // 1_000_000
+        late.append(command)
+
+    def _try_to_put(self, command: Command, timeout: float | None = None) -> Gate | None:
+        """
+        Put it, or give a gate that opens when it is worth trying again.
+        """
+        with self.mutex:
+            if self.is_closed or len(self.queue) >= self.maxsize or command.size > self._space:
+                gate = self._gate_for(command, timeout)
+                if gate is not None:
+                    return gate
+            self._put(command)
+            return None
+
+    def _gate_for(self, command: Command, timeout: float | None) -> Gate | None:
+        """
+        Give a gate to wait at; none for what is put all the same.
+        """
+        if type(command) is Shutdown:
+            return None
+        if self.is_closed:
+            raise self.refusal()
+        is_consumer = threading.get_ident() == self.consumer
+        if self._fits(command.size) and (is_consumer or len(self.queue) < self.maxsize):
+            return None
+        if is_consumer or timeout == 0:
+            raise queue.Full
+        gate = closed_gate()
+        self._without_space.append(gate)
+        return gate
+
+    def _fits(self, size: int) -> bool:
+        return size <= self._space or not self.waiting_size
+
+    def _put(self, item: Command) -> None:
+        if type(item) is Add:
+            # Under the mutex, so that time does not run backwards in the file.
+            item.time_ms = time.time_ns() // 1_000_000
+        elif type(item) is Shutdown:
+            self._is_ended = True
+            # Who waits for space is to learn that there will be none.
+            self._open_space()
+        self._space -= item.size
+        self.queue.append(item)
+        gate = self._idle
+        if gate is not None and (not self._is_lingering or type(item) is not Add or len(self.queue) >= self._many):
+            open_gate(gate)
+            self._idle = None
+
+    def _put_late(self) -> None:
+        me = threading.get_ident()
+        while me in self._late:
+            with self.mutex:
+                late = self._late.pop(me)
+                while late:
+                    command = late.pop(0)
+                    if self._is_ended and type(command) is not Shutdown:
+                        # Accepted in here, and another thread closed it since.
+                        raise self.refusal()
+                    self._put(command)
+
+    def _open_space(self) -> None:
+        for gate in self._without_space:
+            open_gate(gate)
+        self._without_space.clear()
+
+    def take_all(self, unwritten_size: int = 0, timeout: float | None = None) -> list[Command]:
+        """
+        Wait for a command and take all there are: one lock a batch, not one a command.
+
+        Args:
+            unwritten_size: Bytes of what was taken before and could not be written.
+            timeout: Seconds to wait; after that there is nothing to take.
+        """
+        gate = self._close_gate(unwritten_size, is_lingering=False)
+        if gate is not None:
+            gate.acquire(timeout=Deadline(timeout).left)
+        gate = self._close_gate(unwritten_size, is_lingering=True)
+        if gate is not None:
+            gate.acquire(timeout=LINGER)
+        taken = self._take()
+        return taken + self._late.pop(threading.get_ident(), []) if self._late else taken
+
+    def _close_gate(self, unwritten_size: int, *, is_lingering: bool) -> Gate | None:
+        """
+        Give a gate that opens when there is a command or, for who lingers, many of them or one that somebody waits for.
+        """
+        with self.mutex:
+            self._space += self._taken_size - unwritten_size
+            self._taken_size = unwritten_size
+            self._open_space()
+            count = self._qsize()
+            if count >= self._many if is_lingering else count:
+                return None
+            if is_lingering and (not count or any(type(command) is not Add for command in self.queue)):
+                return None
+            self._is_lingering = is_lingering
+            self._idle = closed_gate()
+            return self._idle
+
+    def _take(self) -> list[Command]:
+        with self.mutex:
+            taken = list(self.queue)
+            self.queue.clear()
+            self._taken_size = self.waiting_size
+            self._idle = None
+            self._open_space()
+            return taken
+
+
+_INSIDE = tuple(
+    method.__code__ for method in (Commands._try_to_put, Commands._put_late, Commands._close_gate, Commands._take)
+)
