@@ -1,5 +1,5 @@
 """
-One line <-> bytes. The only room that knows ujson and cattrs. Knows no files.
+One line <-> bytes. The only room that knows ujson. Knows no files.
 
 What is written equals, byte for byte, what Codex's serde_json writes for the same values: compact separators,
 nothing escaped that need not be, UTC milliseconds with three digits.
@@ -8,38 +8,37 @@ nothing escaped that need not be, UTC milliseconds with three digits.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from functools import cache, lru_cache, partial
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any
 
 import ujson
 from attrs import field, frozen
 
-from rollout import schema
-from rollout._plain import snapshot, wire_fields
+from rollout._plain import snapshot
+from rollout._structure import to_item
 from rollout.errors import InvalidLineError
-from rollout.schema import LINE_TYPES, RolloutItem, Wire
-
-if TYPE_CHECKING:
-    from cattrs import Converter
+from rollout.schema import LINE_TYPES, RolloutItem
 
 __all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_line", "encode_item", "encode_json"]
-__all__ += ["encode_line", "format_timestamp", "to_item"]
+__all__ += ["encode_line", "format_timestamp"]
 
 MAX_LINE_SIZE = 512 * 2**20
 """Bytes; a longer line is not recorded, and skipped by the reader without being held in memory."""
 
-_Hook = Callable[[Any, Any], Any]
-
 # After the value: ensure_ascii, encode_html_chars, escape_forward_slashes, sort_keys, indent, allow_nan; by position,
 # as by name takes 0.3 us longer. ensure_ascii takes half the time, and gives an equal text where all is ASCII.
 _dumps = ujson.dumps
+_loads = ujson.loads
 
 _BOM = b"\xef\xbb\xbf"
 _ENVELOPE = frozenset({"timestamp", "ordinal", "type", "payload", "metadata"})
+# The envelope's keys that are always there.
+_LEAST = 3
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RolloutLine:
     """
     One line of a rollout: when, and what.
@@ -75,9 +74,26 @@ class RolloutLine:
 
         What fits no class is an `Unknown...` object that says why; this never raises.
         """
-        if isinstance(self.payload, RolloutItem):
-            return self.payload
-        return to_item(self.type, self.payload)
+        payload = self.payload
+        return payload if isinstance(payload, RolloutItem) else to_item(self.type, payload)
+
+
+class _KeysAsRead:
+    # Of a line that was not read there is one in its __dict__, which goes before this.
+    def __get__(self, line: RolloutLine | None, _: type) -> tuple[str, ...] | None:
+        return None if line is None else tuple(key for key in line.__dict__ if key in _ENVELOPE)
+
+
+# What a line that was read need not have of its own; see decode_line.
+for _name, _default in (
+    ("ordinal", None),
+    ("metadata", None),
+    ("extra", MappingProxyType({})),
+    ("is_bare", False),
+    ("_keys", _KeysAsRead()),
+):
+    setattr(RolloutLine, _name, _default)
+_new, _set = object.__new__, object.__setattr__
 
 
 def decode_line(raw: bytes) -> RolloutLine:
@@ -89,21 +105,35 @@ def decode_line(raw: bytes) -> RolloutLine:
     Raises:
         InvalidLineError: It is not a JSON object, or not one that any Codex wrote.
     """
-    value = _decode_json(raw.removeprefix(_BOM))
-    if not isinstance(value, dict):
+    try:
+        value = _loads(raw)
+    except ValueError as error:
+        value = _decode_again(raw, str(error))
+    try:
+        is_usual = (
+            type(value["payload"]) is dict
+            and type(value["type"]) is str
+            and type(value["timestamp"]) is str
+            and (len(value) == _LEAST or (value.keys() <= _ENVELOPE and type(value.get("ordinal", 0)) is int))
+        )
+    except (KeyError, TypeError):
+        is_usual = False
+    if is_usual:
+        # The envelope's keys are the names of the fields: 1 us less than an __init__.
+        line = _new(RolloutLine)
+        _set(line, "__dict__", value)
+        value["raw"] = raw.rstrip(b"\r\n")
+        return line
+    if type(value) is not dict:
         raise InvalidLineError(None, 0, f"not an object but {type(value).__name__}")
     line = _enveloped(value) if "payload" in value else _bare(value)
-    object.__setattr__(line, "raw", raw.rstrip(b"\r\n"))
+    _set(line, "raw", raw.rstrip(b"\r\n"))
     return line
 
 
-def _decode_json(raw: bytes) -> Any:
+def _decode_again(raw: bytes, reason: str) -> Any:
     try:
-        return ujson.loads(raw)
-    except ValueError as error:
-        reason = str(error)
-    try:
-        return ujson.loads(raw.decode("utf-8", "replace"))
+        return _loads(raw.removeprefix(_BOM).decode("utf-8", "replace"))
     except ValueError:
         raise InvalidLineError(None, 0, f"not JSON ({reason})") from None
 
@@ -226,123 +256,3 @@ def format_timestamp(time_ms: int) -> str:
 @lru_cache(maxsize=8)
 def _format_second(seconds: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-
-
-def to_item(kind: str, payload: Any) -> RolloutItem:
-    """
-    Structure a plain payload; what fits no class becomes an `Unknown...` object that says why.
-
-    Args:
-        kind: The line's type.
-        payload: The plain payload.
-    """
-    family = schema.LINE_ITEMS.get(kind)
-    if family is None:
-        return schema.UnknownItem(line_type=kind, payload=payload, reason=f"unknown line type {kind!r}")
-    try:
-        structured: RolloutItem = _converter().structure(payload, family)
-    except _MISFITS as error:
-        return schema.UnknownItem(line_type=kind, payload=payload, reason=_misfit(error))
-    return structured
-
-
-# What a structure hook raises where a value does not fit.
-_MISFITS = (TypeError, KeyError, ValueError)
-
-
-def _misfit(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
-
-
-@cache
-def _converter() -> Converter:
-    """
-    Make the converter when the first item is asked for: reading lines needs none.
-    """
-    import cattrs  # noqa: PLC0415 -- 12 ms that `import rollout` need not take
-
-    converter = cattrs.Converter(detailed_validation=False)
-    for kind in (str, int, bool):
-        converter.register_structure_hook(kind, _exactly)
-    converter.register_structure_hook(float, _float)
-    converter.register_structure_hook_factory(_is_tuple, partial(_tuple_hook, converter))
-    converter.register_structure_hook_factory(_is_wire, partial(_wire_hook, converter))
-    converter.register_structure_hook_factory(schema.UNKNOWN.__contains__, partial(_family_hook, converter))
-    return converter
-
-
-def _is_tuple(kind: Any) -> bool:
-    return get_origin(kind) is tuple
-
-
-def _is_wire(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, Wire) and kind not in schema.UNKNOWN
-
-
-def _exactly(value: Any, kind: type) -> Any:
-    # cattrs would coerce: str(None) is "None".
-    if type(value) is not kind:
-        raise TypeError(f"{value!r:.60} is not {kind.__name__}")
-    return value
-
-
-def _float(value: Any, _: type) -> Any:
-    if type(value) is not float and type(value) is not int:
-        raise TypeError(f"{value!r:.60} is not a number")
-    return value
-
-
-def _tuple_hook(converter: Converter, kind: Any) -> _Hook:
-    of = get_args(kind)[0]
-
-    def structure(value: Any, _: Any) -> tuple[Any, ...]:
-        _exactly(value, list)
-        return tuple(converter.structure(inner, of) for inner in value)
-
-    return structure
-
-
-def _wire_hook(converter: Converter, kind: Any) -> _Hook:
-    """
-    Let cattrs fill the fields; keep what the class does not name, and the order of keys.
-    """
-    from cattrs.gen import make_dict_structure_fn, override  # noqa: PLC0415
-
-    renamed: dict[str, Any] = {f.name: override(rename=f.key) for f in wire_fields(kind) if f.name != f.key}
-    hidden: dict[str, Any] = {"extra": override(omit=True), "_keys": override(omit=True)}
-    fill = make_dict_structure_fn(kind, converter, _cattrs_detailed_validation=False, **hidden, **renamed)
-    known = {f.key for f in wire_fields(kind)} | ({"type"} if kind.tag else set())
-
-    def structure(payload: Any, _: Any) -> Wire:
-        _exactly(payload, dict)
-        item: Wire = fill(payload, kind)
-        object.__setattr__(item, "_keys", tuple(payload))
-        is_aliased = kind.tag is not None and payload.get("type") != kind.tag
-        if is_aliased or not payload.keys() <= known:
-            extra = {k: v for k, v in payload.items() if k not in known or (is_aliased and k == "type")}
-            object.__setattr__(item, "extra", extra)
-        return item
-
-    return structure
-
-
-def _family_hook(converter: Converter, family: type[Wire]) -> _Hook:
-    """
-    Tell the members of a family apart by their tag.
-    """
-    unknown = schema.UNKNOWN[family]
-    members: dict[Any, type[Wire]] = {}
-    for kind in (getattr(schema, name) for name in schema.__all__):
-        if isinstance(kind, type) and issubclass(kind, family) and kind.tag is not None:
-            members.update(dict.fromkeys((kind.tag, *kind.aliases), kind))
-
-    def structure(payload: Any, _: Any) -> Wire:
-        tag = payload.get("type") if type(payload) is dict else None
-        if type(tag) is not str or tag not in members:
-            return unknown(payload=payload, reason=f"unknown type {tag!r}")  # type: ignore[call-arg]
-        try:
-            return converter.structure(payload, members[tag])
-        except _MISFITS as error:
-            return unknown(payload=payload, reason=_misfit(error))  # type: ignore[call-arg]
-
-    return structure

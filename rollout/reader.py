@@ -11,7 +11,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
@@ -92,6 +92,10 @@ class LineReader(Iterator[RolloutLine]):
         self._file, self._damage = open_rollout(path)
         self._lines = self._read()
 
+    def __iter__(self) -> Iterator[RolloutLine]:
+        # Not this one: a call of __next__ is 0.1 us a line.
+        return self._lines
+
     def __next__(self) -> RolloutLine:
         return next(self._lines)
 
@@ -114,28 +118,32 @@ class LineReader(Iterator[RolloutLine]):
         self._file.close()
 
     def _read(self) -> Generator[RolloutLine]:
-        line = RawLine(0, 0, 0, b"", is_ended=True)
+        lineno = offset = 0
         with closing(self._file):
             try:
-                for line in raw_lines(self._file):
-                    if line.raw is None:
-                        self._skip(line, f"longer than {MAX_LINE_SIZE} bytes")
-                    elif line.raw and not line.raw.isspace():
+                for block in _blocks(self._file):
+                    for number, raw in enumerate(block.lines, lineno + 1):
                         try:
-                            decoded = decode_line(line.raw)
+                            yield decode_line(raw)
                         except InvalidLineError as error:
-                            torn = "" if line.is_ended else "torn: the file ends inside this line: "
-                            self._skip(line, torn + error.reason)
-                        else:
-                            yield decoded
+                            if raw.strip():
+                                at = block.offset + _size(block.lines[: number - lineno - 1])
+                                torn = "" if block.is_ended else "torn: the file ends inside this line: "
+                                self._skip(SkippedLine(number, at, len(raw), torn + error.reason))
+                    lineno += len(block.lines)
+                    offset = block.end
+                    if block.too_long:
+                        lineno += 1
+                        reason = f"longer than {MAX_LINE_SIZE} bytes"
+                        self._skip(SkippedLine(lineno, block.offset, block.too_long, reason))
             except self._damage as error:
-                after = RawLine(line.lineno + 1, line.end, 0, b"", is_ended=False)
-                self._skip(after, f"the compressed file is damaged from here on: {error}")
+                reason = f"the compressed file is damaged from here on: {error}"
+                self._skip(SkippedLine(lineno + 1, offset, 0, reason))
 
-    def _skip(self, line: RawLine, reason: str) -> None:
+    def _skip(self, line: SkippedLine) -> None:
         if self._strict:
-            raise InvalidLineError(self.path, line.lineno, reason)
-        self.skipped.append(SkippedLine(line.lineno, line.offset, line.size, reason))
+            raise InvalidLineError(self.path, line.lineno, line.reason)
+        self.skipped.append(line)
 
 
 @frozen
@@ -167,29 +175,75 @@ def raw_lines(file: BinaryIO) -> Iterator[RawLine]:
     """
     Give the lines of a file, blank ones too, holding one of at most `MAX_LINE_SIZE` bytes at a time.
     """
-    lineno = offset = 0
-    while raw := file.readline(_BLOCK_SIZE):
-        lineno += 1
-        content: bytes | None = raw
-        size, is_ended = len(raw), raw.endswith(b"\n")
-        if size >= min(_BLOCK_SIZE, MAX_LINE_SIZE):
-            content, size, is_ended = _long_line(file, raw)
-        yield RawLine(lineno, offset, size - is_ended, content and content.removesuffix(b"\n"), is_ended)
-        offset += size
+    lineno = 0
+    for block in _blocks(file):
+        offset = block.offset
+        for raw in block.lines:
+            lineno += 1
+            yield RawLine(lineno, offset, len(raw), raw, block.is_ended)
+            offset += len(raw) + 1
+        if block.too_long:
+            lineno += 1
+            yield RawLine(lineno, offset, block.too_long, None, block.is_ended)
 
 
-def _long_line(file: BinaryIO, raw: bytes) -> tuple[bytes | None, int, bool]:
+@frozen
+class _Block:
     """
-    Read on to the end of a line: it, unless it is too long, its size, and whether a newline ends it.
+    Lines that follow each other, or one that is too long to be held in memory.
+
+    Attributes:
+        offset: The first byte.
+        lines: Without newlines.
+        is_ended: A newline ends the last one.
+        too_long: The size of the one that is.
     """
-    parts = [raw]
-    size = len(raw)
-    while not raw.endswith(b"\n") and (raw := file.readline(_BLOCK_SIZE)):
-        size += len(raw)
-        parts.append(raw)
-        if size > MAX_LINE_SIZE:
+
+    offset: int
+    lines: Sequence[bytes]
+    is_ended: bool = True
+    too_long: int = 0
+
+    @property
+    def end(self) -> int:
+        """The byte after it."""
+        return self.offset + _size(self.lines) + (self.too_long + 1 if self.too_long else 0)
+
+
+def _size(lines: Sequence[bytes]) -> int:
+    return sum(map(len, lines)) + len(lines)
+
+
+def _blocks(file: BinaryIO) -> Iterator[_Block]:
+    """
+    Give the lines of a file, many at a time: reading them one by one takes a third of the time of decoding them.
+    """
+    offset = size = 0
+    parts: list[bytes] = []
+    # No line inside of a block is too long.
+    while block := file.read(min(_BLOCK_SIZE, MAX_LINE_SIZE)):
+        lines = block.split(b"\n")
+        parts.append(lines[0])
+        size += len(lines[0])
+        if size >= MAX_LINE_SIZE:
             parts.clear()
-    return b"".join(parts) if size <= MAX_LINE_SIZE else None, size, raw.endswith(b"\n")
+        if len(lines) == 1:
+            continue
+        if size >= MAX_LINE_SIZE:
+            yield _Block(offset, (), too_long=size)
+            del lines[0]
+            offset += size + 1
+        else:
+            lines[0] = b"".join(parts)
+        parts = [lines.pop()]
+        if lines:
+            yield _Block(offset, lines)
+            offset += _size(lines)
+        size = len(parts[0])
+    if size >= MAX_LINE_SIZE:
+        yield _Block(offset, (), is_ended=False, too_long=size)
+    elif size:
+        yield _Block(offset, (b"".join(parts),), is_ended=False)
 
 
 def open_rollout(path: Path) -> tuple[BinaryIO, tuple[type[Exception], ...]]:

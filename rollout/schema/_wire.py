@@ -58,7 +58,7 @@ def nullable() -> Any:
     return field(default=None, metadata={"null": True})
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Wire:
     """
     One JSON object of the format.
@@ -82,7 +82,7 @@ class Wire:
     _keys: tuple[str, ...] | None = field(default=None, eq=False, repr=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RolloutItem(Wire):
     """
     The payload of a line.

@@ -55,14 +55,14 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class EventMsg(RolloutItem):
     """One event."""
 
     line_type: ClassVar[str] = "event_msg"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UnknownEvent(EventMsg):
     """
     An event this package does not know.
@@ -76,7 +76,7 @@ class UnknownEvent(EventMsg):
     reason: str = field(default="", eq=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UserMessage(EventMsg):
     """What the user said. *kind*: plain, user_instructions, environment_context (September 2025 only)."""
 
@@ -90,7 +90,7 @@ class UserMessage(EventMsg):
     text_elements: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentMessage(EventMsg):
     """What the agent said."""
 
@@ -102,7 +102,7 @@ class AgentMessage(EventMsg):
     delivery: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentReasoning(EventMsg):
     """A paragraph of the reasoning summary."""
 
@@ -111,7 +111,7 @@ class AgentReasoning(EventMsg):
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentReasoningRawContent(EventMsg):
     """Raw reasoning."""
 
@@ -120,7 +120,7 @@ class AgentReasoningRawContent(EventMsg):
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TokenCount(EventMsg):
     """Tokens used; *info* is None before the first response. Often repeated with equal totals."""
 
@@ -130,7 +130,7 @@ class TokenCount(EventMsg):
     rate_limits: RateLimits | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TurnAborted(EventMsg):
     """The turn was stopped. *reason*: interrupted, replaced, review_ended, budget_limited."""
 
@@ -142,7 +142,7 @@ class TurnAborted(EventMsg):
     duration_ms: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TaskStarted(EventMsg):
     """A turn begins. *started_at*: Unix seconds; *model_context_window*: tokens."""
 
@@ -158,7 +158,7 @@ class TaskStarted(EventMsg):
     collaboration_mode_kind: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TaskComplete(EventMsg):
     """
     A turn ended.
@@ -179,7 +179,7 @@ class TaskComplete(EventMsg):
     time_to_first_token_ms: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class EnteredReviewMode(EventMsg):
     """A review begins; *prompt* in September 2025, *target* later."""
 
@@ -190,7 +190,7 @@ class EnteredReviewMode(EventMsg):
     user_facing_hint: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LineRange(Wire):
     """Lines of a file, counted from 1, both ends included."""
 
@@ -198,7 +198,7 @@ class LineRange(Wire):
     end: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CodeLocation(Wire):
     """Where a finding stands."""
 
@@ -206,7 +206,7 @@ class CodeLocation(Wire):
     line_range: LineRange
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ReviewFinding(Wire):
     """One finding; *confidence_score* 0 to 1, *priority* 0 (highest) to 3."""
 
@@ -217,7 +217,7 @@ class ReviewFinding(Wire):
     code_location: CodeLocation
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ReviewOutput(Wire):
     """What a review found."""
 
@@ -227,7 +227,7 @@ class ReviewOutput(Wire):
     overall_confidence_score: float
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ExitedReviewMode(EventMsg):
     """A review ended; *review_output* is None if it was abandoned."""
 
@@ -236,7 +236,7 @@ class ExitedReviewMode(EventMsg):
     review_output: ReviewOutput | None = nullable()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ErrorEvent(EventMsg):
     """Something failed."""
 
@@ -246,14 +246,14 @@ class ErrorEvent(EventMsg):
     codex_error_info: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ContextCompacted(EventMsg):
     """The context was compacted; the `compacted` line beside it says how."""
 
     tag: ClassVar[str] = "context_compacted"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ThreadRolledBack(EventMsg):
     """The last *num_turns* turns of the user are no longer part of the history."""
 
@@ -262,7 +262,7 @@ class ThreadRolledBack(EventMsg):
     num_turns: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ThreadGoal(Wire):
     """What the session is for."""
 
@@ -270,7 +270,7 @@ class ThreadGoal(Wire):
     status: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ThreadGoalUpdated(EventMsg):
     """The session's goal changed. Its keys are in camelCase on the wire."""
 
@@ -281,7 +281,7 @@ class ThreadGoalUpdated(EventMsg):
     goal: ThreadGoal
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ThreadNameUpdated(EventMsg):
     """The session was named (written around April 2026 only)."""
 
@@ -291,7 +291,7 @@ class ThreadNameUpdated(EventMsg):
     thread_name: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ThreadSettingsApplied(EventMsg):
     """The session's settings as they are from here on."""
 
@@ -301,7 +301,7 @@ class ThreadSettingsApplied(EventMsg):
     thread_settings: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CompletedItem(Wire):
     """
     The item of an `ItemCompleted`; its fields depend on *type* and ride in `extra`.
@@ -315,7 +315,7 @@ class CompletedItem(Wire):
     id: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ItemCompleted(EventMsg):
     """Something is done that the user sees as one thing. Times in Unix milliseconds; None after a migration."""
 
@@ -328,7 +328,7 @@ class ItemCompleted(EventMsg):
     completed_at_ms: int | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentMessageDelta(EventMsg):
     """A piece of the agent's message."""
 
@@ -337,7 +337,7 @@ class AgentMessageDelta(EventMsg):
     delta: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentReasoningDelta(EventMsg):
     """A piece of the reasoning summary."""
 
@@ -346,7 +346,7 @@ class AgentReasoningDelta(EventMsg):
     delta: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentReasoningRawContentDelta(EventMsg):
     """A piece of the raw reasoning."""
 
@@ -355,14 +355,14 @@ class AgentReasoningRawContentDelta(EventMsg):
     delta: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentReasoningSectionBreak(EventMsg):
     """The reasoning summary goes on with a new section."""
 
     tag: ClassVar[str] = "agent_reasoning_section_break"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class BackgroundEvent(EventMsg):
     """A remark on what goes on."""
 
@@ -371,7 +371,7 @@ class BackgroundEvent(EventMsg):
     message: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ConversationPath(EventMsg):
     """Where the session is kept."""
 
@@ -381,7 +381,7 @@ class ConversationPath(EventMsg):
     path: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class GetHistoryEntryResponse(EventMsg):
     """An entry of the prompt history."""
 
@@ -392,7 +392,7 @@ class GetHistoryEntryResponse(EventMsg):
     entry: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ListCustomPromptsResponse(EventMsg):
     """The user's own prompts."""
 
@@ -401,7 +401,7 @@ class ListCustomPromptsResponse(EventMsg):
     custom_prompts: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PlanUpdate(EventMsg):
     """The agent's plan; each step has a status."""
 
@@ -411,7 +411,7 @@ class PlanUpdate(EventMsg):
     plan: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SessionConfigured(EventMsg):
     """The session is ready."""
 
@@ -426,14 +426,14 @@ class SessionConfigured(EventMsg):
     rollout_path: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ShutdownComplete(EventMsg):
     """The agent is gone."""
 
     tag: ClassVar[str] = "shutdown_complete"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class StreamError(EventMsg):
     """The connection broke; it is tried again."""
 

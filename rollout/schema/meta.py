@@ -30,7 +30,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class GitInfo(Wire):
     """The state of the working folder's repository when the session began."""
 
@@ -39,7 +39,7 @@ class GitInfo(Wire):
     repository_url: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class HistoryBase(Wire):
     """Where a forked session's history comes from; *thread_id* is the rollout's id."""
 
@@ -48,7 +48,7 @@ class HistoryBase(Wire):
     end_byte_offset: int | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SessionMeta(RolloutItem):
     """
     The first line of a session; where a file has several, the first is the session's.
@@ -87,7 +87,7 @@ class SessionMeta(RolloutItem):
     git: GitInfo | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SandboxPolicy(Wire):
     """What a turn's commands may do. September 2025 tags it with *mode*, later versions with *type*."""
 
@@ -99,7 +99,7 @@ class SandboxPolicy(Wire):
     exclude_slash_tmp: bool | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TurnContext(RolloutItem):
     """The settings of a turn. Written several times a turn today: the latest wins."""
 
@@ -129,7 +129,7 @@ class TurnContext(RolloutItem):
     truncation_policy: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Compacted(RolloutItem):
     """
     The history up to here was replaced by a summary, or by *replacement_history* where that is given.
@@ -154,7 +154,7 @@ class Compacted(RolloutItem):
     resume_metadata: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WorldState(RolloutItem):
     """What the model was shown of its surroundings: a full snapshot, or a patch of the one before."""
 
@@ -164,7 +164,7 @@ class WorldState(RolloutItem):
     state: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class InterAgentCommunication(RolloutItem):
     """A message from one agent to others."""
 
@@ -180,7 +180,7 @@ class InterAgentCommunication(RolloutItem):
     internal_chat_message_metadata_passthrough: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class InterAgentCommunicationMetadata(RolloutItem):
     """Whether the message before starts a turn."""
 
@@ -189,7 +189,7 @@ class InterAgentCommunicationMetadata(RolloutItem):
     trigger_turn: bool
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SecurityRiskScore(RolloutItem):
     """Scores of a risk monitor. Not to be shown to the model or the user."""
 
@@ -201,7 +201,7 @@ class SecurityRiskScore(RolloutItem):
     sampled_at: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RetainedContext(RolloutItem):
     """Evidence kept for later turns; its fields depend on its own ``type``."""
 
@@ -210,7 +210,7 @@ class RetainedContext(RolloutItem):
     type: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RealtimeItem(RolloutItem):
     """A piece of a voice conversation."""
 
@@ -227,21 +227,21 @@ class RealtimeItem(RolloutItem):
     presentation: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RolloutReference(RolloutItem):
     """A pointer to the file the history goes on from (mid 2026; later `SessionMeta.history_base`)."""
 
     line_type: ClassVar[str] = "rollout_reference"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ForkReference(RolloutItem):
     """A pointer to the session this one was forked from (mid 2026; later `SessionMeta.history_base`)."""
 
     line_type: ClassVar[str] = "fork_reference"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class StateMarker(RolloutItem):
     """The mark between requests in files before 0.32; it carries nothing."""
 
@@ -250,7 +250,7 @@ class StateMarker(RolloutItem):
     record_type: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UnknownItem(RolloutItem):
     """
     A line of a type this package does not know, or whose payload does not fit its type.

@@ -47,12 +47,12 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ContentItem(Wire):
     """A part of a message."""
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class InputText(ContentItem):
     """Text given to the model."""
 
@@ -61,7 +61,7 @@ class InputText(ContentItem):
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class InputImage(ContentItem):
     """An image given to the model, by address or as a data URL. *detail*: auto, low, high, original."""
 
@@ -71,7 +71,7 @@ class InputImage(ContentItem):
     detail: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class InputAudio(ContentItem):
     """Sound given to the model."""
 
@@ -80,7 +80,7 @@ class InputAudio(ContentItem):
     audio_url: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class OutputText(ContentItem):
     """Text of the model."""
 
@@ -91,7 +91,7 @@ class OutputText(ContentItem):
     logprobs: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class EncryptedContent(ContentItem):
     """Content only the service can read."""
 
@@ -100,7 +100,7 @@ class EncryptedContent(ContentItem):
     encrypted_content: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SummaryText(ContentItem):
     """A paragraph of a reasoning summary."""
 
@@ -109,7 +109,7 @@ class SummaryText(ContentItem):
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ReasoningText(ContentItem):
     """Raw reasoning."""
 
@@ -119,7 +119,7 @@ class ReasoningText(ContentItem):
     text: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UnknownContentItem(ContentItem):
     """
     A content item this package does not know.
@@ -133,7 +133,7 @@ class UnknownContentItem(ContentItem):
     reason: str = field(default="", eq=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ResponseItem(RolloutItem):
     """
     One item of the conversation as the model sees it.
@@ -146,7 +146,7 @@ class ResponseItem(RolloutItem):
     internal_chat_message_metadata_passthrough: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UnknownResponseItem(ResponseItem):
     """
     A response item this package does not know. The default policy does not record it.
@@ -160,7 +160,7 @@ class UnknownResponseItem(ResponseItem):
     reason: str = field(default="", eq=False)
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Message(ResponseItem):
     """What was said. *role*: user, assistant, developer, system; *phase*: commentary or final_answer."""
 
@@ -174,7 +174,7 @@ class Message(ResponseItem):
     phase: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Reasoning(ResponseItem):
     """What the model thought."""
 
@@ -186,7 +186,7 @@ class Reasoning(ResponseItem):
     encrypted_content: str | None = nullable()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LocalShellAction(Wire):
     """What a local shell call runs. *timeout_ms*: milliseconds."""
 
@@ -199,7 +199,7 @@ class LocalShellAction(Wire):
     user: str | None = nullable()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class LocalShellCall(ResponseItem):
     """A command of the built-in shell tool. *status*: completed, in_progress, incomplete."""
 
@@ -211,7 +211,7 @@ class LocalShellCall(ResponseItem):
     action: LocalShellAction
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class FunctionCall(ResponseItem):
     """A tool call; *arguments* is a string that holds JSON."""
 
@@ -224,7 +224,7 @@ class FunctionCall(ResponseItem):
     call_id: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class FunctionCallOutput(ResponseItem):
     """What the tool answered; a string, or a list of content items, kept as it is."""
 
@@ -235,7 +235,7 @@ class FunctionCallOutput(ResponseItem):
     output: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CustomToolCall(ResponseItem):
     """A call of a tool that takes free text, such as apply_patch."""
 
@@ -249,7 +249,7 @@ class CustomToolCall(ResponseItem):
     input: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CustomToolCallOutput(ResponseItem):
     """What the custom tool answered."""
 
@@ -261,7 +261,7 @@ class CustomToolCallOutput(ResponseItem):
     output: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WebSearchAction(Wire):
     """What a web search did. *type*: search (query), open_page (url), find_in_page (url, pattern), other."""
 
@@ -271,7 +271,7 @@ class WebSearchAction(Wire):
     pattern: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WebSearchCall(ResponseItem):
     """A search of the service's own tool."""
 
@@ -282,7 +282,7 @@ class WebSearchCall(ResponseItem):
     action: WebSearchAction | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class GhostSnapshot(ResponseItem):
     """A commit that Codex made of the working folder (late 2025); dead today, and never sent to a model."""
 
@@ -291,7 +291,7 @@ class GhostSnapshot(ResponseItem):
     ghost_commit: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class Compaction(ResponseItem):
     """A summary only the service can read."""
 
@@ -302,7 +302,7 @@ class Compaction(ResponseItem):
     encrypted_content: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ContextCompaction(ResponseItem):
     """The place where the service compacted the context."""
 
@@ -312,7 +312,7 @@ class ContextCompaction(ResponseItem):
     encrypted_content: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CompactionTrigger(ResponseItem):
     """The request to compact; never kept by Codex."""
 
@@ -321,7 +321,7 @@ class CompactionTrigger(ResponseItem):
     id: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AdditionalTools(ResponseItem):
     """Tools that were offered later; never kept by Codex."""
 
@@ -332,7 +332,7 @@ class AdditionalTools(ResponseItem):
     tools: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class AgentMessageItem(ResponseItem):
     """A message between agents (the item; the event of this name is `events.AgentMessage`)."""
 
@@ -344,7 +344,7 @@ class AgentMessageItem(ResponseItem):
     content: tuple[ContentItem, ...]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ToolSearchCall(ResponseItem):
     """The model looks for tools."""
 
@@ -357,7 +357,7 @@ class ToolSearchCall(ResponseItem):
     arguments: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ToolSearchOutput(ResponseItem):
     """The tools it found."""
 
@@ -370,7 +370,7 @@ class ToolSearchOutput(ResponseItem):
     tools: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ImageGenerationCall(ResponseItem):
     """An image the model made; *result* is base64."""
 

@@ -42,7 +42,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class McpInvocation(Wire):
     """Which tool of which MCP server was called."""
 
@@ -51,7 +51,7 @@ class McpInvocation(Wire):
     arguments: Any = nullable()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ApplyPatchApprovalRequest(EventMsg):
     """May this patch be applied?"""
 
@@ -63,49 +63,49 @@ class ApplyPatchApprovalRequest(EventMsg):
     grant_root: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CollabAgentInteractionEnd(EventMsg):
     """An agent was spoken to."""
 
     tag: ClassVar[str] = "collab_agent_interaction_end"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CollabAgentSpawnEnd(EventMsg):
     """An agent was started by this one."""
 
     tag: ClassVar[str] = "collab_agent_spawn_end"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CollabCloseEnd(EventMsg):
     """An agent was closed."""
 
     tag: ClassVar[str] = "collab_close_end"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class CollabWaitingEnd(EventMsg):
     """Waiting for other agents ended."""
 
     tag: ClassVar[str] = "collab_waiting_end"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DynamicToolCallRequest(EventMsg):
     """A tool of the client is called."""
 
     tag: ClassVar[str] = "dynamic_tool_call_request"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class DynamicToolCallResponse(EventMsg):
     """A tool of the client answered."""
 
     tag: ClassVar[str] = "dynamic_tool_call_response"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ExecApprovalRequest(EventMsg):
     """May this command run?"""
 
@@ -117,7 +117,7 @@ class ExecApprovalRequest(EventMsg):
     reason: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ExecCommandBegin(EventMsg):
     """A command starts."""
 
@@ -129,7 +129,7 @@ class ExecCommandBegin(EventMsg):
     parsed_cmd: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ExecCommandEnd(EventMsg):
     """A command ended. *aggregated_output* may be cut in the middle to 10,000 bytes, the other outputs emptied."""
 
@@ -152,7 +152,7 @@ class ExecCommandEnd(EventMsg):
     status: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ExecCommandOutputDelta(EventMsg):
     """A piece of a command's output; *chunk* is base64."""
 
@@ -163,14 +163,14 @@ class ExecCommandOutputDelta(EventMsg):
     chunk: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class GuardianAssessment(EventMsg):
     """A risk assessment (removed since)."""
 
     tag: ClassVar[str] = "guardian_assessment"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ImageGenerationEnd(EventMsg):
     """An image was made; *result* is base64."""
 
@@ -183,7 +183,7 @@ class ImageGenerationEnd(EventMsg):
     saved_path: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class McpListToolsResponse(EventMsg):
     """The tools of all MCP servers."""
 
@@ -192,7 +192,7 @@ class McpListToolsResponse(EventMsg):
     tools: Any
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class McpToolCallBegin(EventMsg):
     """An MCP tool is called."""
 
@@ -202,7 +202,7 @@ class McpToolCallBegin(EventMsg):
     invocation: McpInvocation
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class McpToolCallEnd(EventMsg):
     """An MCP tool answered. *result*: {"Ok": ...} or {"Err": text}."""
 
@@ -214,7 +214,7 @@ class McpToolCallEnd(EventMsg):
     result: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PatchApplyBegin(EventMsg):
     """A patch is about to be applied."""
 
@@ -225,7 +225,7 @@ class PatchApplyBegin(EventMsg):
     changes: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class PatchApplyEnd(EventMsg):
     """A patch was applied, or not. *changes*: path -> {type: add, delete or update, ...}."""
 
@@ -240,14 +240,14 @@ class PatchApplyEnd(EventMsg):
     status: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class SubAgentActivity(EventMsg):
     """Something an agent started by this one did."""
 
     tag: ClassVar[str] = "sub_agent_activity"
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TurnDiff(EventMsg):
     """All changes of the turn as one diff."""
 
@@ -256,7 +256,7 @@ class TurnDiff(EventMsg):
     unified_diff: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class UndoCompleted(EventMsg):
     """The last turn's changes were undone."""
 
@@ -266,7 +266,7 @@ class UndoCompleted(EventMsg):
     message: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class ViewImageToolCall(EventMsg):
     """The agent looked at an image."""
 
@@ -276,7 +276,7 @@ class ViewImageToolCall(EventMsg):
     path: str | None = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WebSearchBegin(EventMsg):
     """A web search starts."""
 
@@ -285,7 +285,7 @@ class WebSearchBegin(EventMsg):
     call_id: str
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class WebSearchEnd(EventMsg):
     """A web search ended."""
 

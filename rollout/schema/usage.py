@@ -19,7 +19,7 @@ __all__ = [
 ]
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TokenUsage(Wire):
     """Numbers of tokens."""
 
@@ -31,7 +31,7 @@ class TokenUsage(Wire):
     total_tokens: int
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TokenUsageInfo(Wire):
     """Tokens of the session so far and of the last request; *model_context_window* in tokens."""
 
@@ -41,7 +41,7 @@ class TokenUsageInfo(Wire):
     model_context_window: int | None = nullable()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RateLimitWindow(Wire):
     """How much of a limit is used; *used_percent* 0 to 100, *resets_at* in Unix seconds."""
 
@@ -50,7 +50,7 @@ class RateLimitWindow(Wire):
     resets_at: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class RateLimits(Wire):
     """The service's limits."""
 
@@ -65,7 +65,7 @@ class RateLimits(Wire):
     rate_limit_reached_type: Any = optional()
 
 
-@frozen(kw_only=True)
+@frozen(kw_only=True, slots=False)
 class TokenUsageRecord(RolloutItem):
     """What one response cost, with the running totals of its turn and thread."""
 

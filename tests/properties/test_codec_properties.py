@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rollout import schema
 from rollout._plain import Extent, snapshot
-from rollout.codec import RolloutLine, decode_line, encode_item, encode_line, to_item
+from rollout._structure import to_item
+from rollout.codec import RolloutLine, decode_line, encode_item, encode_line
 
 KNOWN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers(-(2**64) + 1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)

@@ -1,0 +1,158 @@
+"""
+The peers that read: each goes through a rollout line by line and reaches every item's type and payload.
+"""
+
+from __future__ import annotations
+
+import json
+import operator
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ujson
+
+from rollout import follow, load_history, read_lines
+
+
+def rollout_lines(path: Path) -> int:
+    count = 0
+    for line in read_lines(path):
+        if line.type and line.payload is not None:
+            count += 1
+    return count
+
+
+def rollout_items(path: Path) -> int:
+    """
+    Every line as an attrs object of the schema.
+    """
+    return sum(line.item is not None for line in read_lines(path))
+
+
+def rollout_history(path: Path) -> int:
+    return len(load_history(path).items)
+
+
+def rollout_follow(path: Path) -> int:
+    with follow(path, from_start=True, timeout=0) as lines:
+        return sum(line.payload is not None for line in lines)
+
+
+def bare(loads: Callable[[bytes], Any], path: Path) -> int:
+    count = 0
+    with path.open("rb") as file:
+        for raw in file:
+            line = loads(raw)
+            if line["type"] and line["payload"] is not None:
+                count += 1
+    return count
+
+
+def ujson_loop(path: Path) -> int:
+    return bare(ujson.loads, path)
+
+
+def json_loop(path: Path) -> int:
+    return bare(json.loads, path)
+
+
+def orjson_loop(path: Path) -> int:
+    import orjson
+
+    return bare(orjson.loads, path)
+
+
+def msgspec_typed(path: Path) -> int:
+    """
+    The envelope typed, the payload plain.
+    """
+    import msgspec
+
+    class Line(msgspec.Struct):
+        timestamp: str
+        type: str
+        payload: dict[str, Any]
+
+    decode = msgspec.json.Decoder(Line).decode
+    with path.open("rb") as file:
+        return sum(decode(raw).payload is not None for raw in file)
+
+
+def cattrs_plain(path: Path) -> int:
+    """
+    The same classes by cattrs as it comes: a union of a family's members, told apart by their tags.
+    """
+    structure = _plain_converter()
+    with path.open("rb") as file:
+        count = 0
+        for raw in file:
+            line = ujson.loads(raw)
+            count += structure(line["type"], line["payload"]) is not None
+        return count
+
+
+def _plain_converter() -> Callable[[str, Any], Any]:
+    import cattrs
+    from cattrs.gen import make_dict_structure_fn, override
+
+    from rollout import schema
+    from rollout._plain import wire_fields
+
+    converter = cattrs.Converter()
+    families: dict[Any, dict[str, Any]] = {
+        family: {
+            tag: kind
+            for kind in map(partial(getattr, schema), schema.__all__)
+            if isinstance(kind, type) and issubclass(kind, family) and getattr(kind, "tag", None)
+            for tag in (kind.tag, *kind.aliases)
+        }
+        for family in schema.UNKNOWN
+    }
+
+    def hook(kind: Any) -> Any:
+        names = {f.name: override(rename=f.key) for f in wire_fields(kind) if f.name != f.key}
+        hidden = {"extra": override(omit=True), "_keys": override(omit=True)}
+        return make_dict_structure_fn(kind, converter, **names, **hidden)
+
+    def is_wire(kind: Any) -> bool:
+        return isinstance(kind, type) and issubclass(kind, schema.Wire) and kind not in schema.UNKNOWN
+
+    converter.register_structure_hook_factory(is_wire, hook)
+    for family, members in families.items():
+        converter.register_structure_hook_func(
+            partial(operator.is_, family),
+            lambda value, _, members=members: converter.structure(value, members[value["type"]]),
+        )
+    return lambda kind, payload: converter.structure(payload, schema.LINE_ITEMS[kind])
+
+
+def polars_scan(path: Path) -> int:
+    import polars
+
+    frame = polars.scan_ndjson(path, schema={"type": polars.String, "payload": polars.Struct({"type": polars.String})})
+    return int(frame.select(polars.col("type").is_not_null().sum()).collect(engine="streaming").item())
+
+
+def duckdb_scan(path: Path) -> int:
+    import duckdb
+
+    columns = {"type": "VARCHAR", "payload": "JSON"}
+    lines = duckdb.read_json(str(path), format="newline_delimited", columns=columns, maximum_object_size=2**26)
+    return int(lines.aggregate("count(type), count(payload)").fetchall()[0][0])
+
+
+READERS: dict[str, Callable[[Path], int]] = {
+    "rollout": rollout_lines,
+    "rollout, items": rollout_items,
+    "rollout, follow": rollout_follow,
+    "rollout, history": rollout_history,
+    "ujson loop": ujson_loop,
+    "json loop": json_loop,
+    "orjson loop": orjson_loop,
+    "msgspec typed": msgspec_typed,
+    "cattrs plain": cattrs_plain,
+    "polars": polars_scan,
+    "duckdb": duckdb_scan,
+}
