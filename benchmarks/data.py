@@ -123,16 +123,16 @@ def make_rollout(path: Path, size: int, items: list[Item]) -> None:
 
 def make_home(home: Path, count: int, *, has_user_message: bool = True) -> None:
     """
-    A home of *count* small sessions (6 lines), 400 a day up to now, ids of version 7 but for every 10th, of version 4.
+    A home of *count* small sessions (6 lines), 150 a day up to now, ids of version 7 but for every 10th, of version 4.
     """
     random_ = random.Random(4)
     items = [message(random_, 300) for _ in range(4)]
     second = time.time() - 60
     for number in range(count):
-        second -= 216
+        second -= 576
         local = time.localtime(second)
         folder = home / "sessions" / time.strftime("%Y/%m/%d", local)
-        if number % 400 == 0 or not folder.exists():
+        if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)
         session_id = str(_uuid(random_, int(second * 1000), 4 if number % 10 == 0 else 7))
         name = RolloutName(time.strftime("%Y-%m-%dT%H-%M-%S", local), session_id)

@@ -39,7 +39,7 @@ def find_session(session_id: str, *, home: StrPath | None = None) -> Path:
 
 def _newest_fitting(home: Path, wanted: str, is_whole: bool, archived: bool) -> RolloutName | None:
     newest: dict[str, RolloutName] = {}
-    for name in walk(home, is_archived=archived):
+    for name in walk(home, holding=wanted, is_archived=archived):
         if name.session_id.startswith(wanted):
             newest.setdefault(name.session_id, name)
             if is_whole:
@@ -56,7 +56,7 @@ def _newest_of_day(home: Path, session_id: str) -> RolloutName | None:
     value = UUID(session_id)
     if value.version != 7:
         return None
-    names = rollouts_of_day(home, (value.int >> 80) / 1000)
+    names = rollouts_of_day(home, (value.int >> 80) / 1000, session_id)
     return next((name for name in names if name.session_id == session_id), None)
 
 

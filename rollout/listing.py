@@ -5,20 +5,20 @@ Sessions newest first, page by page. Order and paging work on file names; only t
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from rollout import schema
 from rollout._prompts import is_prompt, message_text, with_recovered_cwd
 from rollout.codec import RolloutLine
 from rollout.errors import InvalidCursorError
 from rollout.layout import Problem, RolloutName, StrPath, home_folder, parse_key, walk
-from rollout.reader import LineReader, SkippedLine, decode_backwards, read_lines
+from rollout.reader import SkippedLine, decode_backwards, read_lines
 
 __all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]
 
@@ -29,6 +29,8 @@ _TAIL_SIZE = 10
 _PREVIEW_LINES = 200
 _TAIL_LINES = 200
 _SCAN_LIMIT = 10_000
+# Bytes of a file that is read whole.
+_SMALL = 64 * 2**10
 _REQUEST_MARK = "## My request for Codex:"
 
 
@@ -151,49 +153,58 @@ def list_sessions(
     )
     items: list[SessionSummary] = []
     scanned, reached_cap = 0, False
-    last_item = last_scanned = next_cursor = None
+    last_item = last_scanned = next_name = None
     for name in names:
         is_full = len(items) == page_size
         if is_full and not codex_filter:
-            next_cursor = last_item
+            next_name = last_item
             break
         if scanned == scan_limit:
-            next_cursor, reached_cap = last_item if is_full else last_scanned, True
+            next_name, reached_cap = last_item if is_full else last_scanned, True
             break
         summary = _summarize(name, archived)
         scanned += 1
-        last_scanned = Cursor(*name.key)
+        last_scanned = name
         if codex_filter and not (summary.meta and summary.has_early_user_message):
             continue
         if is_full:
             # Found by looking ahead: there is a next page.
-            next_cursor = last_item
+            next_name = last_item
             break
         items.append(summary)
         last_item = last_scanned
     problems += [Problem(item.path, item.problem) for item in items if item.problem]
+    next_cursor = None if next_name is None else Cursor(*next_name.key)
     return Page(tuple(items), next_cursor, scanned, reached_cap, tuple(problems))
 
 
 def _summarize(name: RolloutName, is_archived: bool) -> SessionSummary:
-    summary = SessionSummary(name.path, name.session_id, name.timestamp, is_archived=is_archived)
+    known: dict[str, Any] = {
+        "path": name.path,
+        "session_id": name.session_id,
+        "timestamp": name.timestamp,
+        "is_archived": is_archived,
+    }
     try:
         status = name.path.stat()
         with read_lines(name.path) as reader:
-            summary = _with_head(summary, reader)
-        tail = _tail_compressed(name.path) if name.is_compressed else _tail(name.path)
+            # All of a small file, which then is opened once: half of what a page takes.
+            lines = tuple(reader) if status.st_size <= _SMALL and not name.is_compressed else None
+            head = _head(lines or reader)
+            tail = _tail(lines[::-1]) if lines else _tail_of(name)
+            problem = _problem(head["meta"], bool(head["head"]), reader.skipped)
     except (OSError, ImportError) as error:
-        return evolve(summary, problem=str(error))
+        return SessionSummary(**known, problem=str(error))
     updated_at = datetime.fromtimestamp(status.st_mtime, timezone.utc)
-    return evolve(summary, size=status.st_size, updated_at=updated_at, tail=tail)
+    return SessionSummary(**known, **head, updated_at=updated_at, size=status.st_size, tail=tail, problem=problem)
 
 
-def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
+def _head(lines: Iterable[RolloutLine]) -> dict[str, Any]:
     head: list[dict[str, Any]] = []
     meta: schema.SessionMeta | None = None
     preview: str | None = None
     has_early_user_message = False
-    for line in islice(reader, _PREVIEW_LINES):
+    for line in islice(lines, _PREVIEW_LINES):
         if len(head) < _HEAD_SIZE:
             if line.type in ("session_meta", "response_item"):
                 head.append(line.payload)
@@ -203,14 +214,12 @@ def _with_head(summary: SessionSummary, reader: LineReader) -> SessionSummary:
         preview = preview or _words(line)
         if preview and len(head) == _HEAD_SIZE:
             break
-    return evolve(
-        summary,
-        meta=meta and with_recovered_cwd(meta, head),
-        preview=preview,
-        has_early_user_message=has_early_user_message,
-        head=tuple(head),
-        problem=_problem(meta, bool(head), reader.skipped),
-    )
+    return {
+        "meta": meta and with_recovered_cwd(meta, head),
+        "preview": preview,
+        "has_early_user_message": has_early_user_message,
+        "head": tuple(head),
+    }
 
 
 def _problem(meta: schema.SessionMeta | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
@@ -243,13 +252,14 @@ def _words(line: RolloutLine) -> str | None:
     return text.rpartition(_REQUEST_MARK)[2].strip() or None if isinstance(text, str) else None
 
 
-def _tail(path: Path) -> tuple[dict[str, Any], ...]:
-    lines = islice(decode_backwards(path), _TAIL_LINES)
-    payloads = islice((line.payload for line in lines if line.type == "response_item"), _TAIL_SIZE)
-    return tuple(payloads)[::-1]
-
-
-def _tail_compressed(path: Path) -> tuple[dict[str, Any], ...]:
+def _tail_of(name: RolloutName) -> tuple[dict[str, Any], ...]:
+    if not name.is_compressed:
+        return _tail(islice(decode_backwards(name.path), _TAIL_LINES))
     # What is compressed is read only from the beginning.
-    payloads = (line.payload for line in read_lines(path) if line.type == "response_item")
+    payloads = (line.payload for line in read_lines(name.path) if line.type == "response_item")
     return tuple(deque(payloads, maxlen=_TAIL_SIZE))
+
+
+def _tail(backwards: Iterable[RolloutLine]) -> tuple[dict[str, Any], ...]:
+    payloads = islice((line.payload for line in backwards if line.type == "response_item"), _TAIL_SIZE)
+    return tuple(payloads)[::-1]

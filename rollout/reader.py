@@ -73,7 +73,7 @@ def read_lines(path: StrPath, *, strict: bool = False) -> LineReader:
         ModuleNotFoundError: It is compressed and the extra ``zstd`` is not installed.
         InvalidLineError: While iterating, if *strict*.
     """
-    return LineReader(Path(path), strict=strict)
+    return LineReader(path if isinstance(path, Path) else Path(path), strict=strict)
 
 
 class LineReader(Iterator[RolloutLine]):
@@ -265,7 +265,7 @@ def open_rollout(path: Path) -> tuple[BinaryIO, tuple[type[Exception], ...]]:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if path.suffix != ".zst":
+    if not path.name.endswith(".zst"):
         return os.fdopen(fd, "rb"), ()
     os.close(fd)
     zstd = _zstd(path)

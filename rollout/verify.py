@@ -42,7 +42,7 @@ KINDS = {
 _BOM = b"\xef\xbb\xbf"
 _BLANK = b"\0 \t\r"
 # Where a line begins that was glued to another: inside of a JSON string its quotes would have backslashes.
-_BEGINNING = re.compile(rb'(?=\{"timestamp"\s*:)')
+_BEGINNING = rb'(?=\{"timestamp"\s*:)'
 # A nested object may begin like a line; so many such parts are put together to make one.
 _PARTS_MAX = 8
 
@@ -175,7 +175,7 @@ def _pieces(raw: bytes, offset: int) -> list[Piece]:
     """
     Cut a bad line where lines begin and where NUL bytes are, and see what can be read.
     """
-    starts = sorted({0, *(found.start() for found in _BEGINNING.finditer(raw)), *_ends_of_nuls(raw), len(raw)})
+    starts = sorted({0, *(found.start() for found in re.finditer(_BEGINNING, raw)), *_ends_of_nuls(raw), len(raw)})
     pieces = []
     first = 0
     while first < len(starts) - 1:

@@ -312,14 +312,14 @@ class TestDamage:
 
     def test_a_folder_that_cannot_be_read_is_reported(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         bad, good = put_numbered(home, 2).parent, put_numbered(home, 1)
-        real = os.scandir
+        real = os.listdir
 
         def refuse(path: Any) -> Any:
             if Path(path) == bad:
                 raise PermissionError(13, "Permission denied", str(path))
             return real(path)
 
-        monkeypatch.setattr(os, "scandir", refuse)
+        monkeypatch.setattr(os, "listdir", refuse)
         page = list_sessions()
 
         assert [item.path for item in page.items] == [good]

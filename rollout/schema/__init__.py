@@ -37,7 +37,9 @@ def __getattr__(name: str) -> Any:
     if not name.startswith("__"):
         for module in _MODULES:
             if name in _module(module).__all__:
-                return getattr(_module(module), name)
+                # From now on found without this function.
+                globals()[name] = found = getattr(_module(module), name)
+                return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
