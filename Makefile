@@ -72,8 +72,11 @@ docs: install ## the documentation, warnings as errors, examples run
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b doctest docs docs/_build/doctest
 
-bench: install ## what recording costs, against its peers
-	$(RUN) benchmarks/bench_record.py
+bench: install ## what everything costs beside its peers: benchmarks/results, in about 20 minutes
+	$(RUN) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	-$(RUN) tests/codex/install.py
+	$(RUN) -m compileall -q rollout
+	$(RUN) benchmarks/run.py
 
 build: install ## sdist and wheel; the wheel is tried in an environment of its own
 	rm -rf dist build

@@ -7,13 +7,14 @@ How fast a rollout is read, and in how much memory. One measurement in a process
 from __future__ import annotations
 
 import json
-import resource
+import shutil
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-from readers import READERS
+from data import peak_memory
+from readers import READERS, SEARCHERS
 
 now = time.perf_counter
 
@@ -23,13 +24,23 @@ def reading(reader: str, path: str) -> dict[str, Any]:
     Read a file once; seconds, lines, and the peak memory of the process in bytes.
     """
     read = READERS[reader]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = now()
     lines = read(Path(path))
     took = now() - start
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {"seconds": took, "lines": lines, "rate": lines / took, "peak": peak * 1024, "grown": (peak - before) * 1024}
+    return {"seconds": took, "lines": lines, "peak": peak_memory()}
+
+
+def searching(searcher: str, path: str) -> dict[str, Any]:
+    """
+    Look for a text that is not there; seconds.
+    """
+    if searcher == "ripgrep" and shutil.which("rg") is None:
+        return {"error": "ripgrep is not installed"}
+    start = now()
+    found = SEARCHERS[searcher](Path(path))
+    return {"seconds": now() - start, "lines": found}
 
 
 if __name__ == "__main__":
-    print(json.dumps(reading(**json.loads(sys.argv[1]))))
+    arguments = json.loads(sys.argv[1])
+    print(json.dumps(searching(**arguments) if "searcher" in arguments else reading(**arguments)))

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data import WORKLOADS, large, uniform
+from data import WORKLOADS, large, peak_memory, uniform
 from writers import NEEDS_ITEMS, WRITERS, Record
 
 now = time.perf_counter
@@ -127,6 +127,22 @@ def _work_of(seconds: float) -> Callable[[], None]:
     return lambda: work(steps)
 
 
+def growth(count: int) -> dict[str, Any]:
+    """
+    Record *count* items into one file; microseconds an item, and the peak memory of the process in bytes.
+    """
+    items = uniform(1_000)
+    with tempfile.TemporaryDirectory() as folder:
+        with WRITERS["rollout"](Path(folder)) as record:
+            _record_all(record, items)
+        start = now()
+        with WRITERS["rollout"](Path(folder)) as record:
+            for _ in range(count // len(items)):
+                _record_all(record, items)
+        took = now() - start
+    return {"each": took / count * 1e6, "peak": peak_memory()}
+
+
 def flush_round_trip(writer: str, count: int = 2_000) -> dict[str, Any]:
     """
     An idle writer is asked to flush; against a bare queue and event.
@@ -171,6 +187,7 @@ MEASURES: dict[str, Callable[..., dict[str, Any]]] = {
     "throughput": throughput,
     "paced": paced,
     "beside_work": beside_work,
+    "growth": growth,
     "flush": flush_round_trip,
 }
 

@@ -147,3 +147,11 @@ def _uuid(random_: random.Random, time_ms: int, version: int) -> UUID:
         value = value & ((1 << 80) - 1) | time_ms << 80
     value = value & ~(0xF << 76) | version << 76
     return UUID(int=value & ~(0x3 << 62) | 0x2 << 62)
+
+
+def peak_memory() -> int:
+    """
+    Give the most memory this process has had, in bytes. Not that of getrusage, which counts its parent's before exec.
+    """
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import operator
+import subprocess
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 import ujson
 
 from rollout import follow, load_history, read_lines
+from rollout._scan import lines_holding
 
 
 def rollout_lines(path: Path) -> int:
@@ -142,6 +144,21 @@ def duckdb_scan(path: Path) -> int:
     lines = duckdb.read_json(str(path), format="newline_delimited", columns=columns, maximum_object_size=2**26)
     return int(lines.aggregate("count(type), count(payload)").fetchall()[0][0])
 
+
+# Not in the files that the benchmark makes, though its letters are.
+RARE = "xylophone"
+
+
+def rollout_search(path: Path) -> int:
+    return sum(1 for _ in lines_holding(path, RARE))
+
+
+def ripgrep(path: Path) -> int:
+    done = subprocess.run(["rg", "--count", "--fixed-strings", RARE, path], capture_output=True, text=True, check=False)
+    return int(done.stdout or 0)
+
+
+SEARCHERS: dict[str, Callable[[Path], int]] = {"rollout": rollout_search, "ripgrep": ripgrep}
 
 READERS: dict[str, Callable[[Path], int]] = {
     "rollout": rollout_lines,

@@ -17,7 +17,7 @@ __all__ = ["collect_git_info", "without_credentials"]
 # Hooks, a file system monitor, a pager and an askpass program are all a repository's or a user's to name.
 # Compiled when first used: each is 0.2 ms that `import rollout` need not take.
 _USER = r"^[^/]*@"
-_PASSWORD = r"^([^/@:]*):[^/]*@"
+_LOGIN = r"^([^/@:]*):[^/]*@"
 _QUERY = r"[?#].*"
 
 # A child forked while git is being started would hold the pipes on which we wait for git: 240 calls beside
@@ -55,10 +55,10 @@ def without_credentials(url: str) -> str:
     """
     scheme, separator, rest = url.partition("://")
     if not separator:
-        return re.sub(_PASSWORD, r"\1@", url)
+        return re.sub(_LOGIN, r"\1@", url)
     if scheme.lower() in ("http", "https"):
         return f"{scheme}://{re.sub(_USER, '', re.sub(_QUERY, '', rest))}"
-    return scheme + "://" + re.sub(_PASSWORD, r"\1@", rest)
+    return scheme + "://" + re.sub(_LOGIN, r"\1@", rest)
 
 
 def _is_in_repository(folder: str) -> bool:

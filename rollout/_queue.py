@@ -213,8 +213,9 @@ class Commands(queue.Queue[Command]):
         with self.mutex:
             self._space += self._taken_size - unwritten_size
             self._taken_size = unwritten_size
-            self._open_space()
             count = self._qsize()
+            if count < self.maxsize:
+                self._open_space()
             if count >= self._many if is_lingering else count:
                 return None
             if is_lingering and (not count or any(type(command) is not Add for command in self.queue)):
@@ -229,7 +230,10 @@ class Commands(queue.Queue[Command]):
             self.queue.clear()
             self._taken_size = self.waiting_size
             self._idle = None
-            self._open_space()
+            if self._without_space:
+                # One who waits fills the queue by himself in a tight loop; where not, the others come next time. Waking
+                # them all costs each a wait for the GIL: 8 threads took 1.4 x the time of one.
+                open_gate(self._without_space.pop(0))
             return taken
 
 

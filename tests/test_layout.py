@@ -170,6 +170,22 @@ class TestWalk:
 
         assert self.paths(home) == [path]
 
+    def test_passes_over_a_file_that_goes_while_it_walks(self, home: Path) -> None:
+        newer = put(home, b"", timestamp="2026-11-21T00-00-01")
+        older = put(home, b"", timestamp="2026-11-21T00-00-00", session_id=V4)
+
+        walked = walk(home)
+        assert next(walked).path == newer
+        older.unlink()
+
+        assert list(walked) == []
+
+    def test_gives_those_whose_names_hold_a_text(self, home: Path) -> None:
+        put(home, b"", timestamp="2026-11-21T00-00-01")
+        held = put(home, b"", timestamp="2026-11-21T00-00-00", session_id=V4)
+
+        assert [name.path for name in walk(home, holding=V4[:8])] == [held]
+
     def test_follows_no_link(self, home: Path, tmp_path: Path) -> None:
         path = put(home, b"")
         outside = put(tmp_path / "outside", b"", session_id=V4)
