@@ -42,11 +42,15 @@ def measured(script: str, **arguments: Any) -> Result:
     Run one measurement in a process of its own, with bytecode as any installed program has it.
     """
     command = [sys.executable, HERE / script, json.dumps(arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False, env=_environment())
     if done.returncode:
         return {"error": done.stderr.strip().splitlines()[-1]}
     result: Result = json.loads(done.stdout)
     return result
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
 
 
 class Seed:
@@ -152,11 +156,10 @@ def importing() -> Iterator[Case]:
 
 
 def _import(statement: str) -> Result:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     times = []
     for _ in range(10):
         start = time.perf_counter()
-        subprocess.run([sys.executable, "-c", statement], check=True, env=environment)
+        subprocess.run([sys.executable, "-c", statement], check=True, env=_environment())
         times.append(time.perf_counter() - start)
     return {"ms": statistics.median(times) * 1e3}
 

@@ -121,24 +121,27 @@ def _wire_hook(converter: Converter, kind: Any) -> _Hook:
     annotations = {a.name: a.type for a in attrs.fields(kind)}
     fields = {f.key: (f.name, *_leaf_and_hook(converter, annotations[f.name])) for f in wire_fields(kind)}
     required = [a.name for a in attrs.fields(kind) if a.default is attrs.NOTHING]
-    blank = {name: None for name in annotations if name not in required}
+    blank = {name: None for name in annotations if name not in required and name != "extra"}
+    least = len(blank) + len(required)
     tag = kind.tag
 
     def structure(payload: Any, _: Any) -> Wire:
         if type(payload) is not dict:
             raise _misfit_of(payload, dict)
-        extra = {}
+        extra: dict[str, Any] | None = None
         values: dict[str, Any] = blank.copy()
         for key, value in payload.items():
             if key in fields:
                 name, leaf, annotation, hook = fields[key]
                 values[name] = value if type(value) is leaf else hook(value, annotation)
             elif key != "type" or value != tag:
+                extra = extra or {}
                 extra[key] = value
-        values["extra"] = extra
         values["_keys"] = tuple(payload)
-        if len(values) < len(annotations):
+        if len(values) < least:
             raise KeyError(next(key for key, field in fields.items() if field[0] not in values))
+        if extra is not None:
+            values["extra"] = extra
         item: Wire = _new(kind)
         _set(item, "__dict__", values)
         return item

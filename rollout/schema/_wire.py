@@ -9,6 +9,7 @@ What a class does not name rides along in `extra` and is written back.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar
 
 from attrs import field, frozen
@@ -80,6 +81,10 @@ class Wire:
     extra: Mapping[str, Any] = field(factory=dict)
     # The keys as read: they tell null from absent, and keep the order of whoever wrote them.
     _keys: tuple[str, ...] | None = field(default=None, eq=False, repr=False)
+
+
+# What an item that was read need not have of its own; see rollout._structure.
+Wire.extra = MappingProxyType({})
 
 
 @frozen(kw_only=True, slots=False)

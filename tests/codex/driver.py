@@ -83,20 +83,16 @@ class Codex:
         """
         Start the server of the seed's era, with its own listing and loading.
         """
-        server = Server(self, "mcp")
         client = {"name": "test", "version": "1"}
-        server.call("initialize", {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client})
-        server.notify("notifications/initialized")
-        return server
+        hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
+        return Server(self, "mcp", hello, "notifications/initialized")
 
     def app_server(self) -> Server:
         """
         Start today's server.
         """
-        server = Server(self, "app-server")
-        server.call("initialize", {"clientInfo": {"name": "test", "title": "test", "version": "1"}})
-        server.notify("initialized")
-        return server
+        hello = {"clientInfo": {"name": "test", "title": "test", "version": "1"}}
+        return Server(self, "app-server", hello, "initialized")
 
 
 class Server:
@@ -104,7 +100,7 @@ class Server:
     A JSON-RPC server on standard input and output, one object a line.
     """
 
-    def __init__(self, codex: Codex, command: str) -> None:
+    def __init__(self, codex: Codex, command: str, hello: dict[str, Any], answer: str) -> None:
         self._process = subprocess.Popen(
             [codex.binary, command],
             env=codex.env,
@@ -118,6 +114,12 @@ class Server:
         self._reader = Thread(target=self._read)
         self._reader.start()
         self._number = 0
+        try:
+            self.call("initialize", hello)
+            self.notify(answer)
+        except BaseException:
+            self.close()
+            raise
 
     def _read(self) -> None:
         assert self._process.stdout is not None
