@@ -79,7 +79,7 @@ class Seed:
         return f"cargo: {done.stderr.strip()[-300:]}" if done.returncode else ""
 
     def write(self, workload: str) -> Result:
-        items = self._folder / f"{workload}.jsonl"
+        items = self._folder / f"items-{workload}.jsonl"
         if not items.exists():
             items.write_text(
                 "".join(json.dumps(item, ensure_ascii=False) + "\n" for item in data.WORKLOADS[workload]())
