@@ -6,8 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line, encode_json
 from rollout.errors import InvalidLineError
@@ -39,10 +39,11 @@ def lines_holding(path: StrPath, text: str) -> Iterator[RolloutLine]:
                 yield decode_line(raw)
 
 
-def _raw_holding(file: BinaryIO, needle: bytes) -> Iterator[bytes]:
+def _raw_holding(file: BufferedReader, needle: bytes) -> Iterator[bytes]:
     parts: list[bytes] = []
     size = 0
-    while block := file.read(_BLOCK_SIZE):
+    # Not read: see reader.
+    while block := file.read1(_BLOCK_SIZE):
         first = block.find(b"\n")
         parts.append(block if first < 0 else block[:first])
         size += len(parts[-1])

@@ -12,6 +12,7 @@ import pytest
 
 from rollout import InvalidLineError, RolloutLine, read_lines
 from rollout import reader as reader_room
+from rollout._scan import lines_holding
 from rollout.reader import lines_backwards
 from tests import rollouts
 
@@ -155,6 +156,22 @@ def test_a_last_line_that_is_too_long_and_torn_ends_the_file(tmp_path: Path, mon
 
     assert list(reader) == []
     assert reader.skipped[0].size == 100
+
+
+def test_a_damaged_compressed_file_gives_every_line_before_the_damage(tmp_path: Path) -> None:
+    lines = rollouts.encode([rollouts.event("agent_message", message=f"{n:0200d}") for n in range(1000)]).splitlines(
+        True
+    )
+    compressor = zstd.ZstdCompressor()
+    # As a writer does it that syncs each line.
+    blocks = [compressor.compress(line, mode=compressor.FLUSH_BLOCK) for line in lines]
+    path = write(tmp_path, b"".join(blocks[:700]) + blocks[700][:-1], name="rollout.jsonl.zst")
+
+    reader = read_lines(path)
+
+    assert len(list(reader)) == 700
+    assert [skipped.lineno for skipped in reader.skipped] == [701]
+    assert len(list(lines_holding(path, "agent_message"))) == 700
 
 
 def test_strict_raises_at_the_first_bad_line(tmp_path: Path) -> None:
