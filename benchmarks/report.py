@@ -155,12 +155,14 @@ def _draw_latency(results: Results, axes: Any) -> None:
     for axis, workload in zip(axes, ("uniform", "mix"), strict=True):
         for number, (name, result) in enumerate(_of(results, f"write/{workload}/").items()):
             is_ours = name == "rollout"
-            axis.plot(places, result["points"], label=name, color=_color(name, number), lw=2.5 if is_ours else 1)
+            # There are more writers than colours.
+            style = "--" if number >= len(_OTHERS) else "-"
+            axis.plot(places, result["points"], style, label=name, color=_color(name, number), lw=2.5 if is_ours else 1)
         axis.set(yscale="log", title=f"one call of record(), {workload}", ylabel="us", xlabel="percentile")
         marks = (50, 90, 99, 99.9, 99.99)
         axis.set_xticks([-1 * _log10(1 - mark / 100) for mark in marks], [f"{mark:g}" for mark in marks])
         axis.grid(alpha=0.3)
-    axes[1].legend(fontsize=6, ncols=2)
+    axes[1].legend(fontsize=7, bbox_to_anchor=(1.01, 1), loc="upper left")
 
 
 def _log10(value: float) -> float:
