@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from rollout._commands import Stats
 from rollout._version import __version__
+from rollout._walk import Problem
 from rollout.codec import RolloutLine
 from rollout.errors import (
     AmbiguousSessionError,
@@ -30,13 +31,13 @@ from rollout.errors import (
     RolloutError,
     SessionBusyError,
     SessionNotFoundError,
+    SessionStateError,
     UnsupportedSessionError,
     WriteError,
 )
 from rollout.finding import find_session
 from rollout.follow import Follower, follow
 from rollout.history import History, Turn, load_history
-from rollout.layout import Problem
 from rollout.listing import Cursor, Page, SessionSummary, list_sessions
 from rollout.policy import keep_all, seed_policy
 from rollout.reader import LineReader, SkippedLine, read_lines
@@ -70,6 +71,7 @@ __all__ = [
     "SessionBusyError",
     "SessionMeta",
     "SessionNotFoundError",
+    "SessionStateError",
     "SessionSummary",
     "SkippedLine",
     "Stats",

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from rollout._descriptor import Descriptor
 from rollout._lock import SessionLock
+from rollout._whole import sync_folder
 
-__all__ = ["AppendFile", "sync_folder"]
+__all__ = ["AppendFile"]
 
 # Lines are joined up to about so many bytes for one write: a batch of usual size is one call (8 x fewer than a call
 # a line), and 64 MB that waited for a disk are not copied at once.
@@ -230,14 +231,3 @@ class AppendFile:
 def _ends_with_newline(fd: int) -> bool:
     size = os.fstat(fd).st_size
     return size == 0 or os.pread(fd, 1, size - 1) == b"\n"
-
-
-def sync_folder(folder: Path) -> None:
-    """
-    Let the names in a folder reach the disk.
-    """
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

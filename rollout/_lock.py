@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 
 from rollout._descriptor import Descriptor
 from rollout.errors import SessionBusyError
@@ -57,6 +58,12 @@ class SessionLock:
                 os.close(fd)
                 raise SessionBusyError(self.path)
             self._descriptor = Descriptor(fd)
+
+    def __enter__(self) -> SessionLock:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.release()
 
     def renew(self) -> None:
         """

@@ -9,6 +9,7 @@ RolloutError
 ├── FlushTimeoutError (TimeoutError)    the writer was still busy
 ├── SessionBusyError                    another writer holds the session
 ├── UnsupportedSessionError             appending would damage the file
+├── SessionStateError                   what was asked cannot be done to a session that is as this one
 ├── InvalidLineError (ValueError)       strict reading met a bad line
 ├── MissingSessionMetaError (ValueError)
 ├── InvalidCursorError (ValueError)
@@ -37,6 +38,7 @@ __all__ = [
     "RolloutError",
     "SessionBusyError",
     "SessionNotFoundError",
+    "SessionStateError",
     "UnsupportedSessionError",
     "WriteError",
 ]
@@ -189,6 +191,24 @@ class UnsupportedSessionError(RolloutError):
 
     def __str__(self) -> str:
         return f"{self.path} cannot be appended to: {self.reason}"
+
+
+class SessionStateError(RolloutError):
+    """
+    What was asked cannot be done to a session that is as this one; nothing was changed.
+
+    Attributes:
+        path: The session's file.
+        reason: What about it, and what to do.
+    """
+
+    def __init__(self, path: Path, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
 
 
 class InvalidLineError(RolloutError, ValueError):

@@ -9,8 +9,9 @@ import re
 from pathlib import Path
 from uuid import UUID
 
+from rollout._walk import rollouts_of_day, walk
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
-from rollout.layout import UUID_PATTERN, RolloutName, StrPath, home_folder, rollouts_of_day, walk
+from rollout.layout import UUID_PATTERN, RolloutName, StrPath, home_folder
 
 __all__ = ["find_session", "locate"]
 

@@ -12,11 +12,13 @@ import attrs
 from attrs import field, frozen
 
 from rollout import schema
-from rollout._prompts import is_context, is_prompt, message_text, with_recovered_cwd
+from rollout._lineage import base_of, inherited_lines
+from rollout._prompts import is_context, is_prompt, with_recovered_cwd
+from rollout._turns import Turns, prompt_of
 from rollout.codec import RolloutLine
-from rollout.errors import MissingSessionMetaError
+from rollout.errors import MissingSessionMetaError, SessionNotFoundError
 from rollout.finding import locate
-from rollout.layout import StrPath
+from rollout.layout import StrPath, home_folder, home_of
 from rollout.reader import SkippedLine, read_lines
 from rollout.schema import CALL_OUTPUTS
 
@@ -60,6 +62,8 @@ class History:
         meta: The first session_meta. In files before 0.32 its *cwd* is what the first environment context says.
         lines: All readable lines.
         skipped: The lines that could not be read, and why.
+        inherited: The lines before them, of the session that Codex forked this one from by reference.
+        missing_base: The id of that session, if its file is not there: what this one has from it is missing.
     """
 
     path: Path
@@ -67,6 +71,8 @@ class History:
     meta: schema.SessionMeta
     lines: tuple[RolloutLine, ...] = field(repr=lambda lines: f"<{len(lines)} lines>")
     skipped: tuple[SkippedLine, ...] = ()
+    inherited: tuple[RolloutLine, ...] = field(default=(), repr=lambda lines: f"<{len(lines)} lines>")
+    missing_base: str | None = None
 
     @property
     def items(self) -> tuple[schema.RolloutItem, ...]:
@@ -75,8 +81,8 @@ class History:
 
     @property
     def turns(self) -> tuple[Turn, ...]:
-        """The turns in order, those rolled back among them."""
-        return tuple(_turns(self.lines))
+        """The turns in order, those rolled back and those inherited among them."""
+        return tuple(_turns((*self.inherited, *self.lines)))
 
     def to_input(self) -> list[dict[str, Any]]:
         """
@@ -87,7 +93,7 @@ class History:
         without call is left out, as services refuse either.
         """
         items: list[dict[str, Any]] = []
-        for line in _effective(self.lines):
+        for line in _effective((*self.inherited, *self.lines)):
             if line.type == "compacted":
                 items = _compacted(items, line.payload)
             elif _is_sent(line.payload):
@@ -116,7 +122,17 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
     if meta is None:
         raise MissingSessionMetaError(path, "no session_meta" if lines or reader.skipped else "empty session file")
     payloads = (line.payload for line in lines if line.type == "response_item")
-    return History(path, meta.id, with_recovered_cwd(meta, payloads), lines, tuple(reader.skipped))
+    base, missing_base = _inherited(lines, home_of(path) or home_folder(home))
+    meta = with_recovered_cwd(meta, payloads)
+    return History(path, meta.id, meta, lines, tuple(reader.skipped), base, missing_base)
+
+
+def _inherited(lines: Sequence[RolloutLine], home: Path) -> tuple[tuple[RolloutLine, ...], str | None]:
+    meta = next(line.payload for line in lines if line.type == "session_meta")
+    try:
+        return tuple(inherited_lines(meta, home)), None
+    except (SessionNotFoundError, OSError, ImportError):
+        return (), base_of(meta)
 
 
 def _meta_item(line: RolloutLine) -> schema.RolloutItem | None:
@@ -190,47 +206,23 @@ class _OpenTurn:
     lines: list[RolloutLine] = field(factory=list)
     prompt: str | None = None
     turn_id: str | None = None
-    # Codex of 2025 writes a prompt twice, as a response item and as an event.
-    said_by: set[str] = field(factory=set)
-    # Between task_started and task_complete whatever the user says belongs to the turn.
-    is_running: bool = False
     is_rolled_back: bool = False
 
 
 def _turns(lines: Iterable[RolloutLine]) -> Iterator[Turn]:
     turns: list[_OpenTurn] = []
+    beginnings = Turns()
     for line in lines:
-        kind = line.payload.get("type")
-        prompt = _prompt_of(line)
-        if line.type == "event_msg" and kind in ("task_started", "turn_started"):
-            turns.append(_OpenTurn(turn_id=line.payload.get("turn_id"), is_running=True))
-        elif prompt is not None and (not turns or not (turns[-1].is_running or _is_echo(turns[-1], line))):
-            turns.append(_OpenTurn())
+        if beginnings.begins(line):
+            turns.append(_OpenTurn(turn_id=line.payload.get("turn_id") if line.type == "event_msg" else None))
         if not turns:
             continue
-        turn = turns[-1]
-        turn.lines.append(line)
-        if prompt is not None:
-            turn.prompt = turn.prompt or prompt
-            turn.said_by.add(line.type)
-        if line.type == "event_msg" and kind in ("task_complete", "turn_complete", "turn_aborted"):
-            turn.is_running = False
-        elif line.type == "event_msg" and kind == "thread_rolled_back":
+        turns[-1].lines.append(line)
+        turns[-1].prompt = turns[-1].prompt or prompt_of(line)
+        if line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
             _roll_back(turns, line.payload.get("num_turns"))
     for turn in turns:
         yield Turn(turn.prompt, tuple(turn.lines), turn.turn_id, turn.is_rolled_back)
-
-
-def _prompt_of(line: RolloutLine) -> str | None:
-    if line.type == "response_item" and is_prompt(line.payload):
-        return message_text(line.payload)
-    if line.type == "event_msg" and line.payload.get("type") == "user_message":
-        return str(line.payload.get("message", ""))
-    return None
-
-
-def _is_echo(turn: _OpenTurn, line: RolloutLine) -> bool:
-    return bool(turn.said_by) and line.type not in turn.said_by
 
 
 def _roll_back(turns: Sequence[_OpenTurn], count: Any) -> None:

@@ -1,8 +1,8 @@
 """
-Where rollouts live: the home, a new session's path, file name <-> (time, id), the newest-first walk.
+Where rollouts live: the home and its folders, a new session's path, file name <-> (time, id).
 
 Works on names alone: no file is opened but the one that `create_session_file` makes. Folders are named after local
-time, as Codex does it. Links below ``sessions`` are not followed.
+time, as Codex does it.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import re
-import stat
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -21,18 +20,24 @@ from attrs import field, frozen
 
 __all__ = [
     "UUID_PATTERN",
-    "Problem",
+    "Key",
     "RolloutName",
+    "archive_folder",
     "create_session_file",
+    "day_folder",
     "folders_naming",
     "home_folder",
     "home_of",
     "is_archived",
+    "is_linked",
     "make_folder",
     "missing_folders",
     "new_session_id",
-    "rollouts_of_day",
-    "walk",
+    "new_session_path",
+    "own_day_folder",
+    "parse_key",
+    "sessions_folder",
+    "trash_folder",
 ]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
@@ -41,28 +46,14 @@ Key: TypeAlias = "tuple[str, str]"
 
 _SESSIONS = "sessions"
 _ARCHIVED = "archived_sessions"
+# Ours: Codex has no trash. Not below ``sessions``, where Codex of 2025 would find it.
+_DELETED = "deleted_sessions"
 UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _TIMESTAMP = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])-[0-5]\d-[0-5]\d"
 _NAME = re.compile(
     rf"rollout-({_TIMESTAMP})-({UUID_PATTERN})(?:_({UUID_PATTERN}))?\.jsonl(\.zst)?", re.ASCII | re.IGNORECASE
 )
 _KEY = rf"({_TIMESTAMP})\|({UUID_PATTERN})"
-# The folder of a rollout that lies flat in ``sessions`` (before September 2025): older than every day.
-_NO_DAY = (0, 0, 0)
-
-
-@frozen
-class Problem:
-    """
-    Something a listing could not read and left out, or lists with this flag.
-
-    Attributes:
-        path: The folder or file.
-        reason: Why.
-    """
-
-    path: Path
-    reason: str
 
 
 @frozen
@@ -88,6 +79,12 @@ class RolloutName:
     def key(self) -> Key:
         """What rollouts are sorted by."""
         return (self.timestamp, self.rollout_id or self.session_id)
+
+    @property
+    def day(self) -> tuple[int, int, int]:
+        """The day it was made on: year, month, day."""
+        year, month, day = (int(part) for part in self.timestamp[:10].split("-"))
+        return year, month, day
 
     def __str__(self) -> str:
         own_id = f"_{self.rollout_id}" if self.rollout_id else ""
@@ -126,10 +123,38 @@ def home_of(path: Path) -> Path | None:
     Give the home a rollout lies in; None if it lies in none.
     """
     parents = path.absolute().parents
-    for depth, name in ((0, _SESSIONS), (0, _ARCHIVED), (3, _SESSIONS)):
+    for depth, name in ((0, _SESSIONS), (0, _ARCHIVED), (0, _DELETED), (3, _SESSIONS)):
         if len(parents) > depth + 1 and parents[depth].name == name:
             return parents[depth + 1]
     return None
+
+
+def sessions_folder(home: Path) -> Path:
+    """
+    Give the folder that holds the days' folders.
+    """
+    return home / _SESSIONS
+
+
+def day_folder(home: Path, day: Sequence[int]) -> Path:
+    """
+    Give the folder of a day: year, month, day.
+    """
+    return home / _SESSIONS / str(day[0]) / f"{day[1]:02d}" / f"{day[2]:02d}"
+
+
+def archive_folder(home: Path) -> Path:
+    """
+    Give the folder of archived rollouts, in which they lie flat.
+    """
+    return home / _ARCHIVED
+
+
+def trash_folder(home: Path) -> Path:
+    """
+    Give the folder of deleted rollouts, in which they lie flat.
+    """
+    return home / _DELETED
 
 
 def folders_naming(path: Path) -> list[Path]:
@@ -172,21 +197,37 @@ def create_session_file(home: Path, session_id: str, now: float) -> tuple[Path, 
     Raises:
         OSError: As it came; FileExistsError if there is such a session.
     """
-    local = time.localtime(now)
-    folder = _day_folder(home / _SESSIONS, local[:3])
-    if _is_linked(folder):
-        raise OSError(errno.ELOOP, "a link in the place of a folder of sessions", str(folder))
-    make_folder(folder)
-    path = folder / str(RolloutName(time.strftime("%Y-%m-%dT%H-%M-%S", local), session_id))
+    path = new_session_path(home, session_id, now)
     return path, os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _day_folder(sessions: Path, day: Sequence[int]) -> Path:
-    return sessions / str(day[0]) / f"{day[1]:02d}" / f"{day[2]:02d}"
+def new_session_path(home: Path, session_id: str, now: float) -> Path:
+    """
+    Make the folders for a new session's file, and give its path; arguments and errors as `create_session_file`.
+    """
+    local = time.localtime(now)
+    folder = own_day_folder(home, local[:3])
+    make_folder(folder)
+    return folder / str(RolloutName(time.strftime("%Y-%m-%dT%H-%M-%S", local), session_id))
 
 
-def _is_linked(day_folder: Path) -> bool:
-    # Below ``sessions``; that one itself may be a link to a larger disk.
+def own_day_folder(home: Path, day: Sequence[int]) -> Path:
+    """
+    Give the folder of a day, to put something into.
+
+    Raises:
+        OSError: A link is in its place.
+    """
+    folder = day_folder(home, day)
+    if is_linked(folder):
+        raise OSError(errno.ELOOP, "a link in the place of a folder of sessions", str(folder))
+    return folder
+
+
+def is_linked(day_folder: Path) -> bool:
+    """
+    Say whether a link leads to a day's folder: below ``sessions``; that one itself may be a link to a larger disk.
+    """
     return any(folder.is_symlink() for folder in (day_folder, *day_folder.parents[:2]))
 
 
@@ -207,133 +248,3 @@ def missing_folders(folder: Path) -> list[Path]:
         missing.append(folder)
         folder = folder.parent
     return missing
-
-
-def walk(
-    home: Path,
-    *,
-    after: Key | None = None,
-    holding: str = "",
-    is_archived: bool = False,
-    problems: list[Problem] | None = None,
-) -> Iterator[RolloutName]:
-    """
-    Give the home's rollouts, newest first by name; reads folders as it goes, opens no file.
-
-    Where a session has a plain and a compressed file, only the plain one.
-
-    Args:
-        home: The home; where it has no sessions there is nothing to give.
-        after: Begin behind this one.
-        holding: Only those whose name holds this, in lower case.
-        is_archived: Give the archived ones instead.
-        problems: Folders that could not be read are added here.
-    """
-    problems = [] if problems is None else problems
-    if is_archived:
-        yield from _rollouts_in(home / _ARCHIVED, problems, after, holding)
-        return
-    sessions = home / _SESSIONS
-    day_of_after = None if after is None else _day_holding(sessions, after)
-    for day, folder in _day_folders(sessions, day_of_after, problems):
-        yield from _rollouts_in(folder, problems, after if day == day_of_after else None, holding)
-
-
-def _day_folders(
-    sessions: Path, not_after: tuple[int, int, int] | None, problems: list[Problem]
-) -> Iterator[tuple[tuple[int, int, int], Path]]:
-    for year, year_name in _numbered(sessions, problems):
-        if not_after and year > not_after[0]:
-            continue
-        year_folder = sessions / year_name
-        for month, month_name in _numbered(year_folder, problems):
-            if not_after and (year, month) > not_after[:2]:
-                continue
-            month_folder = year_folder / month_name
-            for day, day_name in _numbered(month_folder, problems):
-                if not not_after or (year, month, day) <= not_after:
-                    yield (year, month, day), month_folder / day_name
-    yield _NO_DAY, sessions
-
-
-def _numbered(folder: Path, problems: list[Problem]) -> list[tuple[int, str]]:
-    """
-    Give the folders in *folder* whose names are numbers, highest first.
-    """
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.isdecimal() and e.is_dir(follow_symlinks=False)]
-    except OSError as error:
-        _report(folder, error, problems)
-        return []
-    return sorted(((int(name), name) for name in names), reverse=True)
-
-
-def _rollouts_in(
-    folder: Path, problems: list[Problem], after: Key | None = None, holding: str = ""
-) -> Iterator[RolloutName]:
-    # Most names are never asked for: listed at 0.2 us each and sorted as they are; parsing one takes 5.
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 -- names, without 100,000 paths
-    except OSError as error:
-        _report(folder, error, problems)
-        return
-    if holding:
-        names = [name for name in names if holding in name.lower()]
-    names.sort(key=_key_of, reverse=True)
-    present = set(names)
-    for name in names:
-        if after is not None and _key_of(name) >= after:
-            continue
-        if name.endswith(".zst") and name.removesuffix(".zst") in present:
-            continue
-        parsed = RolloutName.parse(folder / name)
-        if parsed is not None and _is_file(parsed.path):
-            yield parsed
-
-
-def _key_of(name: str) -> Key:
-    """
-    Give the key of a rollout's name by position; of any other name, something.
-    """
-    return name[8:27], (name[65:101] if name[64:65] == "_" else name[28:64]).lower()
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return stat.S_ISREG(os.lstat(path).st_mode)
-    except OSError:
-        # Gone since.
-        return False
-
-
-def _report(folder: Path, error: OSError, problems: list[Problem]) -> None:
-    # A home without sessions is an empty home, and a folder may go while we walk.
-    if not isinstance(error, FileNotFoundError):
-        problems.append(Problem(folder, error.strerror or str(error)))
-
-
-def _day_holding(sessions: Path, key: Key) -> tuple[int, int, int]:
-    """
-    Give the day whose folder holds this rollout: its own, unless somebody moved it.
-    """
-    year, month, day = (int(part) for part in key[0][:10].split("-"))
-    own_day = (year, month, day)
-    folder = _day_folder(sessions, own_day)
-    # Looked for under its usual name first: a tenth of a page's time less than listing the folder.
-    if _is_file(folder / str(RolloutName(*key))) or _is_in(folder, key):
-        return own_day
-    # Moved, or gone since: rare enough for a walk through all names (30 ms for 100,000).
-    return next((day for day, folder in _day_folders(sessions, None, []) if _is_in(folder, key)), own_day)
-
-
-def _is_in(folder: Path, key: Key) -> bool:
-    return any(name.key == key for name in _rollouts_in(folder, [], holding=key[1]))
-
-
-def rollouts_of_day(home: Path, now: float, holding: str) -> Iterator[RolloutName]:
-    """
-    Give the rollouts in the folder of the local day of a moment (Unix seconds) whose name holds this, newest first.
-    """
-    folder = _day_folder(home / _SESSIONS, time.localtime(now)[:3])
-    return iter(()) if _is_linked(folder) else _rollouts_in(folder, [], holding=holding)

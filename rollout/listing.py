@@ -15,9 +15,10 @@ from attrs import field, frozen
 
 from rollout import schema
 from rollout._prompts import is_prompt, message_text, with_recovered_cwd
+from rollout._walk import Problem, walk
 from rollout.codec import RolloutLine
 from rollout.errors import InvalidCursorError
-from rollout.layout import Problem, RolloutName, StrPath, home_folder, parse_key, walk
+from rollout.layout import RolloutName, StrPath, home_folder, parse_key
 from rollout.reader import SkippedLine, decode_backwards, read_lines
 
 __all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]

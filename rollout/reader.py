@@ -33,6 +33,7 @@ __all__ = [
     "open_rollout",
     "raw_lines",
     "read_lines",
+    "zstd_module",
 ]
 
 _BLOCK_SIZE = 64 * 2**10
@@ -269,18 +270,24 @@ def open_rollout(path: Path) -> tuple[BufferedReader, tuple[type[Exception], ...
     if not path.name.endswith(".zst"):
         return os.fdopen(fd, "rb"), ()
     os.close(fd)
-    zstd = _zstd(path)
+    zstd = zstd_module(path)
     return zstd.ZstdFile(path), (EOFError, zstd.ZstdError)
 
 
-def _zstd(path: Path) -> Any:
+def zstd_module(path: Path) -> Any:
+    """
+    Import what reads and writes zstd; *path* is for the error.
+
+    Raises:
+        ModuleNotFoundError: The extra ``zstd`` is not installed.
+    """
     try:
         if sys.version_info >= (3, 14):
             from compression import zstd  # noqa: PLC0415 -- below 3.14 an extra
         else:
             from backports import zstd  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        message = f"{path}: reading a compressed rollout needs pip install 'rollout-recorder[zstd]'"
+        message = f"{path}: a compressed rollout needs pip install 'rollout-recorder[zstd]'"
         raise ModuleNotFoundError(message, name=error.name) from error
     return zstd
 

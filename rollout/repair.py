@@ -10,18 +10,18 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import attrs
 from attrs import define, frozen
 
 from rollout import schema
-from rollout._file import sync_folder
 from rollout._plain import snapshot
 from rollout._prompts import with_recovered_cwd
 from rollout._version import __version__
+from rollout._whole import new_file
 from rollout.codec import RolloutLine, encode_json, encode_line
 from rollout.errors import EncodeError
 from rollout.layout import RolloutName, StrPath, home_of, make_folder
@@ -96,12 +96,12 @@ def repair(path: StrPath, *, to: StrPath | None = None) -> Repair:
     before = verify(original)
     make_folder(copy.parent.absolute())
     meta = _made_up_meta(original) if any(fault.kind == "missing-meta" for fault in before.faults) else None
-    with _new_file(copy) as file:
+    with new_file(copy) as file:
         for part in _Repairer(original, before, meta).parts():
             file.write(part)
     actions = tuple(_NO_META if f.kind == "missing-meta" and meta is None else _ACTIONS[f.kind] for f in before.faults)
     done = Repair(original, copy, report, before, verify(copy), actions)
-    with _new_file(report) as file:
+    with new_file(report) as file:
         file.write(encode_json(_report(done)).encode("utf-8", "replace") + b"\n")
     return done
 
@@ -208,22 +208,3 @@ def _report(done: Repair) -> dict[str, Any]:
         "faults": faults,
         "faults_in_copy": [attrs.asdict(fault) for fault in done.after.faults],
     }
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[BinaryIO]:
-    """
-    Write a file that is there whole or not at all, and overwrites nothing.
-    """
-    unfinished = path.with_name(path.name + ".tmp")
-    fd = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(fd, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(unfinished, path)
-        sync_folder(path.parent)
-    finally:
-        with suppress(OSError):
-            unfinished.unlink()

@@ -8,9 +8,10 @@ from uuid import UUID
 
 import pytest
 
-from rollout import AmbiguousSessionError, SessionNotFoundError, find_session, layout
+from rollout import AmbiguousSessionError, SessionNotFoundError, find_session, finding, layout
+from rollout._walk import walk
 from rollout.finding import locate
-from rollout.layout import RolloutName, create_session_file, walk
+from rollout.layout import RolloutName, create_session_file
 from tests.rollouts import ID, put
 
 V4 = "4f0be0a1-50f5-480d-a99d-c68eada68a51"
@@ -210,7 +211,7 @@ class TestFinding:
     def test_by_id_looks_first_where_the_id_says(self, home: Path, monkeypatch: pytest.MonkeyPatch, zone: None) -> None:
         set_zone(monkeypatch, "UTC")
         path = put(home, b"", timestamp="2026-11-21T01-25-37")
-        monkeypatch.setattr(layout, "walk", None)
+        monkeypatch.setattr(finding, "walk", None)
 
         assert find_session(ID, home=home) == path
         assert find_session(ID.upper()) == path

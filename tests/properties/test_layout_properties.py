@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Cursor, list_sessions
-from rollout.layout import RolloutName, walk
+from rollout._walk import walk
+from rollout.layout import RolloutName
 from tests import rollouts
 from tests.rollouts import encode, meta
 

@@ -1,0 +1,111 @@
+"""
+A session that goes on from a point of another one, in a file of its own.
+
+All lines are copied, as Codex does it for sessions without numbers; those with numbers it forks by reference, which
+needs the other file for ever. Copies keep their timestamps, older than the fork's own, so that nobody counts their
+tokens twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from rollout._lineage import inherited_lines
+from rollout._version import __version__
+from rollout._whole import new_file
+from rollout.codec import RolloutLine, encode_line, format_timestamp
+from rollout.errors import EncodeError
+from rollout.finding import locate
+from rollout.history import History, load_history
+from rollout.layout import StrPath, home_folder, home_of, new_session_id, new_session_path
+from rollout.reader import read_lines
+
+__all__ = ["fork"]
+
+# What says how the other file was made, and is not true of a copy.
+_NOT_COPIED = ("history_base", "forked_from_ordinal_exclusive", "subagent_history_start_ordinal")
+
+
+def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None) -> Path:
+    """
+    Make a new session with the beginning of another one, which `Recorder.resume` and Codex go on with.
+
+    Blocks; the file is there whole or not at all, synced. The other session is only read, and may be live. What
+    cannot be read of it is left out; a session from before 0.32 becomes one of today's form.
+
+    Args:
+        session: The other's id, the beginning of it, or its file.
+        at: How many turns the fork has; a negative number leaves out so many at the end. By default all.
+        home: Where it is looked for and the fork is made; by default ``CODEX_HOME``, else ``~/.codex``.
+
+    Returns:
+        The new session's file.
+
+    Raises:
+        SessionNotFoundError: There is no such session, or the one that it was forked from by reference is gone.
+        AmbiguousSessionError, MissingSessionMetaError: As `load_history`.
+        ValueError: It has fewer turns.
+        OSError: A file cannot be read or written.
+    """
+    folder = home_folder(home).absolute()
+    path = locate(session, folder).absolute()
+    history = load_history(path)
+    count = None if at is None else _line_count(history, at)
+    now_ms = time.time_ns() // 1_000_000
+    meta = _meta_of_fork(history, new_session_id(), format_timestamp(now_ms))
+    target = new_session_path(folder, meta.payload["id"], now_ms / 1000)
+    base = inherited_lines(_payload_of_meta(history), home_of(path) or folder)
+    with read_lines(path) as lines, new_file(target) as file:
+        file.writelines(_encoded(meta, islice(chain(base, lines), count)))
+    return target
+
+
+def _line_count(history: History, at: int) -> int:
+    turns = history.turns
+    number = at if at >= 0 else len(turns) + at
+    if not 0 <= number <= len(turns):
+        raise ValueError(f"{history.path} has {len(turns)} turns; a fork at {at} is not possible")
+    all_lines = (*history.inherited, *history.lines)
+    first_left_out = id(turns[number].lines[0]) if number < len(turns) else None
+    return next((i for i, line in enumerate(all_lines) if id(line) == first_left_out), len(all_lines))
+
+
+def _payload_of_meta(history: History) -> dict[str, Any]:
+    return next(line.payload for line in history.lines if line.type == "session_meta")
+
+
+def _meta_of_fork(history: History, session_id: str, timestamp: str) -> RolloutLine:
+    known = {"originator": "rollout", "cli_version": __version__, "instructions": None}
+    payload = {**known, **_payload_of_meta(history)}
+    payload = {key: value for key, value in payload.items() if key not in _NOT_COPIED}
+    payload |= {"id": session_id, "timestamp": timestamp, "cwd": history.meta.cwd or "/"}
+    payload["forked_from_id"] = history.session_id
+    if "session_id" in payload:
+        payload["session_id"] = session_id
+    ordinal = 0 if payload.get("history_mode") == "paginated" else None
+    return RolloutLine(timestamp=timestamp, type="session_meta", payload=payload, ordinal=ordinal)
+
+
+def _encoded(meta: RolloutLine, lines: Iterator[RolloutLine]) -> Iterator[bytes]:
+    yield encode_line(meta)
+    last_ordinal, time_of_line = meta.ordinal, meta.timestamp
+    for line in lines:
+        if last_ordinal is None:
+            if not line.is_bare:
+                yield line.raw + b"\n"
+            elif line.type != "state":
+                # Those of that time have no time of their own, but for the meta.
+                time_of_line = line.timestamp or time_of_line
+                yield encode_line(RolloutLine(timestamp=time_of_line, type=line.type, payload=line.payload))
+        elif line.type != "session_meta":
+            # A line too deep to be encoded again is one that Codex could not read, either.
+            with suppress(EncodeError):
+                yield encode_line(attrs.evolve(line, ordinal=last_ordinal + 1, keys=None))
+                last_ordinal += 1

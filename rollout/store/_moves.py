@@ -1,0 +1,203 @@
+"""
+Sessions moved: into the archive and back, into the trash and back.
+
+A move is one rename: there is no moment at which the file is in neither place. Where a session has several files, a
+crash may leave some moved; the same call again moves the rest.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+
+from rollout._lock import SessionLock
+from rollout._walk import rollouts_in, walk
+from rollout._whole import sync_folder
+from rollout.errors import AmbiguousSessionError, SessionNotFoundError, SessionStateError
+from rollout.finding import locate
+from rollout.layout import (
+    RolloutName,
+    StrPath,
+    archive_folder,
+    home_folder,
+    home_of,
+    make_folder,
+    own_day_folder,
+    trash_folder,
+)
+from rollout.store._codex import tell_codex
+from rollout.store._names import forget_name
+
+__all__ = ["archive", "delete", "identified", "restore", "unarchive"]
+
+
+def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
+    """
+    Put a session into the archive, where Codex and `list_sessions` do not show it unless asked to.
+
+    Does nothing to one that is there.
+
+    Args:
+        session: Its id, the beginning of it, or its file.
+        home: By default ``CODEX_HOME``, else ``~/.codex``; that of the file, where one is given.
+
+    Returns:
+        The file in the archive; the newest, where the session has several.
+
+    Raises:
+        SessionNotFoundError, AmbiguousSessionError: As `find_session`.
+        SessionBusyError: A writer has it open.
+        SessionStateError: The file lies in no home, or is not named as a rollout is.
+        FileExistsError: Another file of its name is there.
+        OSError: It could not be moved; it is where it was.
+    """
+    session_id, folder = identified(session, home)
+    with SessionLock(folder, session_id):
+        there = [name.path for name in _archived(folder, session_id)]
+        path = [*_move_all(_live(folder, session_id), lambda _: archive_folder(folder)), *there][0]
+    tell_codex(folder, session_id, archived=str(path))
+    return path
+
+
+def unarchive(session: StrPath, *, home: StrPath | None = None) -> Path:
+    """
+    Take a session out of the archive, into the folder of the day that its name says.
+
+    Does nothing to one that is not there. Arguments, result and errors as `archive`.
+    """
+    session_id, folder = identified(session, home)
+    with SessionLock(folder, session_id):
+        there = [name.path for name in _live(folder, session_id)]
+        path = [*_move_all(_archived(folder, session_id), lambda name: own_day_folder(folder, name.day)), *there][0]
+    tell_codex(folder, session_id, live=str(path))
+    return path
+
+
+def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool = False) -> tuple[Path, ...]:
+    """
+    Delete a session: all its files, live, archived, plain and compressed.
+
+    A session that Codex has forked from it may need its file; see `fork`.
+
+    Args:
+        session: Its id, the beginning of it, or its file.
+        home: As for `archive`.
+        permanently: Remove the files and the name, instead of moving the files to ``deleted_sessions`` in the home,
+            from where `restore` brings them back. Those of this session that lie there already go, too.
+
+    Returns:
+        Where its files are now, in the trash; where they were, if they are gone.
+
+    Raises:
+        SessionNotFoundError, AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
+    """
+    session_id, folder = identified(session, home, in_trash=permanently)
+    with SessionLock(folder, session_id):
+        names = [*_live(folder, session_id), *_archived(folder, session_id)]
+        if permanently:
+            paths = [name.path for name in (*names, *_deleted(folder, session_id))]
+            _remove(paths)
+            forget_name(folder, session_id)
+        else:
+            paths = _move_all(names, lambda _: trash_folder(folder))
+    tell_codex(folder, session_id, gone="")
+    return tuple(paths)
+
+
+def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
+    """
+    Bring a session back from the trash, into the folder of the day that its name says.
+
+    Args:
+        session: Its id, the beginning of it, or its file in the trash.
+        home: As for `archive`.
+
+    Returns:
+        The file; the newest, where the session has several.
+
+    Raises:
+        SessionNotFoundError: It is not in the trash.
+        AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
+    """
+    session_id, folder = _identified_in_trash(session, home_folder(home).absolute())
+    with SessionLock(folder, session_id):
+        return _move_all(_deleted(folder, session_id), lambda name: own_day_folder(folder, name.day))[0]
+
+
+def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False) -> tuple[str, Path]:
+    """
+    Give a session's id and its home.
+    """
+    folder = home_folder(home).absolute()
+    try:
+        path = locate(session, folder)
+    except SessionNotFoundError:
+        if in_trash:
+            return _identified_in_trash(session, folder)
+        raise
+    name, own_home = RolloutName.parse(path), home_of(path)
+    if not path.is_file():
+        raise SessionNotFoundError(str(session), folder)
+    if name is None or own_home is None:
+        raise SessionStateError(path.absolute(), "it lies in no home, or is not named as a session is")
+    return name.session_id, own_home
+
+
+def _identified_in_trash(session: StrPath, home: Path) -> tuple[str, Path]:
+    name = RolloutName.parse(Path(session))
+    wanted = name.session_id if name else str(session).lower()
+    found = {name.session_id for name in _deleted(home, wanted)}
+    if len(found) > 1:
+        raise AmbiguousSessionError(wanted, tuple(sorted(found)))
+    if not found or not wanted:
+        raise SessionNotFoundError(str(session), trash_folder(home))
+    return found.pop(), home
+
+
+def _live(home: Path, session_id: str) -> list[RolloutName]:
+    return list(_of_session(walk(home, holding=session_id), session_id))
+
+
+def _archived(home: Path, session_id: str) -> list[RolloutName]:
+    return list(_of_session(walk(home, holding=session_id, is_archived=True), session_id))
+
+
+def _deleted(home: Path, session_id: str) -> list[RolloutName]:
+    return list(_of_session(rollouts_in(trash_folder(home), holding=session_id), session_id))
+
+
+def _of_session(names: Iterable[RolloutName], beginning: str) -> Iterator[RolloutName]:
+    for name in names:
+        if name.session_id.startswith(beginning):
+            yield name
+            # A walk leaves out what is compressed beside a plain file.
+            twin = RolloutName.parse(name.path.with_name(f"{name}.zst"))
+            if twin is not None and not name.is_compressed and twin.path.is_file():
+                yield twin
+
+
+def _move_all(names: Sequence[RolloutName], to: Callable[[RolloutName], Path]) -> list[Path]:
+    """
+    Move files, the newest last: until all are moved the session is where it was.
+    """
+    return [_move(name.path, to(name)) for name in reversed(names)][::-1]
+
+
+def _move(path: Path, folder: Path) -> Path:
+    make_folder(folder)
+    target = folder / path.name
+    # Nobody else makes one: the session's lock is ours.
+    if os.path.lexists(target):
+        raise FileExistsError(errno.EEXIST, "there is another file of this name; look which one to keep", str(target))
+    path.rename(target)
+    sync_folder(folder)
+    sync_folder(path.parent)
+    return target
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)

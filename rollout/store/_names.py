@@ -1,0 +1,192 @@
+"""
+The names people give to sessions, in Codex's ``session_index.jsonl``, and sessions found by them.
+
+A line is ``{"id", "thread_name", "updated_at"}``; the last one of an id is its name. Codex 0.169.0 holds a lock on
+``session_index.jsonl.lock`` while it writes; seen by letting it name sessions.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from rollout._walk import walk
+from rollout._whole import replaced_file
+from rollout.codec import decode_json, encode_json, format_timestamp
+from rollout.errors import AmbiguousSessionError, SessionNotFoundError
+from rollout.finding import find_session, locate
+from rollout.layout import RolloutName, StrPath, home_folder, make_folder
+from rollout.reader import open_rollout, raw_lines
+from rollout.store._codex import tell_codex
+
+__all__ = ["find", "forget_name", "rename_session", "session_names"]
+
+_INDEX = "session_index.jsonl"
+_NUMBERED = re.compile(r"@(last|[1-9]\d{0,8})", re.ASCII)
+
+
+def session_names(*, home: StrPath | None = None) -> dict[str, str]:
+    """
+    Give the sessions' names by their ids, the one named last at the end. What cannot be read is passed over.
+
+    Raises:
+        OSError: The file that holds them is there and cannot be read.
+    """
+    names: dict[str, str] = {}
+    for row in _rows(home_folder(home)):
+        names.pop(row["id"], None)
+        if row["thread_name"].strip():
+            names[row["id"]] = row["thread_name"].strip()
+    return names
+
+
+def rename_session(session: StrPath, name: str | None, *, home: StrPath | None = None) -> str:
+    """
+    Give a session a name, which Codex shows, too. Blocks until it is on the disk; a writer may have the session open.
+
+    Args:
+        session: Its id, the beginning of it, or its file.
+        name: The new name; None takes it away.
+        home: By default ``CODEX_HOME``, else ``~/.codex``.
+
+    Returns:
+        The session's id.
+
+    Raises:
+        SessionNotFoundError, AmbiguousSessionError: As `find_session`.
+        ValueError: The name is blank, or has a line break or another control character.
+        OSError: It could not be written; the old name stays.
+    """
+    if name is not None and (not name.strip() or not name.strip().isprintable()):
+        raise ValueError(f"{name!r} is no name: it is blank, or holds a control character")
+    folder = home_folder(home)
+    session_id = id_of(locate(session, folder))
+    if name is None:
+        forget_name(folder, session_id)
+    else:
+        row = {"id": session_id, "thread_name": name.strip(), "updated_at": format_timestamp(time.time_ns() // 10**6)}
+        _append(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
+    tell_codex(folder, session_id, name=name and name.strip())
+    return session_id
+
+
+def id_of(path: Path) -> str:
+    """
+    Give the id in a file's name.
+
+    Raises:
+        SessionNotFoundError: It is not named as a rollout is, or is not there.
+    """
+    name = RolloutName.parse(path)
+    if name is None or not path.is_file():
+        raise SessionNotFoundError(str(path), path.parent)
+    return name.session_id
+
+
+def forget_name(home: Path, session_id: str) -> None:
+    """
+    Take a session's name away; all its lines go, as Codex does it.
+    """
+    if not any(row["id"] == session_id for row in _rows(home)):
+        return
+    with _locked(home), replaced_file(home / _INDEX) as file:
+        for raw in _raw_rows(home):
+            row = _row(raw)
+            if row is None or row["id"] != session_id:
+                file.write(raw + b"\n")
+
+
+def find(reference: StrPath, *, home: StrPath | None = None) -> Path:
+    """
+    Find a session's file by whatever names it. Reads names only, no session.
+
+    Args:
+        reference: Its file, its id or the beginning of it, its name in full, ``@last`` for the newest, ``@2`` for the
+            one before. Ids go before names.
+        home: By default ``CODEX_HOME``, else ``~/.codex``.
+
+    Raises:
+        SessionNotFoundError: There is none.
+        AmbiguousSessionError: It fits several sessions.
+    """
+    folder = home_folder(home)
+    numbered = _NUMBERED.fullmatch(reference) if isinstance(reference, str) else None
+    if numbered is not None:
+        number = 1 if numbered[1] == "last" else int(numbered[1])
+        found = next(islice(walk(folder), number - 1, None), None)
+        if found is None:
+            raise SessionNotFoundError(str(reference), folder)
+        return found.path
+    try:
+        return locate(reference, folder)
+    except SessionNotFoundError:
+        named = _found_by_name(str(reference), folder)
+        if len(named) > 1:
+            raise AmbiguousSessionError(str(reference), tuple(named)) from None
+        if not named:
+            raise
+        return next(iter(named.values()))
+
+
+def _found_by_name(name: str, home: Path) -> dict[str, Path]:
+    found = {}
+    for session_id, own in session_names(home=home).items():
+        if own == name.strip():
+            # A name may outlive its session.
+            with suppress(SessionNotFoundError):
+                found[session_id] = find_session(session_id, home=home)
+    return found
+
+
+def _rows(home: Path) -> Iterator[dict[str, Any]]:
+    return (row for row in map(_row, _raw_rows(home)) if row is not None)
+
+
+def _raw_rows(home: Path) -> Iterator[bytes]:
+    try:
+        file, _ = open_rollout(home / _INDEX)
+    except FileNotFoundError:
+        return
+    with file:
+        yield from (line.raw for line in raw_lines(file) if line.raw)
+
+
+def _row(raw: bytes) -> dict[str, Any] | None:
+    try:
+        row = decode_json(raw)
+    except ValueError:
+        return None
+    if type(row) is dict and isinstance(row.get("id"), str) and isinstance(row.get("thread_name"), str):
+        return {**row, "id": row["id"].lower()}
+    return None
+
+
+def _append(home: Path, line: bytes) -> None:
+    with _locked(home):
+        fd = os.open(home / _INDEX, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        try:
+            size = os.fstat(fd).st_size
+            # A torn last line would take ours with it.
+            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+            os.write(fd, b"\n" + line if torn else line)
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+@contextmanager
+def _locked(home: Path) -> Iterator[None]:
+    make_folder(home)
+    fd = os.open(home / f"{_INDEX}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
