@@ -22,6 +22,7 @@ OUTPUTS = frozenset(CALL_OUTPUTS.values())
 _HEADER_SIZE = 400
 _EXIT_CODE = re.compile(r"(?:^Exit code: |^Process exited with code )(-?\d{1,10})$", re.MULTILINE | re.ASCII)
 _DURATION = re.compile(r"^Wall time: (\d{1,9}(?:\.\d{1,9})?) seconds$", re.MULTILINE | re.ASCII)
+_DURATION_MAX = 1e9  # seconds; the text's digits say no more
 _OUTPUT_MARK = "Output:\n"
 _JSON_MARK = '{"output":'
 
@@ -76,13 +77,16 @@ def strings_in(value: Any) -> Iterator[str]:
     """
     Give the strings in a JSON value, one that is a list of words only as one.
     """
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list) and value and all(isinstance(part, str) for part in value):
-        yield " ".join(value)
-    elif isinstance(value, (list, dict)):
-        for part in value.values() if isinstance(value, dict) else value:
-            yield from strings_in(part)
+    # Arguments may be nested as deep as a stack is.
+    rest = [value]
+    while rest:
+        part = rest.pop()
+        if isinstance(part, str):
+            yield part
+        elif isinstance(part, list) and part and all(isinstance(word, str) for word in part):
+            yield " ".join(part)
+        elif isinstance(part, (list, dict)):
+            rest += reversed(part if isinstance(part, list) else part.values())
 
 
 def outcome_of(payload: Mapping[str, Any]) -> Outcome:
@@ -114,7 +118,7 @@ def _of_json(output: str) -> Outcome:
     except (ValueError, KeyError, AttributeError, TypeError):
         return Outcome(output)
     exit_code = exit_code if type(exit_code) is int else None
-    seconds = float(duration) if type(duration) in (int, float) else None
+    seconds = float(duration) if type(duration) in (int, float) and 0 <= duration < _DURATION_MAX else None
     return Outcome(text if isinstance(text, str) else output, exit_code, seconds, bool(exit_code))
 
 

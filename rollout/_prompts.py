@@ -15,7 +15,7 @@ import attrs
 
 from rollout import schema
 
-__all__ = ["is_context", "is_prompt", "message_text", "with_recovered_cwd"]
+__all__ = ["cwd_in", "is_context", "is_prompt", "message_text", "with_recovered_cwd"]
 
 _CONTEXT = re.compile(
     r"""\s*(?:
@@ -58,8 +58,15 @@ def with_recovered_cwd(meta: schema.SessionMeta, payloads: Iterable[Mapping[str,
     """
     if meta.cwd is not None:
         return meta
-    found = (_CWD.search(message_text(payload)) for payload in payloads if is_context(payload))
-    return attrs.evolve(meta, cwd=next((cwd[1] for cwd in found if cwd), None))
+    return attrs.evolve(meta, cwd=next(filter(None, map(cwd_in, payloads)), None))
+
+
+def cwd_in(payload: Mapping[str, Any]) -> str | None:
+    """
+    Give the folder that an environment context names; None if a response item is none, or names none.
+    """
+    found = _CWD.search(message_text(payload)) if is_context(payload) else None
+    return found and found[1]
 
 
 def _is_of_user(payload: Mapping[str, Any]) -> bool:

@@ -58,10 +58,13 @@ class Text:
 class Texts:
     """
     The texts of one session's lines, which are given in order.
+
+    Args:
+        tools: Calls that are open where the lines begin: their ids and tools.
     """
 
-    def __init__(self) -> None:
-        self._tools: OrderedDict[str, str] = OrderedDict()
+    def __init__(self, tools: Mapping[str, str] | None = None) -> None:
+        self._tools: OrderedDict[str, str] = OrderedDict(tools or {})
         self._said: deque[str] = deque(maxlen=_ECHO_LINES)
 
     def of(self, line: RolloutLine) -> list[Text]:
@@ -87,7 +90,7 @@ class Texts:
         return False
 
     def _of_item(self, payload: Mapping[str, Any]) -> Iterator[Text]:
-        kind = payload.get("type")
+        kind = str(payload.get("type"))
         if kind == "message":
             role = payload.get("role")
             if role == "assistant" or (role == "user" and not is_context(payload)):

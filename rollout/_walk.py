@@ -16,7 +16,7 @@ from attrs import frozen
 
 from rollout.layout import Key, RolloutName, archive_folder, day_folder, is_linked, sessions_folder
 
-__all__ = ["Problem", "rollouts_in", "rollouts_of_day", "walk"]
+__all__ = ["Problem", "folders", "rollouts_in", "rollouts_of_day", "walk"]
 
 # The folder of a rollout that lies flat in ``sessions`` (before September 2025): older than every day.
 _NO_DAY = (0, 0, 0)
@@ -101,24 +101,53 @@ def rollouts_in(
     """
     Give the rollouts that lie in one folder, newest first; arguments as `walk`.
     """
+    for name in _names_in(folder, [] if problems is None else problems, holding):
+        if after is not None and _key_of(name) >= after:
+            continue
+        parsed = RolloutName.parse(folder / name)
+        if parsed is not None and _is_file(parsed.path):
+            yield parsed
+
+
+def _names_in(folder: Path, problems: list[Problem], holding: str = "") -> Iterator[str]:
+    """
+    Give the names in a folder, newest first, those of rollouts among them; of two forms of one, the plain one.
+    """
     # Most names are never asked for: listed at 0.2 us each and sorted as they are; parsing one takes 5.
     try:
         names = os.listdir(folder)  # noqa: PTH208 -- names, without 100,000 paths
     except OSError as error:
-        _report(folder, error, [] if problems is None else problems)
+        _report(folder, error, problems)
         return
     if holding:
         names = [name for name in names if holding in name.lower()]
     names.sort(key=_key_of, reverse=True)
     present = set(names)
     for name in names:
-        if after is not None and _key_of(name) >= after:
-            continue
-        if name.endswith(".zst") and name.removesuffix(".zst") in present:
-            continue
-        parsed = RolloutName.parse(folder / name)
-        if parsed is not None and _is_file(parsed.path):
-            yield parsed
+        if not (name.endswith(".zst") and name.removesuffix(".zst") in present):
+            yield name
+
+
+def folders(home: Path) -> Iterator[tuple[Path, int, list[str]]]:
+    """
+    Give all folders of a home in which rollouts or their folders lie: when each changed (Unix nanoseconds, 0 if it is
+    not there), and the names of what may be rollouts in it, newest first.
+    """
+    sessions = sessions_folder(home)
+    seen = [sessions, archive_folder(home)]
+    for _, folder in _day_folders(sessions, None, []):
+        seen += [parent for parent in (folder, *folder.parents[:2]) if parent not in seen[-4:]]
+    for folder in dict.fromkeys(folder for folder in seen if home in folder.parents):
+        # Asked before: what comes while the names are listed is news again.
+        mtime_ns = _mtime_ns(folder)
+        yield folder, mtime_ns, [name for name in _names_in(folder, []) if name.startswith("rollout-")]
+
+
+def _mtime_ns(folder: Path) -> int:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _key_of(name: str) -> Key:

@@ -14,7 +14,9 @@ from typing import Any
 from attrs import field, frozen
 
 from rollout import schema
-from rollout._prompts import is_prompt, message_text, with_recovered_cwd
+from rollout._facts import Facts
+from rollout._prompts import with_recovered_cwd
+from rollout._structure import to_item
 from rollout._walk import Problem, walk
 from rollout.codec import RolloutLine
 from rollout.errors import InvalidCursorError
@@ -32,7 +34,6 @@ _TAIL_LINES = 200
 _SCAN_LIMIT = 10_000
 # Bytes of a file that is read whole.
 _SMALL = 64 * 2**10
-_REQUEST_MARK = "## My request for Codex:"
 
 
 @frozen
@@ -76,7 +77,7 @@ class SessionSummary:
         timestamp: Local time of its beginning, as its name has it (``YYYY-MM-DDThh-mm-ss``).
         updated_at: When the file last changed, in UTC; None if that is not known.
         size: Bytes of the file.
-        meta: Its session_meta; None if it has none among its first records.
+        facts: Its folder, branch, model and so on, as far as its first lines say.
         preview: The user's first words.
         has_early_user_message: A user_message event stands before the 10th record: Codex of 2025 lists it.
         head: The payloads of its first records (session_meta and response items), up to 10.
@@ -90,13 +91,21 @@ class SessionSummary:
     timestamp: str
     updated_at: datetime | None = None
     size: int = 0
-    meta: schema.SessionMeta | None = field(default=None, repr=False)
+    facts: Facts = field(factory=Facts, repr=False)
+    _meta: dict[str, Any] | None = field(default=None, repr=False)
     preview: str | None = None
     has_early_user_message: bool = False
     head: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     tail: tuple[dict[str, Any], ...] = field(default=(), repr=False)
     is_archived: bool = False
     problem: str | None = None
+
+    @property
+    def meta(self) -> schema.SessionMeta | None:
+        """Its session_meta, made anew at every access; None if it has none among its first records."""
+        # Not made before: the classes of the format take 50 ms.
+        item = None if self._meta is None else to_item("session_meta", self._meta)
+        return with_recovered_cwd(item, self.head) if isinstance(item, schema.SessionMeta) else None
 
 
 @frozen
@@ -166,7 +175,7 @@ def list_sessions(
         summary = _summarize(name, archived)
         scanned += 1
         last_scanned = name
-        if codex_filter and not (summary.meta and summary.has_early_user_message):
+        if codex_filter and not (summary._meta and summary.has_early_user_message):
             continue
         if is_full:
             # Found by looking ahead: there is a next page.
@@ -202,55 +211,39 @@ def _summarize(name: RolloutName, is_archived: bool) -> SessionSummary:
 
 def _head(lines: Iterable[RolloutLine]) -> dict[str, Any]:
     head: list[dict[str, Any]] = []
-    meta: schema.SessionMeta | None = None
-    preview: str | None = None
+    meta: dict[str, Any] | None = None
+    facts = Facts()
     has_early_user_message = False
     for line in islice(lines, _PREVIEW_LINES):
         if len(head) < _HEAD_SIZE:
             if line.type in ("session_meta", "response_item"):
                 head.append(line.payload)
-            has_early_user_message |= _is_event(line, "user_message")
-        if meta is None and line.type == "session_meta" and isinstance(item := line.item, schema.SessionMeta):
-            meta = item
-        preview = preview or _words(line)
-        if preview and len(head) == _HEAD_SIZE:
+            is_event = line.type == "event_msg"
+            has_early_user_message |= is_event and line.payload.get("type") == "user_message"
+        if meta is None and line.type == "session_meta" and _says_whose(line.payload):
+            meta = line.payload
+        facts.add(line)
+        if facts.preview and len(head) == _HEAD_SIZE:
             break
     return {
-        "meta": meta and with_recovered_cwd(meta, head),
-        "preview": preview,
+        "meta": meta,
+        "facts": facts,
+        "preview": facts.preview,
         "has_early_user_message": has_early_user_message,
         "head": tuple(head),
     }
 
 
-def _problem(meta: schema.SessionMeta | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
+def _says_whose(payload: dict[str, Any]) -> bool:
+    return isinstance(payload.get("id"), str) and isinstance(payload.get("timestamp"), str)
+
+
+def _problem(meta: dict[str, Any] | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
     if skipped:
         return f"line {skipped[0].lineno}: {skipped[0].reason}"
     if meta is None:
         return "no session_meta" if has_head else "empty session file"
     return None
-
-
-def _is_event(line: RolloutLine, kind: str) -> bool:
-    return line.type == "event_msg" and line.payload.get("type") == kind
-
-
-def _words(line: RolloutLine) -> str | None:
-    """
-    Give what the user says in a line: a prompt in any of the three forms Codex writes it in, or the session's goal.
-    """
-    text: Any = None
-    if line.type == "response_item" and is_prompt(line.payload):
-        text = message_text(line.payload)
-    elif _is_event(line, "user_message"):
-        text = line.payload.get("message")
-    elif _is_event(line, "item_completed"):
-        item = line.payload.get("item")
-        text = message_text(item) if isinstance(item, dict) and item.get("type") == "UserMessage" else None
-    elif _is_event(line, "thread_goal_updated"):
-        goal = line.payload.get("goal")
-        text = goal.get("objective") if isinstance(goal, dict) else None
-    return text.rpartition(_REQUEST_MARK)[2].strip() or None if isinstance(text, str) else None
 
 
 def _tail_of(name: RolloutName) -> tuple[dict[str, Any], ...]:

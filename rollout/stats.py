@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-from uuid import UUID
+from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import define, field, frozen
 
 from rollout._calls import OUTPUTS, outcome_of, tool_of
-from rollout._turns import Turns
+from rollout._turns import Copies, Turns, seconds_of
 from rollout.codec import RolloutLine
 from rollout.finding import locate
 from rollout.layout import StrPath
@@ -28,10 +26,9 @@ from rollout.schema import CALL_OUTPUTS
 __all__ = ["SessionStats", "StatsCounter", "Tokens", "ToolStats", "combine", "session_stats"]
 
 _CALLS = frozenset({*CALL_OUTPUTS, "web_search_call", "image_generation_call"})
-# Of a fork's copied lines the next follows at once; a model takes longer. Seconds.
-_COPY_GAP = 0.5
 _CALLS_MAX = 1000
-_NUMBER_MAX = 2**63
+# More is damage: all tokens of a year, or its milliseconds.
+_NUMBER_MAX = 2**40
 
 
 @frozen
@@ -165,33 +162,47 @@ class StatsCounter:
     """
 
     turns: Turns = field(factory=Turns)
+    copies: Copies = field(factory=Copies)
     lines: dict[str, int] = field(factory=dict)
-    tools: dict[str, list[float]] = field(factory=dict)
+    tools: dict[str, ToolStats] = field(factory=dict)
     open_calls: dict[str, str] = field(factory=dict)
-    used: list[int] = field(factory=lambda: [0] * len(_TOKEN_NAMES))
-    last_total: list[int] | None = None
-    by_records: list[int] = field(factory=lambda: [0] * len(_TOKEN_NAMES))
+    used: Tokens = Tokens()
+    by_records: Tokens = Tokens()
     last_record: str = ""
+    # Of the cumulative totals: the last, and whether the user, and then the agent, said something since.
+    last_total: Tokens | None = None
+    is_asked: bool = False
+    is_answered: bool = False
     first_at: str | None = None
     last_at: str | None = None
     active_ms: float = 0.0
-    # Of a fork: when it was made, and whether the lines are copies still.
-    session_id: str = ""
-    forked_at: float = 0.0
-    copied_at: float = 0.0
-    is_fork: bool = False
-    is_copying: bool = False
-    own_ordinal: int = 0
+
+    @classmethod
+    def from_plain(cls, value: Any) -> StatsCounter:
+        """
+        Go on where `to_plain` was called.
+
+        Raises:
+            ValueError: It is not what that gave.
+        """
+        counter: StatsCounter = _rebuilt(value, cls)
+        return counter
+
+    def to_plain(self) -> dict[str, Any]:
+        """
+        Give all of its state as plain values.
+        """
+        return attrs.asdict(self)
 
     @property
     def stats(self) -> SessionStats:
         """What was counted so far."""
-        first, last = _seconds(self.first_at), _seconds(self.last_at)
+        first, last = seconds_of(self.first_at), seconds_of(self.last_at)
         return SessionStats(
             turns=self.turns.count,
             lines=dict(self.lines),
-            tools={name: ToolStats(int(t[0]), int(t[1]), t[2]) for name, t in self.tools.items()},
-            tokens=Tokens(*(self.used if any(self.used) else self.by_records)),
+            tools=dict(self.tools),
+            tokens=self.by_records if self.used == Tokens() else self.used,
             first_at=self.first_at,
             last_at=self.last_at,
             duration=max(last - first, 0.0) if first and last else 0.0,
@@ -203,18 +214,16 @@ class StatsCounter:
         Count the next line.
         """
         payload = line.payload
-        if line.type == "session_meta":
-            self._begin(line)
-        elif self.is_copying and not self._is_copy(line):
-            self.is_copying = False
-        if self.is_copying:
-            if line.type == "event_msg" and payload.get("type") == "token_count":
+        kind = payload.get("type") if line.type in ("response_item", "event_msg") else None
+        kind = kind if isinstance(kind, str) else None
+        if self.copies.holds(line):
+            if kind == "token_count":
                 self._count_tokens(payload)
             return
-        kind = payload.get("type") if line.type in ("response_item", "event_msg") else None
-        name = f"{line.type}/{kind}" if isinstance(kind, str) else line.type
+        name = f"{line.type}/{kind}" if kind else line.type
         self.lines[name] = self.lines.get(name, 0) + 1
-        self.turns.begins(line)
+        if self.turns.begins(line):
+            self.is_asked, self.is_answered = True, False
         if line.timestamp:
             self.first_at = self.first_at or line.timestamp
             self.last_at = line.timestamp
@@ -225,53 +234,27 @@ class StatsCounter:
         elif line.type == "token_usage_record":
             self._count_record(payload)
 
-    def _begin(self, line: RolloutLine) -> None:
-        payload = line.payload
-        own_id = str(payload.get("id"))
-        if not self.session_id:
-            self.session_id = own_id
-            self.forked_at = self.copied_at = _seconds(payload.get("timestamp"))
-            self.is_fork = any(payload.get(key) for key in ("forked_from_id", "history_base"))
-            self.own_ordinal = int(_number(payload.get("subagent_history_start_ordinal")))
-            self.is_copying = bool(payload.get("forked_from_id") or self.own_ordinal) and not payload.get(
-                "history_base"
-            )
-        elif own_id != self.session_id and not self.turns.count:
-            self.is_fork = self.is_copying = True
-
-    def _is_copy(self, line: RolloutLine) -> bool:
-        """
-        Say whether a line of a fork was copied: it is older than the fork, or was written in one go with the others.
-        """
-        if self.own_ordinal and line.ordinal is not None:
-            return line.ordinal < self.own_ordinal
-        written_at, before = _seconds(line.timestamp), self.copied_at
-        self.copied_at = max(written_at, before)
-        if written_at < self.forked_at:
-            return True
-        is_own_turn = line.type == "event_msg" and _made_at(line.payload.get("turn_id")) >= self.forked_at
-        return not is_own_turn and written_at - before <= _COPY_GAP
-
-    def _count_item(self, payload: Mapping[str, Any], kind: Any) -> None:
+    def _count_item(self, payload: Mapping[str, Any], kind: str | None) -> None:
         call_id = str(payload.get("call_id"))
         if kind in _CALLS:
             name = tool_of(payload)
-            self._tool(name)[0] += 1
+            self._count_tool(name, ToolStats(calls=1))
             self.open_calls[call_id] = name
             if len(self.open_calls) > _CALLS_MAX:
                 del self.open_calls[next(iter(self.open_calls))]
         elif kind in OUTPUTS and call_id in self.open_calls:
             outcome = outcome_of(payload)
-            tool = self._tool(self.open_calls.pop(call_id))
-            tool[1] += outcome.is_failed
-            tool[2] += outcome.duration or 0.0
+            ended = ToolStats(failures=int(outcome.is_failed), duration=outcome.duration or 0.0)
+            self._count_tool(self.open_calls.pop(call_id), ended)
 
-    def _tool(self, name: str) -> list[float]:
-        return self.tools.setdefault(name, [0, 0, 0.0])
+    def _count_tool(self, name: str, more: ToolStats) -> None:
+        self.tools[name] = self.tools.get(name, ToolStats()) + more
 
-    def _count_event(self, payload: Mapping[str, Any], kind: Any) -> None:
+    def _count_event(self, payload: Mapping[str, Any], kind: str | None) -> None:
         if kind == "token_count":
             self._count_tokens(payload)
+        elif kind in ("agent_message", "agent_reasoning"):
+            self.is_answered = True
         elif kind in ("task_complete", "turn_complete", "turn_aborted"):
             self.active_ms += _number(payload.get("duration_ms"))
 
@@ -279,15 +262,19 @@ class StatsCounter:
         info: Any = payload.get("info")
         total = Tokens.read(info.get("total_token_usage")) if isinstance(info, dict) else None
         if total is None:
+            # A Codex that has counted nothing: it has just begun, or resumed.
+            self.is_answered = True
             return
-        before = None if self.last_total is None else Tokens(*self.last_total)
-        self.last_total = list(attrs.astuple(total))
-        if self.is_copying or total == before:
-            return
+        before, self.last_total = self.last_total, total
         last = Tokens.read(info.get("last_token_usage"))
+        is_new = total != before or (total == last and self._is_counted_anew(payload))
+        # A total without either is set, not counted: to the size of the window, once that is full.
+        if self.copies.is_copying or not is_new or not (total.input_tokens or total.output_tokens):
+            return
+        self.is_asked = False
         if before is None:
             # The first of a fork goes on from the other session's total.
-            grown = last if last and self.is_fork else total
+            grown = last if last and self.copies.is_fork else total
         elif total == last:
             # Begun anew, by a Codex that has resumed the session.
             grown = total
@@ -295,13 +282,22 @@ class StatsCounter:
             grown = last or total
         else:
             grown = total - before
-        self.used = list(attrs.astuple(Tokens(*self.used) + grown))
+        self.used += grown
+
+    def _is_counted_anew(self, payload: Mapping[str, Any]) -> bool:
+        """
+        Say whether a total that equals the last one is another one's: of a Codex that has resumed the session, and
+        whose first answer took as much as the answer before.
+        """
+        # A total is repeated with new rate limits, before the agent answers; those that mark tasks go on counting.
+        is_said_again = "rate_limits" in payload and not self.is_answered
+        return self.is_asked and not is_said_again and not self.turns.is_running
 
     def _count_record(self, payload: Mapping[str, Any]) -> None:
-        usage, response_id = Tokens.read(payload.get("usage")), str(payload.get("response_id"))
-        if usage and response_id != self.last_record:
+        usage, response_id = Tokens.read(payload.get("usage")), str(payload.get("response_id") or "")
+        if usage and (not response_id or response_id != self.last_record):
             self.last_record = response_id
-            self.by_records = list(attrs.astuple(Tokens(*self.by_records) + usage))
+            self.by_records += usage
 
 
 def _number(value: Any) -> float:
@@ -309,25 +305,21 @@ def _number(value: Any) -> float:
     return value if type(value) in (int, float) and 0 < value < _NUMBER_MAX else 0
 
 
-def _seconds(timestamp: Any) -> float:
+def _rebuilt(value: Any, kind: Any) -> Any:
     """
-    Read a timestamp of the format as Unix seconds; 0 if it is none.
+    Make of plain values what `attrs.asdict` made them from; refuses what is not of its kind.
     """
-    if not isinstance(timestamp, str):
-        return 0.0
-    try:
-        # Before 3.11 no Z, and no 9 digits.
-        return datetime.fromisoformat(timestamp[:23].rstrip("Z") + "+00:00").timestamp()
-    except ValueError:
-        return 0.0
-
-
-def _made_at(uuid: Any) -> float:
-    """
-    Read the time in a UUID of version 7, as Unix seconds; 0 if it is none.
-    """
-    try:
-        value = UUID(uuid)
-    except (ValueError, AttributeError, TypeError):
-        return 0.0
-    return (value.int >> 80) / 1000 if value.version == 7 else 0.0
+    origin, args = get_origin(kind), get_args(kind)
+    if attrs.has(kind):
+        kinds = get_type_hints(kind)
+        if isinstance(value, dict) and value.keys() == kinds.keys():
+            return kind(**{name: _rebuilt(value[name], kinds[name]) for name in kinds})
+    elif origin is dict and isinstance(value, dict):
+        return {name: _rebuilt(part, args[1]) for name, part in value.items()}
+    elif origin is list and isinstance(value, list):
+        return [_rebuilt(part, args[0]) for part in value]
+    elif type(None) in args:
+        return None if value is None else _rebuilt(value, args[0])
+    elif origin is None and isinstance(value, (int, float) if kind is float else kind):
+        return value
+    raise ValueError(f"not the state of a counter: {kind} is {str(value)[:80]}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from rollout.store._compression import compress, decompress
 from rollout.store._fork import fork
-from rollout.store._moves import archive, delete, restore, unarchive
+from rollout.store._moves import archive, delete, deleted_sessions, restore, unarchive
 from rollout.store._names import find, rename_session, session_names
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "compress",
     "decompress",
     "delete",
+    "deleted_sessions",
     "find",
     "fork",
     "rename_session",

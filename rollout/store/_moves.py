@@ -30,7 +30,7 @@ from rollout.layout import (
 from rollout.store._codex import tell_codex
 from rollout.store._names import forget_name
 
-__all__ = ["archive", "delete", "identified", "restore", "unarchive"]
+__all__ = ["archive", "delete", "deleted_sessions", "identified", "restore", "unarchive"]
 
 
 def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
@@ -124,6 +124,13 @@ def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
     session_id, folder = _identified_in_trash(session, home_folder(home).absolute())
     with SessionLock(folder, session_id):
         return _move_all(_deleted(folder, session_id), lambda name: own_day_folder(folder, name.day))[0]
+
+
+def deleted_sessions(*, home: StrPath | None = None) -> list[Path]:
+    """
+    Give the files in the trash, newest first.
+    """
+    return [name.path for name in rollouts_in(trash_folder(home_folder(home)))]
 
 
 def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False) -> tuple[str, Path]:

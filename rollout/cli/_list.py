@@ -1,0 +1,233 @@
+"""
+``list`` and ``path``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import define
+
+from rollout._facts import Facts
+from rollout._lock import sessions_held
+from rollout.cli._options import SESSION, as_form, filter_options, filters_from, format_options, home_option
+from rollout.cli._output import age, cell, emit, hint, is_terminal, one_line, size_text, table
+from rollout.layout import home_folder
+from rollout.listing import Cursor, SessionSummary, list_sessions
+from rollout.reader import read_lines
+from rollout.search._index import Index, Row
+from rollout.search._sessions import IndexedSession, indexed_sessions
+from rollout.stats import StatsCounter
+from rollout.store import find, session_names
+
+__all__ = ["list_command", "path_command"]
+
+_COLUMNS = (
+    *(("#", "right"), ("age", "right"), ("session", "wide"), ("folder", "left"), ("branch", "left")),
+    *(("turns", "right"), ("tokens", "right"), ("size", "right"), ("state", "left")),
+)
+# Bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
+_COUNTED_SIZE = 256 * 2**10
+_WORDS, _SHORT = 200, 24
+
+
+@define
+class _Listed:
+    """
+    A session on the list, wherever what is known of it comes from.
+    """
+
+    path: Path
+    session_id: str
+    timestamp: str
+    updated_at: datetime | None
+    size: int
+    facts: Facts
+    turns: int | None
+    tokens: int | None
+    problem: str | None
+    is_archived: bool
+
+
+@click.command("list")
+@format_options
+@click.option("--all", "everything", is_flag=True, help="All sessions, not only the first.")
+@click.option("--archived", is_flag=True, help="Archived sessions instead.")
+@click.option("--sort", type=click.Choice(["created", "updated"]), default="created", help="By what, newest first.")
+@click.option("--cursor", help="Go on behind this one: what the last page gave as next_cursor.")
+@click.option("-n", "count", type=click.IntRange(1), default=25, show_default=True, help="How many.")
+@filter_options
+@home_option
+def list_command(
+    home: str | None, count: int, cursor: str | None, sort: str, archived: bool, everything: bool, **options: Any
+) -> int:
+    """
+    List sessions, newest first.
+
+    Without options only the files on the list are opened. Filters and --sort updated use the index, if there is one
+    (see rollout index), and else read the beginning of every file.
+
+    \b
+    Fields: id, name, preview, path, started, updated, cwd, branch, repository, model, originator, source, turns,
+    tokens, size, state (live, archived, damaged, ok), problem.
+
+    \b
+    Examples:
+      rollout list
+      rollout list --since 2d --cwd .
+      rollout list --all --jsonl --fields id,tokens
+    """
+    form = as_form(options)
+    folder = home_folder(home).absolute()
+    filters = filters_from(options, archived=archived)
+    is_filtered = filters.is_of_facts or filters.since is not None or filters.until is not None
+    next_cursor: Cursor | None = None
+    if sort == "updated" or is_filtered:
+        if cursor:
+            raise click.UsageError("--cursor goes with none of the filters, nor with --sort updated.")
+        found = map(_of_index, indexed_sessions(home=folder, filters=filters, order=sort))  # type: ignore[arg-type]
+        sessions: Iterable[_Listed] = found if everything else islice(found, count)
+    elif everything:
+        sessions = _all_pages(folder, cursor, archived)
+    else:
+        page = list_sessions(home=folder, page_size=count, cursor=cursor, archived=archived)
+        next_cursor = page.next_cursor
+        sessions = _counted(folder, page.items)
+    names, live = session_names(home=folder), sessions_held(folder)
+    rows = (_row(session, names, live) for session in sessions)
+    is_found = emit(rows, "sessions", form, lambda found: _show(found, first=1))
+    if next_cursor is not None and not (form["json"] or form["jsonl"]):
+        hint(f"there are more: --cursor '{next_cursor}', or --all")
+    return 0 if is_found else 1
+
+
+def _all_pages(home: Path, cursor: str | None, archived: bool) -> Iterator[_Listed]:
+    after: Cursor | str | None = cursor
+    while True:
+        page = list_sessions(home=home, page_size=200, cursor=after, archived=archived)
+        yield from _counted(home, page.items)
+        if page.next_cursor is None:
+            return
+        after = page.next_cursor
+
+
+def _counted(home: Path, summaries: Iterable[SessionSummary]) -> Iterator[_Listed]:
+    """
+    Add what only the index, or reading a small file, can say.
+    """
+    rows: dict[str, Row] = {}
+    summaries = list(summaries)
+    with suppress(ModuleNotFoundError):
+        index = Index.open(home)
+        if index is not None:
+            with index:
+                names = [item.path.name.removesuffix(".zst") for item in summaries]
+                rows = {row.name: row for row in index.rows(f"name IN ({', '.join('?' * len(names))})", *names)}
+    for item in summaries:
+        row = rows.get(item.path.name.removesuffix(".zst"))
+        turns = tokens = None
+        problem = item.problem
+        if row is not None and row.size == item.size:
+            turns, tokens, problem = row.turns, row.tokens, problem or row.problem
+        elif item.size <= _COUNTED_SIZE and item.problem is None:
+            turns, tokens = _count(item.path)
+        yield _Listed(
+            item.path, item.session_id, item.timestamp, item.updated_at, item.size, item.facts, turns, tokens, problem,
+            item.is_archived,
+        )  # fmt: skip
+
+
+def _count(path: Path) -> tuple[int | None, int | None]:
+    counter = StatsCounter()
+    try:
+        for line in read_lines(path):
+            counter.add(line)
+    except (OSError, ImportError):
+        return None, None
+    return counter.turns.count, counter.stats.tokens.total_tokens
+
+
+def _of_index(session: IndexedSession) -> _Listed:
+    return _Listed(
+        session.path, session.session_id, session.timestamp, session.updated_at, session.size, session.facts,
+        session.turns, session.tokens, session.problem, session.is_archived,
+    )  # fmt: skip
+
+
+def _row(session: _Listed, names: dict[str, str], live: set[str]) -> dict[str, Any]:
+    facts = session.facts
+    is_live = session.session_id in live
+    # What a writer is about to complete is not damaged.
+    state = "live" if is_live else "damaged" if session.problem else "archived" if session.is_archived else "ok"
+    return {
+        "id": session.session_id,
+        "name": names.get(session.session_id),
+        "preview": facts.preview,
+        "path": os.fspath(session.path),
+        "started": session.timestamp,
+        "updated": session.updated_at and session.updated_at.isoformat(timespec="seconds"),
+        "cwd": facts.cwd,
+        "branch": facts.branch,
+        "repository": facts.repository,
+        "model": facts.model,
+        "originator": facts.originator,
+        "source": facts.source,
+        "turns": session.turns,
+        "tokens": session.tokens,
+        "size": session.size,
+        "state": state,
+        "problem": session.problem,
+    }
+
+
+def _show(rows: list[dict[str, Any]], first: int) -> None:
+    table(_COLUMNS, (_cells(number, row) for number, row in enumerate(rows, first)))
+
+
+def _cells(number: int, row: dict[str, Any]) -> list[str]:
+    if not is_terminal():
+        # For a program: nothing cut, nothing relative.
+        names = ("id", "updated", "name", "preview", "cwd", "branch", "turns", "tokens", "size", "state")
+        return [cell(row[name]) for name in names]
+    folder = one_line((row["cwd"] or "").rstrip("/").rpartition("/")[2])
+    words = row["name"] or row["preview"] or row["problem"] or ""
+    return [
+        f"@{number}",
+        age(row["updated"] and datetime.fromisoformat(row["updated"])),
+        one_line(words)[:_WORDS],
+        folder[:_SHORT],
+        one_line(row["branch"] or "")[:_SHORT],
+        _number(row["turns"]),
+        _number(row["tokens"]),
+        size_text(row["size"]),
+        "" if row["state"] == "ok" else row["state"],
+    ]
+
+
+def _number(value: int | None) -> str:
+    return "" if value is None else f"{value:,}"
+
+
+@click.command("path")
+@click.argument("session", type=SESSION)
+@home_option
+def path_command(session: str, home: str | None) -> int:
+    """
+    Print the file of a SESSION.
+
+    \b
+    Example:
+      less "$(rollout path @last)"
+    """
+    path = find(session, home=home)
+    if not path.exists():
+        raise FileNotFoundError(2, "no such file", os.fspath(path))
+    click.echo(os.fspath(path))
+    return 0

@@ -1,0 +1,153 @@
+"""
+What several commands are told in the same way: the home, sessions, moments, the form of the output.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime, timedelta, timezone
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from click.shell_completion import CompletionItem
+
+from rollout._walk import walk
+from rollout.layout import home_folder
+from rollout.search._facts import Filters
+from rollout.store import find, session_names
+
+__all__ = ["SESSION", "SPAN", "as_form", "each", "filter_options", "filters_from", "format_options", "home_option"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_COMPLETED_MAX = 50
+_SPAN = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+
+
+class _Session(click.ParamType):  # type: ignore[type-arg]
+    name = "session"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
+        """
+        Give the ids and names that begin so; names of files only, so that no key press waits for a disk.
+        """
+        home = home_folder(ctx.params.get("home"))
+        names = {}
+        with suppress(OSError):
+            names = session_names(home=home)
+        found = [CompletionItem(name, help=key[:13]) for key, name in names.items() if name.startswith(incomplete)]
+        if "@last".startswith(incomplete):
+            found.append(CompletionItem("@last", help="the newest"))
+        ids = (
+            name for name in walk(home, holding=incomplete.lower()) if name.session_id.startswith(incomplete.lower())
+        )
+        found += [
+            CompletionItem(name.session_id, help=names.get(name.session_id, name.timestamp))
+            for name in islice(ids, _COMPLETED_MAX)
+        ]
+        return found
+
+
+SESSION = _Session()
+
+
+class _Moment(click.ParamType):  # type: ignore[type-arg]
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        span = _SPAN.fullmatch(value)
+        try:
+            if span:
+                return datetime.now(timezone.utc) - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
+            # Without a zone it is local time.
+            return datetime.fromisoformat(re.sub(r"Z$", "+00:00", value)).astimezone(timezone.utc)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; say 30m, 12h, 2d, 1w, 2026-11-21 or 2026-11-21T14:30", param, ctx)
+
+
+class _Span(click.ParamType):  # type: ignore[type-arg]
+    name = "span"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        if isinstance(value, (int, float)):
+            return float(value)
+        span = _SPAN.fullmatch(value)
+        if span is None and value != "0":
+            self.fail(f"{value!r} is no span of time; say 30m, 12h, 7d or 2w", param, ctx)
+        return float(int(span[1]) * _SECONDS[span[2]]) if span else 0.0
+
+
+MOMENT, SPAN = _Moment(), _Span()
+
+
+def home_option(command: F) -> F:
+    """
+    Add ``--home``.
+    """
+    return click.option(
+        "--home", type=click.Path(), help="The folder that holds sessions; else $CODEX_HOME or ~/.codex."
+    )(command)
+
+
+def format_options(command: F) -> F:
+    """
+    Add ``--json``, ``--jsonl`` and ``--fields``.
+    """
+    for option in (
+        click.option("--fields", metavar="A,B", help="Only these fields; alone, a line a row with tabs."),
+        click.option("--jsonl", is_flag=True, help="One JSON object a line."),
+        click.option("--json", is_flag=True, help='One JSON document with "schema_version".'),
+    ):
+        command = option(command)
+    return command
+
+
+def filter_options(command: F) -> F:
+    """
+    Add the filters of sessions.
+    """
+    for option in (
+        click.option("--source", help="Where it comes from: cli, vscode, exec, mcp."),
+        click.option("--originator", help="The program that recorded it."),
+        click.option("--model", help="The model."),
+        click.option("--repo", "repository", help="A part of the git repository's URL."),
+        click.option("--branch", help="The git branch."),
+        click.option("--cwd", type=click.Path(), help="The folder it worked in, or one above; . for this one."),
+        click.option("--until", type=MOMENT, help="Up to then."),
+        click.option("--since", type=MOMENT, help="From then on: 30m, 12h, 2d, 1w, 2026-11-21."),
+    ):
+        command = option(command)
+    return command
+
+
+def as_form(options: dict[str, Any]) -> dict[str, Any]:
+    """
+    Take the options of `format_options` out of a command's.
+    """
+    return {name: options.pop(name) for name in ("json", "jsonl", "fields")}
+
+
+def filters_from(options: dict[str, Any], **others: Any) -> Filters:
+    """
+    Take the options of `filter_options` out of a command's.
+    """
+    names = ("since", "until", "cwd", "branch", "repository", "model", "originator", "source")
+    given = {name: options.pop(name) for name in names}
+    if given["cwd"] is not None:
+        given["cwd"] = os.path.abspath(os.path.expanduser(given["cwd"]))  # noqa: PTH100, PTH111 -- ".." goes, too
+    return Filters(**given, **others)
+
+
+def each(references: tuple[str, ...], home: str | None) -> list[tuple[str, Path]]:
+    """
+    Find the files of the sessions that the user names, all of them before anything is done to one.
+    """
+    return [(reference, find(reference, home=home)) for reference in references]

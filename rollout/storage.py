@@ -1,0 +1,267 @@
+"""
+Where the bytes of a home go: by type of line, into images, into what compactions repeat, into the archive.
+
+Reads only. What counts may overlap: an image that a compaction repeats is among the images and the copies.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from functools import partial
+from hashlib import blake2b
+from heapq import nlargest
+from itertools import chain, islice
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field, frozen
+
+from rollout._walk import Problem, rollouts_in, walk
+from rollout.codec import RolloutLine, encode_json
+from rollout.finding import locate
+from rollout.layout import RolloutName, StrPath, home_folder, is_archived, trash_folder
+from rollout.reader import LineReader, read_lines
+
+__all__ = ["Storage", "TypeSize", "home_storage", "session_storage"]
+
+# Seconds after which `compress` takes a file; bytes between two calls of *progress*.
+_OLD, _TICK_SIZE = 7 * 86_400.0, 16 * 2**20
+# Far more and longer than Codex has: what a damaged file may hold takes no memory.
+_TYPES_MAX, _TYPE_LENGTH_MAX, _OTHERS = 1000, 100, "others"
+_IMAGE_KEYS = frozenset({"image_url", "images", "result"})
+# Of these the *result* is base64, without the head of a data URL; a compaction repeats them.
+_MADE_IMAGES = ("image_generation_call", "image_generation_end")
+_HOLDS_MADE = frozenset({"compacted", "response_item/image_generation_call", "event_msg/image_generation_end"})
+# What Codex of 2026 gives an item when it is written; a compaction may have it without.
+_PASSING = frozenset({"id", "internal_chat_message_metadata_passthrough"})
+_hash = partial(blake2b, digest_size=16)
+
+
+@frozen
+class TypeSize:
+    """How many, and their size in bytes."""
+
+    count: int = 0
+    size: int = 0
+
+
+@frozen
+class Storage:
+    """
+    Where the bytes of a session go, or of all of a home. Sizes are bytes; those of lines are without newlines.
+
+    Attributes:
+        sessions: How many files, live and archived; a session that was reverted has several.
+        size: What they take on disk.
+        plain_size: The same, uncompressed; of a compressed file, the lines that can be read.
+        by_type: Lines by type, as ``response_item/message``, ``bare/state`` before 0.32; the largest first.
+        images: Inline images: data URLs, and the base64 of those the model made.
+        repeated_images: Size of those among *images* that stood in any session before.
+        repeated_images_in_session: Size of those among them that stood in the same file before.
+        compaction_copies: Size of items in ``replacement_history`` that the session had before; without their ids.
+        unreadable: Size of the lines that cannot be read.
+        largest: The largest files and their sizes on disk, the largest first.
+        compressible: Size of the plain files that did not change for 7 days, which `compress` takes.
+        archived_size: Of *size*, what lies in the archive.
+        deleted_size: What was deleted and not purged takes on disk; it counts nowhere else.
+        problems: Folders and files that could not be read, or only up to somewhere; *size* counts the files.
+    """
+
+    sessions: int = 0
+    size: int = 0
+    plain_size: int = 0
+    by_type: Mapping[str, TypeSize] = field(factory=dict)
+    images: TypeSize = TypeSize()
+    repeated_images: int = 0
+    repeated_images_in_session: int = 0
+    compaction_copies: int = 0
+    unreadable: int = 0
+    largest: tuple[tuple[Path, int], ...] = ()
+    compressible: int = 0
+    archived_size: int = 0
+    deleted_size: int = 0
+    problems: tuple[Problem, ...] = ()
+
+
+def session_storage(session: StrPath, *, home: StrPath | None = None) -> Storage:
+    """
+    Say where the bytes of a session go.
+
+    Blocks. Reads its file once, and what stands before its first compaction twice. Memory: a line, a digest for each
+    image, and from the first compaction on one for each item.
+
+    Args:
+        session: Its file, its id or the beginning of it.
+        home: Where to look for an id; by default ``CODEX_HOME``, else ``~/.codex``.
+
+    Raises:
+        SessionNotFoundError, AmbiguousSessionError: As `find_session`.
+        OSError, ModuleNotFoundError: As `read_lines`.
+    """
+    tally = _Tally(1)
+    tally.add(locate(session, home), lambda _: None)
+    return tally.storage
+
+
+def home_storage(
+    *, home: StrPath | None = None, largest: int = 10, progress: Callable[[int, int, int, int], None] | None = None
+) -> Storage:
+    """
+    Say where the bytes of a home's sessions go, of live and archived ones; of deleted ones only the size.
+
+    Blocks. Reads every file as `session_storage` does; the digests of images stay until the end. Follows no links below
+    ``sessions`` and none to files. Where a session has a plain and a compressed file, only the plain one counts.
+
+    Args:
+        home: By default ``CODEX_HOME``, else ``~/.codex``.
+        largest: How many of the largest files to name.
+        progress: Called by this thread after each file, and every 16 MiB inside of one: files done, all files, bytes
+            on disk done, all bytes. What it raises reaches the caller.
+    """
+    folder = home_folder(home)
+    tally = _Tally(largest)
+    # The names twice, rather than 100,000 of them in memory.
+    sizes = [*_sizes(_rollouts(folder, []))] if progress else []
+    all_files, all_size, done_files, done_size = len(sizes), sum(sizes), 0, 0
+
+    def tell(read_size: int) -> None:
+        nonlocal done_size
+        done_size = min(done_size + read_size, tally.sums["size"])
+        if progress:
+            # Some may have come, or grown, since they were counted.
+            progress(done_files, max(all_files, done_files), done_size, max(all_size, done_size))
+
+    for name in _rollouts(folder, tally.problems):
+        try:
+            tally.add(name.path, tell)
+        except (OSError, ImportError) as error:
+            tally.problems.append(Problem(name.path, str(error)))
+        done_files, done_size = done_files + 1, tally.sums["size"]
+        tell(0)
+    tally.sums["deleted_size"] = sum(_sizes(rollouts_in(trash_folder(folder), tally.problems)))
+    return tally.storage
+
+
+def _rollouts(home: Path, problems: list[Problem]) -> Iterator[RolloutName]:
+    return chain(walk(home, problems=problems), walk(home, is_archived=True, problems=problems))
+
+
+def _sizes(names: Iterable[RolloutName]) -> Iterator[int]:
+    for name in names:
+        # Gone since.
+        with suppress(OSError):
+            yield name.path.lstat().st_size
+
+
+@define
+class _Tally:
+    """What was counted so far: *sums* by the names of `Storage`, *seen* with the number of each image's last file."""
+
+    largest_count: int
+    sums: Counter[str] = field(factory=Counter)
+    counts: Counter[str] = field(factory=Counter)
+    sizes: Counter[str] = field(factory=Counter)
+    images: TypeSize = TypeSize()
+    largest: list[tuple[int, Path]] = field(factory=list)
+    problems: list[Problem] = field(factory=list)
+    seen: dict[bytes, int] = field(factory=dict)
+
+    @property
+    def storage(self) -> Storage:
+        return Storage(
+            **self.sums,
+            by_type={name: TypeSize(self.counts[name], size) for name, size in self.sizes.most_common()},
+            images=self.images,
+            largest=tuple((path, size) for size, path in self.largest),
+            problems=tuple(self.problems),
+        )
+
+    def add(self, path: Path, tell: Callable[[int], None]) -> None:
+        status, is_plain = path.stat(), path.suffix != ".zst"
+        size, is_old = status.st_size, time.time() - status.st_mtime > _OLD
+        self.sums.update(sessions=1, size=size, archived_size=size * is_archived(path))
+        self.sums.update(plain_size=size * is_plain, compressible=size * (is_plain and is_old))
+        self.largest = nlargest(self.largest_count, [*self.largest, (size, path)])
+        with read_lines(path) as lines:
+            try:
+                for read_size in self._read(lines):
+                    self.sums["plain_size"] += 0 if is_plain else read_size
+                    tell(read_size)
+            finally:
+                self.sums["unreadable"] += sum(skipped.size for skipped in lines.skipped)
+                # Those without a size say that the file is damaged.
+                self.problems += [Problem(path, skipped.reason) for skipped in lines.skipped if not skipped.size]
+
+    def _read(self, lines: LineReader) -> Iterator[int]:
+        # Gives the size of what it has read, many lines together, with their newlines.
+        read_size, items = 0, None
+        for lineno, line in enumerate(lines):
+            name, size = _type_of(line), len(line.raw)
+            if name not in self.counts and (len(self.counts) >= _TYPES_MAX or len(name) > _TYPE_LENGTH_MAX):
+                name = _OTHERS
+            self.counts[name] += 1
+            self.sizes[name] += size
+            if b"data:" in line.raw or name in _HOLDS_MADE:
+                self._count_images(line.payload)
+            if line.type == "compacted" and isinstance(line.payload.get("replacement_history"), list):
+                items = _items_before(lines.path, lineno) if items is None else items
+                for digest, item_size in map(_digest, line.payload["replacement_history"]):
+                    self.sums["compaction_copies"] += item_size * (digest in items)
+                    items.add(digest)
+            elif items is not None and line.type == "response_item":
+                items.add(_digest(line.payload)[0])
+            read_size += size + 1
+            if read_size >= _TICK_SIZE:
+                yield read_size
+                read_size = 0
+        yield read_size
+
+    def _count_images(self, payload: Any) -> None:
+        number = self.sums["sessions"]
+        for image in _images_in(payload):
+            # Without the head: what a model made has none, and has one where it is shown to a model again.
+            digest, size = _hash(image[image.find(b",") + 1 :]).digest(), len(image)
+            self.images = TypeSize(self.images.count + 1, self.images.size + size)
+            self.sums["repeated_images"] += size * (digest in self.seen)
+            self.sums["repeated_images_in_session"] += size * (self.seen.get(digest) == number)
+            self.seen[digest] = number
+
+
+def _type_of(line: RolloutLine) -> str:
+    if line.is_bare:
+        return f"bare/{line.type}"
+    kind = line.payload.get("type") if line.type in ("response_item", "event_msg") else None
+    return f"{line.type}/{kind}" if isinstance(kind, str) else line.type
+
+
+def _images_in(payload: Any) -> Iterator[bytes]:
+    # With the beginning that makes a string an image. No recursion: a line may be 1000 levels deep.
+    waiting: list[tuple[Any, str | None]] = [(payload, None)]
+    while waiting:
+        value, head = waiting.pop()
+        if isinstance(value, dict):
+            made = "" if value.get("type") in _MADE_IMAGES else "data:"
+            waiting += [(v, made if k == "result" else "data:" if k in _IMAGE_KEYS else head) for k, v in value.items()]
+        elif isinstance(value, list):
+            waiting += [(part, head) for part in value]
+        elif head is not None and isinstance(value, str) and value and value.startswith(head):
+            yield value.encode("utf-8", "surrogatepass")
+
+
+def _items_before(path: Path, line_count: int) -> set[bytes]:
+    # Read again: most sessions have no compaction, and need no digests.
+    with read_lines(path) as lines:
+        return {_digest(line.payload)[0] for line in islice(lines, line_count) if line.type == "response_item"}
+
+
+def _digest(item: Any) -> tuple[bytes, int]:
+    if isinstance(item, dict) and not _PASSING.isdisjoint(item):
+        item = {key: value for key, value in item.items() if key not in _PASSING}
+    # NaN, which is no JSON but is read, has no text.
+    encoded = b""
+    with suppress(OverflowError, ValueError):
+        encoded = encode_json(item).encode("utf-8", "surrogatepass")
+    return _hash(encoded).digest(), len(encoded)
