@@ -13,9 +13,9 @@ Records agent sessions as Codex rollouts, from plain blocking Python, and reads 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from rollout._commands import Stats
 from rollout._version import __version__
 from rollout._walk import Problem
 from rollout.codec import RolloutLine
@@ -37,15 +37,16 @@ from rollout.errors import (
 )
 from rollout.finding import find_session
 from rollout.follow import Follower, follow
-from rollout.history import History, Turn, load_history
-from rollout.listing import Cursor, Page, SessionSummary, list_sessions
-from rollout.policy import keep_all, seed_policy
 from rollout.reader import LineReader, SkippedLine, read_lines
-from rollout.recorder import Recorder
 from rollout.repair import Repair, repair
 from rollout.verify import Fault, Verification, verify
 
 if TYPE_CHECKING:
+    from rollout._commands import Stats
+    from rollout.history import History, Turn, load_history
+    from rollout.listing import Cursor, Page, SessionSummary, list_sessions
+    from rollout.policy import keep_all, seed_policy
+    from rollout.recorder import Recorder
     from rollout.schema import SessionMeta
 
 __all__ = [
@@ -92,10 +93,25 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> type[SessionMeta]:
-    # The classes of the format are made when they are asked for; see rollout.schema.
-    if name == "SessionMeta":
-        from rollout.schema import SessionMeta  # noqa: PLC0415
+# Opened when something in them is asked for: who only reads needs no writer, and no classes of the format.
+_ROOMS = {
+    "_commands": ["Stats"],
+    "history": ["History", "Turn", "load_history"],
+    "listing": ["Cursor", "Page", "SessionSummary", "list_sessions"],
+    "policy": ["keep_all", "seed_policy"],
+    "recorder": ["Recorder"],
+    "schema": ["SessionMeta"],
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
-        return SessionMeta
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        # From now on found without this function.
+        globals()[name] = found = getattr(import_module(f"rollout.{_ROOM_OF[name]}"), name)
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from attrs import define
@@ -22,10 +22,10 @@ from rollout.cli._output import age, cell, emit, hint, is_terminal, one_line, si
 from rollout.layout import home_folder
 from rollout.listing import Cursor, SessionSummary, list_sessions
 from rollout.reader import read_lines
-from rollout.search._index import Index, Row
-from rollout.search._sessions import IndexedSession, indexed_sessions
-from rollout.stats import StatsCounter
 from rollout.store import find, session_names
+
+if TYPE_CHECKING:
+    from rollout.search import IndexedSession
 
 __all__ = ["list_command", "path_command"]
 
@@ -92,6 +92,8 @@ def list_command(
     if sort == "updated" or is_filtered:
         if cursor:
             raise click.UsageError("--cursor goes with none of the filters, nor with --sort updated.")
+        from rollout.search import indexed_sessions  # noqa: PLC0415 -- 15 ms, which a plain list does not need
+
         found = map(_of_index, indexed_sessions(home=folder, filters=filters, order=sort))  # type: ignore[arg-type]
         sessions: Iterable[_Listed] = found if everything else islice(found, count)
     elif everything:
@@ -120,31 +122,41 @@ def _all_pages(home: Path, cursor: str | None, archived: bool) -> Iterator[_List
 
 def _counted(home: Path, summaries: Iterable[SessionSummary]) -> Iterator[_Listed]:
     """
-    Add what only the index, or reading a small file, can say.
+    Add what only reading them wholly can say: of small files at once, of large ones by the index.
     """
-    rows: dict[str, Row] = {}
     summaries = list(summaries)
-    with suppress(ModuleNotFoundError):
-        index = Index.open(home)
-        if index is not None:
-            with index:
-                names = [item.path.name.removesuffix(".zst") for item in summaries]
-                rows = {row.name: row for row in index.rows(f"name IN ({', '.join('?' * len(names))})", *names)}
+    rows = _rows_of([item for item in summaries if item.size > _COUNTED_SIZE], home)
     for item in summaries:
-        row = rows.get(item.path.name.removesuffix(".zst"))
-        turns = tokens = None
-        problem = item.problem
-        if row is not None and row.size == item.size:
-            turns, tokens, problem = row.turns, row.tokens, problem or row.problem
-        elif item.size <= _COUNTED_SIZE and item.problem is None:
+        turns, tokens, problem = rows.get(item.path) or (None, None, None)
+        if item.size <= _COUNTED_SIZE and item.problem is None:
             turns, tokens = _count(item.path)
         yield _Listed(
-            item.path, item.session_id, item.timestamp, item.updated_at, item.size, item.facts, turns, tokens, problem,
-            item.is_archived,
+            item.path, item.session_id, item.timestamp, item.updated_at, item.size, item.facts, turns, tokens,
+            item.problem or problem, item.is_archived,
         )  # fmt: skip
 
 
+def _rows_of(summaries: list[SessionSummary], home: Path) -> dict[Path, tuple[int, int, str | None]]:
+    if not summaries:
+        return {}
+    from rollout.search import Index  # noqa: PLC0415 -- as above
+
+    index = None
+    with suppress(ModuleNotFoundError):
+        index = Index.open(home)
+    if index is None:
+        return {}
+    named = {item.path.name.removesuffix(".zst"): item for item in summaries}
+    with index:
+        rows = list(index.rows(f"name IN ({', '.join('?' * len(named))})", *named))
+    return {
+        named[row.name].path: (row.turns, row.tokens, row.problem) for row in rows if row.size == named[row.name].size
+    }
+
+
 def _count(path: Path) -> tuple[int | None, int | None]:
+    from rollout.stats import StatsCounter  # noqa: PLC0415 -- as above
+
     counter = StatsCounter()
     try:
         for line in read_lines(path):

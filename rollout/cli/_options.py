@@ -16,9 +16,9 @@ from typing import Any, TypeVar
 import click
 from click.shell_completion import CompletionItem
 
+from rollout._facts import Filters
 from rollout._walk import walk
 from rollout.layout import home_folder
-from rollout.search._facts import Filters
 from rollout.store import find, session_names
 
 __all__ = ["SESSION", "SPAN", "as_form", "each", "filter_options", "filters_from", "format_options", "home_option"]

@@ -14,7 +14,7 @@ same: what the index does not have yet is read, and `SearchResults.scanned` says
 
 from __future__ import annotations
 
-from rollout.search._facts import Facts, Filters
+from rollout._facts import Facts, Filters
 from rollout.search._index import Index, index_path
 from rollout.search._reading import Updated
 from rollout.search._searching import Hit, SearchResults, search

@@ -16,8 +16,8 @@ from typing import Any
 
 from attrs import frozen
 
+from rollout._facts import Facts, Filters
 from rollout.layout import StrPath, home_folder, make_folder
-from rollout.search._facts import Facts, Filters
 from rollout.search._query import TOKENIZER, TRIGRAM, Query
 
 __all__ = ["COLUMNS", "Index", "Row", "index_path", "remove", "tags_of"]

@@ -12,13 +12,13 @@ from io import BufferedReader
 import attrs
 from attrs import define, field, frozen
 
+from rollout._facts import Facts
 from rollout._texts import Texts
 from rollout._walk import Problem
 from rollout.codec import decode_json, decode_line, encode_json
 from rollout.errors import InvalidLineError
 from rollout.layout import RolloutName
 from rollout.reader import open_rollout, raw_lines
-from rollout.search._facts import Facts
 from rollout.search._index import Index, Row, tags_of
 from rollout.search._query import without_surrogates
 from rollout.stats import StatsCounter

@@ -10,11 +10,11 @@ from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
+from rollout._facts import Facts, Filters
 from rollout._texts import Text, Texts
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
 from rollout.reader import open_rollout, raw_lines
-from rollout.search._facts import Facts, Filters
 from rollout.search._query import Matcher, Query
 
 __all__ = ["Found", "facts_of", "fits_line", "scan"]

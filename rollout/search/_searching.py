@@ -14,6 +14,7 @@ from pathlib import Path
 import attrs
 from attrs import field, frozen
 
+from rollout._facts import Filters
 from rollout._texts import Text, Texts
 from rollout._walk import Problem, walk
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
@@ -21,7 +22,6 @@ from rollout.errors import InvalidLineError
 from rollout.layout import RolloutName, StrPath, home_folder
 from rollout.layout import is_archived as lies_in_archive
 from rollout.reader import open_rollout
-from rollout.search._facts import Filters
 from rollout.search._index import Index, Row
 from rollout.search._query import TOKENIZER, Matcher, Query, parse_query
 from rollout.search._scanning import facts_of, fits_line, scan

@@ -12,9 +12,9 @@ from typing import Literal
 
 from attrs import frozen
 
+from rollout._facts import Facts, Filters
 from rollout._walk import walk
 from rollout.layout import RolloutName, StrPath, home_folder, is_archived
-from rollout.search._facts import Facts, Filters
 from rollout.search._index import Index, Row
 from rollout.search._reading import counter_of
 from rollout.search._scanning import facts_of
