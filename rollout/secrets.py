@@ -47,7 +47,9 @@ _VALUE = (
     r"|(?:=(?<=[A-Z]=)(?=[^\d\s]{0,200}\d)(?=[^A-Za-z\s]{0,200}[A-Za-z])([^\s\"'`\\;&|<>$(){}\[\],\0]{8,})"
     r"|(?:=|:\s?)(?=[A-Za-z+/=-]{0,200}\d)(?=[\d+/=-]{0,200}[A-Za-z])([A-Za-z0-9+/=-]{20,}))(?P<code>\.\w|[\w(\[])?)"
 )
-_AWS_NAME = r"(?i:secret[_-]?access[_-]?key|(?<=aws[_-])secret[_-]?key)[\\\"'\]\s]{0,8}[=:>]{0,2}[\\\"'\s\0]{0,8}"
+_AWS_NAME = (
+    r"(?i:secret[_-]?access[_-]?key|(?<=aws[_-])secret[_-]?key)[\\\"'\]\s]{0,8}[=:>]{0,2}[\\\"'\s\0]{0,8}(?<!\\)"
+)
 _HEADER = r"(?i:authorization)[\\\"'\]]{0,4}\s{0,4}[:=,]\s{0,4}[\\\"'`\0]{0,4}(?i:bearer|basic|token) {1,4}"
 # With a digit, and without hyphens but behind these words: scikit-learn's HTML has names such as sk-toggleable__label.
 _OPENAI = r"sk-(?=[A-Za-z_-]{0,100}\d)(?:(?:proj|svcacct|admin|or-v1)-[\w-]{20,}|[A-Za-z0-9]{20,})"
@@ -251,7 +253,8 @@ def _redacted_literals(text: str, where: str, found: list[FoundSecret]) -> str:
     if "\\" in text and text.lstrip().startswith(("{", "[")):
         with suppress(ValueError):
             decode_json(text)
-            quotes = (mark.start() for mark in re.finditer(r'\\.|"', text, re.DOTALL) if mark[0] == '"')
+            marks = re.finditer(r'"|(?:\\.[^"\\]*){1,50}', text, re.DOTALL)
+            quotes = (mark.start() for mark in marks if mark[0] == '"')
             for first, last in zip(quotes, quotes, strict=True):
                 if text.find("\\", first, last) >= 0:
                     found_before = len(found)

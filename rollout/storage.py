@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
 from hashlib import blake2b
 from heapq import nlargest
 from itertools import chain, islice
@@ -37,7 +36,6 @@ _MADE_IMAGES = ("image_generation_call", "image_generation_end")
 _HOLDS_MADE = frozenset({"compacted", "response_item/image_generation_call", "event_msg/image_generation_end"})
 # What Codex of 2026 gives an item when it is written; a compaction may have it without.
 _PASSING = frozenset({"id", "internal_chat_message_metadata_passthrough"})
-_hash = partial(blake2b, digest_size=16)
 
 
 @frozen
@@ -57,7 +55,7 @@ class Storage:
         sessions: How many files, live and archived; a session that was reverted has several.
         size: What they take on disk.
         plain_size: The same, uncompressed; of a compressed file, the lines that can be read.
-        by_type: Lines by type, as ``response_item/message``, ``bare/state`` before 0.32; the largest first.
+        by_type: Lines by type, as ``response_item/message``, before 0.32 ``bare/response_item``; the largest first.
         images: Inline images: data URLs, and the base64 of those the model made.
         repeated_images: Size of those among *images* that stood in any session before.
         repeated_images_in_session: Size of those among them that stood in the same file before.
@@ -90,8 +88,8 @@ def session_storage(session: StrPath, *, home: StrPath | None = None) -> Storage
     """
     Say where the bytes of a session go.
 
-    Blocks. Reads its file once, and what stands before its first compaction twice. Memory: a line, a digest for each
-    image, and from the first compaction on one for each item.
+    Blocks. Reads its file once, and what stands before the first compaction twice. Holds one line, and a digest
+    for each image and, if there is a compaction, each item.
 
     Args:
         session: Its file, its id or the beginning of it.
@@ -112,19 +110,16 @@ def home_storage(
     """
     Say where the bytes of a home's sessions go, of live and archived ones; of deleted ones only the size.
 
-    Blocks. Reads every file as `session_storage` does; the digests of images stay until the end. Follows no links below
-    ``sessions`` and none to files. Where a session has a plain and a compressed file, only the plain one counts.
+    Blocks. Reads every file as `session_storage` does, and follows no links below ``sessions`` and none to files. Where
+    a session has a plain and a compressed file, the plain one counts.
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
         largest: How many of the largest files to name.
-        progress: Called by this thread after each file, and every 16 MiB inside of one: files done, all files, bytes
-            on disk done, all bytes. What it raises reaches the caller.
+        progress: Called after each file and every 16 MiB: files done, all files, bytes on disk done, all bytes.
     """
-    folder = home_folder(home)
-    tally = _Tally(largest)
-    # The names twice, rather than 100,000 of them in memory.
-    sizes = [*_sizes(_rollouts(folder, []))] if progress else []
+    folder, tally = home_folder(home), _Tally(largest)
+    sizes = [*_sizes(chain(walk(folder), walk(folder, is_archived=True)))] if progress else []
     all_files, all_size, done_files, done_size = len(sizes), sum(sizes), 0, 0
 
     def tell(read_size: int) -> None:
@@ -134,25 +129,21 @@ def home_storage(
             # Some may have come, or grown, since they were counted.
             progress(done_files, max(all_files, done_files), done_size, max(all_size, done_size))
 
-    for name in _rollouts(folder, tally.problems):
+    problems = tally.problems
+    for name in chain(walk(folder, problems=problems), walk(folder, is_archived=True, problems=problems)):
         try:
             tally.add(name.path, tell)
         except (OSError, ImportError) as error:
-            tally.problems.append(Problem(name.path, str(error)))
+            problems.append(Problem(name.path, str(error)))
         done_files, done_size = done_files + 1, tally.sums["size"]
         tell(0)
-    tally.sums["deleted_size"] = sum(_sizes(rollouts_in(trash_folder(folder), tally.problems)))
+    tally.sums["deleted_size"] = sum(_sizes(rollouts_in(trash_folder(folder), problems)))
     return tally.storage
-
-
-def _rollouts(home: Path, problems: list[Problem]) -> Iterator[RolloutName]:
-    return chain(walk(home, problems=problems), walk(home, is_archived=True, problems=problems))
 
 
 def _sizes(names: Iterable[RolloutName]) -> Iterator[int]:
     for name in names:
-        # Gone since.
-        with suppress(OSError):
+        with suppress(OSError):  # gone since
             yield name.path.lstat().st_size
 
 
@@ -186,14 +177,12 @@ class _Tally:
         self.sums.update(plain_size=size * is_plain, compressible=size * (is_plain and is_old))
         self.largest = nlargest(self.largest_count, [*self.largest, (size, path)])
         with read_lines(path) as lines:
-            try:
-                for read_size in self._read(lines):
-                    self.sums["plain_size"] += 0 if is_plain else read_size
+            for read_size in self._read(lines):
+                self.sums["plain_size"] += 0 if is_plain else read_size
+                if read_size >= _TICK_SIZE:
                     tell(read_size)
-            finally:
-                self.sums["unreadable"] += sum(skipped.size for skipped in lines.skipped)
-                # Those without a size say that the file is damaged.
-                self.problems += [Problem(path, skipped.reason) for skipped in lines.skipped if not skipped.size]
+            self.sums["unreadable"] += sum(bad.size for bad in lines.skipped)
+            self.problems += [Problem(path, bad.reason) for bad in lines.skipped if not bad.size]  # damaged from there
 
     def _read(self, lines: LineReader) -> Iterator[int]:
         # Gives the size of what it has read, many lines together, with their newlines.
@@ -207,7 +196,10 @@ class _Tally:
             if b"data:" in line.raw or name in _HOLDS_MADE:
                 self._count_images(line.payload)
             if line.type == "compacted" and isinstance(line.payload.get("replacement_history"), list):
-                items = _items_before(lines.path, lineno) if items is None else items
+                if items is None:
+                    # Read again what came before: most sessions have no compaction, and need no digests.
+                    with read_lines(lines.path) as before:
+                        items = {_digest(o.payload)[0] for o in islice(before, lineno) if o.type == "response_item"}
                 for digest, item_size in map(_digest, line.payload["replacement_history"]):
                     self.sums["compaction_copies"] += item_size * (digest in items)
                     items.add(digest)
@@ -220,21 +212,19 @@ class _Tally:
         yield read_size
 
     def _count_images(self, payload: Any) -> None:
-        number = self.sums["sessions"]
         for image in _images_in(payload):
             # Without the head: what a model made has none, and has one where it is shown to a model again.
-            digest, size = _hash(image[image.find(b",") + 1 :]).digest(), len(image)
+            digest, size = blake2b(image[image.find(b",") + 1 :], digest_size=16).digest(), len(image)
             self.images = TypeSize(self.images.count + 1, self.images.size + size)
             self.sums["repeated_images"] += size * (digest in self.seen)
-            self.sums["repeated_images_in_session"] += size * (self.seen.get(digest) == number)
-            self.seen[digest] = number
+            self.sums["repeated_images_in_session"] += size * (self.seen.get(digest) == self.sums["sessions"])
+            self.seen[digest] = self.sums["sessions"]
 
 
 def _type_of(line: RolloutLine) -> str:
-    if line.is_bare:
-        return f"bare/{line.type}"
     kind = line.payload.get("type") if line.type in ("response_item", "event_msg") else None
-    return f"{line.type}/{kind}" if isinstance(kind, str) else line.type
+    name = f"{line.type}/{kind}" if isinstance(kind, str) else line.type
+    return f"bare/{line.type}" if line.is_bare else name
 
 
 def _images_in(payload: Any) -> Iterator[bytes]:
@@ -251,17 +241,10 @@ def _images_in(payload: Any) -> Iterator[bytes]:
             yield value.encode("utf-8", "surrogatepass")
 
 
-def _items_before(path: Path, line_count: int) -> set[bytes]:
-    # Read again: most sessions have no compaction, and need no digests.
-    with read_lines(path) as lines:
-        return {_digest(line.payload)[0] for line in islice(lines, line_count) if line.type == "response_item"}
-
-
 def _digest(item: Any) -> tuple[bytes, int]:
     if isinstance(item, dict) and not _PASSING.isdisjoint(item):
         item = {key: value for key, value in item.items() if key not in _PASSING}
-    # NaN, which is no JSON but is read, has no text.
     encoded = b""
-    with suppress(OverflowError, ValueError):
+    with suppress(OverflowError, ValueError):  # NaN is read, but has no text
         encoded = encode_json(item).encode("utf-8", "surrogatepass")
-    return _hash(encoded).digest(), len(encoded)
+    return blake2b(encoded, digest_size=16).digest(), len(encoded)

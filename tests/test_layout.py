@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 from rollout import AmbiguousSessionError, SessionNotFoundError, find_session, finding, layout
-from rollout._walk import walk
+from rollout._walk import folders, walk
 from rollout.finding import locate
 from rollout.layout import RolloutName, create_session_file
 from tests.rollouts import ID, put
@@ -205,6 +205,41 @@ class TestWalk:
 
         assert self.paths(home) == [newer, moved, older]
         assert after == [older]
+
+    def test_behind_a_rollout_passes_over_later_years_months_and_days(self, home: Path) -> None:
+        stamps = ["2027-01-01", "2026-12-01", "2026-11-22", "2026-11-21", "2026-11-20", "2026-10-31", "2025-12-31"]
+        written = [put(home, b"", timestamp=f"{day}T00-00-00") for day in stamps]
+
+        after = [name.path for name in walk(home, after=("2026-11-21T00-00-00", ID))]
+
+        assert after == written[4:]
+
+    def test_of_folders_gives_each_once_with_its_time_and_the_names_in_it(self, home: Path) -> None:
+        first = put(home, b"", timestamp="2026-11-21T00-00-00")
+        second = put(home, b"", timestamp="2026-11-21T00-00-01", session_id=V4)
+        third = put(home, b"", timestamp="2026-10-01T00-00-00")
+        archived = put(home, b"", folder=home / "archived_sessions")
+        put(home, b"", timestamp="2026-11-21T00-00-00", suffix=".zst")
+        (first.parent / "notes.txt").write_text("")
+
+        given = list(folders(home))
+
+        month, year = first.parents[1:3]
+        names = {
+            year.parent: [],
+            home / "archived_sessions": [archived.name],
+            first.parent: [second.name, first.name],
+            month: [],
+            year: [],
+            third.parent: [third.name],
+            third.parents[1]: [],
+        }
+        assert {folder: names for folder, _, names in given} == names
+        assert len(given) == len(names)
+        assert all(mtime_ns == folder.stat().st_mtime_ns for folder, mtime_ns, _ in given)
+
+    def test_of_folders_that_are_not_there_gives_them_without_a_time(self, home: Path) -> None:
+        assert list(folders(home)) == [(home / "sessions", 0, []), (home / "archived_sessions", 0, [])]
 
 
 class TestFinding:

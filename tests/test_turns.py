@@ -138,6 +138,18 @@ def test_copies_without_a_time_are_copies_as_those_before(timestamp: Any) -> Non
     ]
 
 
+def test_a_fork_that_does_not_say_when_it_was_made_was_made_when_it_was_written() -> None:
+    fork = line(meta(forked_from_id=PARENT, timestamp=None), 0)
+
+    assert copied(fork, line(message("user", "a"), -1), line(message("user", "b"), 1)) == [False, True, False]
+
+
+def test_a_turn_ends_no_copies_where_nobody_knows_when_the_fork_was_made() -> None:
+    fork = line(meta(forked_from_id=PARENT, timestamp=None))
+
+    assert copied(fork, line(event("task_started", turn_id=TURN_AFTER))) == [False, True]
+
+
 @pytest.mark.parametrize(
     ("timestamp", "seconds"),
     [

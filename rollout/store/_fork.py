@@ -57,7 +57,8 @@ def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None
     folder = home_folder(home).absolute()
     path = locate(session, folder).absolute()
     history = load_history(path)
-    count = None if at is None else _line_count(history, at)
+    # Also of all turns: what a live session goes on with after its fork was made is its own.
+    count = _line_count(history, at)
     now_ms = time.time_ns() // 1_000_000
     meta = _meta_of_fork(history, new_session_id(), format_timestamp(now_ms))
     target = new_session_path(folder, meta.payload["id"], now_ms / 1000)
@@ -67,12 +68,14 @@ def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None
     return target
 
 
-def _line_count(history: History, at: int) -> int:
+def _line_count(history: History, at: int | None) -> int:
+    all_lines = (*history.inherited, *history.lines)
+    if at is None:
+        return len(all_lines)
     turns = history.turns
     number = at if at >= 0 else len(turns) + at
     if not 0 <= number <= len(turns):
         raise ValueError(f"{history.path} has {len(turns)} turns; a fork at {at} is not possible")
-    all_lines = (*history.inherited, *history.lines)
     first_left_out = id(turns[number].lines[0]) if number < len(turns) else None
     return next((i for i, line in enumerate(all_lines) if id(line) == first_left_out), len(all_lines))
 

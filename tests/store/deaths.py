@@ -5,6 +5,7 @@ A process that dies in the middle: at the n-th call that changes a file or a fol
 from __future__ import annotations
 
 import os
+import pathlib
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -53,7 +54,10 @@ def _work_until(work: Callable[[], Any], number: int) -> None:
     code = 1
     try:
         for name in _CALLS:
-            setattr(os, name, dying(getattr(os, name)))
+            setattr(os, name, call := dying(getattr(os, name)))
+            # Python 3.10's paths keep the calls of their own time.
+            if hasattr(pathlib, "_NormalAccessor"):
+                setattr(pathlib._NormalAccessor, name, staticmethod(call))
         work()
         code = 0
     except BaseException as error:  # noqa: BLE001

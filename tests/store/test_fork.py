@@ -123,6 +123,24 @@ def test_a_fork_of_a_fork_by_reference_needs_no_other_file(home: Path) -> None:
     assert meta_of_fork["session_id"] == meta_of_fork["id"] != CHILD
 
 
+def test_a_reference_behind_the_end_of_a_session_has_all_of_its_lines(home: Path) -> None:
+    put(home, encode(paginated_session("a"), first_ordinal=0))
+
+    history = load_history(referring(home, end=99))
+
+    assert [line.ordinal for line in history.inherited] == list(range(9))
+
+
+def test_a_reference_is_to_the_file_of_that_id_and_no_other_file_of_its_thread(home: Path) -> None:
+    put(home, encode(paginated_session("a"), first_ordinal=0))
+    reverted = encode(paginated_session("reverted"), first_ordinal=0)
+    put(home, reverted, session_id=f"{ID}_{ID[:-1]}0", timestamp="2026-11-21T02-00-00")
+
+    history = load_history(referring(home))
+
+    assert [turn.prompt for turn in history.turns] == ["a", "after 9"]
+
+
 def test_a_reference_to_a_session_that_is_gone_is_said(home: Path) -> None:
     child = referring(home)
 

@@ -17,7 +17,15 @@ from rollout import (
     find_session,
     list_sessions,
 )
-from rollout.store import archive, delete, rename_session, restore, session_names, unarchive
+from rollout.store import (
+    archive,
+    delete,
+    deleted_sessions,
+    rename_session,
+    restore,
+    session_names,
+    unarchive,
+)
 from tests.rollouts import ID, put, seed_session
 from tests.store.deaths import deaths
 
@@ -64,6 +72,15 @@ def test_a_session_with_several_files_moves_with_all_of_them(home: Path, path: P
     assert unarchive(ID) == reverted
     assert {p.name for p in delete(ID)} == {reverted.name, path.name, twin.name}
     assert restore(ID) == reverted
+
+
+def test_a_file_that_only_has_the_sessions_id_as_its_own_is_not_moved_with_it(home: Path, path: Path) -> None:
+    other = path.with_name(f"rollout-2026-11-21T03-00-00-{OWN_ID}_{ID}.jsonl")
+    other.write_bytes(path.read_bytes())
+
+    archive(ID)
+
+    assert (path.exists(), other.exists()) == (False, True)
 
 
 def test_a_deleted_session_is_in_the_trash_and_comes_back_with_its_name(home: Path, path: Path) -> None:
@@ -153,6 +170,16 @@ def test_no_link_leads_out_of_the_home(home: Path, path: Path, tmp_path: Path) -
 
     assert (home / "archived_sessions" / path.name).exists()
     assert (tmp_path / "target").read_text() == "kept"
+
+
+def test_the_trash_is_listed_newest_first(home: Path, path: Path) -> None:
+    older = put(home, seed_session("two"), session_id=OWN_ID, timestamp="2026-11-20T00-00-00")
+    assert deleted_sessions() == []
+
+    delete(ID)
+    delete(OWN_ID)
+
+    assert deleted_sessions(home=home) == [home / "deleted_sessions" / name for name in (path.name, older.name)]
 
 
 @pytest.mark.parametrize("reference", ["", "../x", "\0", "x" * 5000])

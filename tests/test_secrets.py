@@ -1,0 +1,514 @@
+from __future__ import annotations
+
+import copy
+import json
+import re
+import time
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import attrs
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rollout.secrets import FoundSecret, Receipt, Redaction, Replacement, find_secrets, scan
+from tests import rollouts
+
+# Put together here, so that no scanner takes them for keys of ours.
+MIXED = "q7Rz2Kd9Wv4Tb8Yn1Mc6Hf3Jg5Ls0Pa" * 4
+HEX = "3f9a1c7e5b2d8064" * 4
+PEM_BODY = [MIXED[:64], MIXED[5:69], MIXED[9:30] + "=="]
+PEM_BEGIN = "-----BEGIN RSA " + "PRIVATE KEY-----"
+PEM = "\n".join([PEM_BEGIN, *PEM_BODY, "-----END RSA " + "PRIVATE KEY-----"])
+OPENSSH = PEM.replace("RSA", "OPENSSH").replace("\n", "\r\n")
+PGP = PEM.replace("RSA", "PGP").replace(" KEY", " KEY BLOCK").replace("-----\n", "-----\nVersion: GnuPG v2\n\n", 1)
+ENCRYPTED = PEM.replace("-----\n", "-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,3F9A\n\n", 1)
+AWS_ID = "AK" + "IA" + "Q7RZ2KD9WV4TB8YN"
+AWS_SECRET = MIXED[:18] + "/" + MIXED[20:40] + "+"
+GITHUB = "gh" + "p_" + MIXED[:36]
+OPENAI = "sk-" + "proj-" + MIXED[:40] + "_-" + MIXED[:20]
+JWT = ".".join(("ey" + "JhbGciOiJIUzI1NiJ9", "ey" + "JzdWIiOiIxMjM0NTY3ODkwIn0", MIXED[:30] + "-_" + MIXED[:11]))
+VALUE = "hunter2" + "-Hunter2"
+
+# Kind, text around it, secret.
+SECRETS: list[tuple[str, str, str]] = [
+    ("private-key", "key:\n{}\nend", PEM),
+    ("private-key", "{}", OPENSSH),
+    ("private-key", "{}", PGP),
+    ("private-key", "{}", ENCRYPTED),
+    ("private-key", "KEY='{}'", PEM.replace("\n", "\\n")),
+    ("private-key", "cut: {}", PEM[: PEM.index(PEM_BODY[2]) + 9]),
+    ("private-key", "cut: {}\n… 200 tokens truncated", ENCRYPTED[: ENCRYPTED.index(PEM_BODY[2]) + 9]),
+    ("private-key", "cut: {}\nand goes on", PEM[: PEM.index(PEM_BODY[2]) - 1]),
+    ("private-key", "+{}", PEM.replace("\n", "\n+")),
+    ("private-key", "-{}", PEM.replace("\n", "\n-")),
+    ("aws-access-key", "id {}.", AWS_ID),
+    ("aws-access-key", "'\\n{}'", "AS" + AWS_ID[2:]),
+    ("aws-secret-key", "aws_secret_access_key = {}\n", AWS_SECRET),
+    ("aws-secret-key", "AWS_SECRET_KEY={}", AWS_SECRET),
+    ("aws-secret-key", '"SecretAccessKey": "{}",', AWS_SECRET),
+    ("aws-secret-key", "<SecretAccessKey>{}</SecretAccessKey>", AWS_SECRET),
+    ("aws-secret-key", "aws configure set aws_secret_access_key {}", AWS_SECRET),
+    *(("github-token", "{}", "gh" + letter + GITHUB[3:]) for letter in "pousr"),
+    ("github-token", "https://{}@github.com/a/b", GITHUB),
+    ("github-token", "https://x-access-token:{}@github.com/a/b", GITHUB),
+    ("github-token", "GITHUB_TOKEN={}", GITHUB),
+    ("github-token", "Authorization: token {}", GITHUB),
+    ("github-token", "{}", "github" + "_pat_" + MIXED[:22] + "_" + MIXED[:59]),
+    ("gitlab-token", "{} is it", "gl" + "pat-" + MIXED[:18] + "-_"),
+    ("gitlab-token", "{}", "gl" + "pat-" + MIXED[:27] + ".01.0w1x" + "3k9ab"),
+    *(("slack-token", "({})", "xo" + f"x{letter}-12345678901-{MIXED[:24]}") for letter in "abposr"),
+    ("slack-webhook", "https://hooks.slack.com/services/{}", f"T{MIXED[:9]}/B{MIXED[:9]}/{MIXED[:24]}"),
+    ("openai-key", "key={}", OPENAI),
+    ("openai-key", "key={}", "sk-" + MIXED[:48]),
+    ("anthropic-key", "x-api-key: {}", "sk-" + "ant-api03-" + MIXED[:80] + "-_" + MIXED[:13]),
+    ("google-key", "?key={}&a=b", "AI" + "za" + MIXED[:30] + "-_" + MIXED[:3]),
+    ("stripe-key", "{}", "sk" + "_live_" + MIXED[:24]),
+    ("stripe-key", "{}", "rk" + "_live_" + MIXED[:24]),
+    ("npm-token", "_authToken={}", "np" + "m_" + MIXED[:36]),
+    ("pypi-token", "{}", "py" + "pi-AgEIcHlwaS5vcmc" + MIXED[:60]),
+    ("huggingface-token", "HF={}", "h" + "f_" + MIXED[:34]),
+    ("jwt", "{}", JWT),
+    ("jwt", "\n+{}", JWT),
+    ("jwt", "Cookie: session={};", JWT),
+    ("jwt", "Authorization: Bearer {}", JWT),
+    ("authorization-header", "Authorization: Bearer {}\r\n", "a" + VALUE),
+    ("authorization-header", "-H 'authorization: Basic {}'", "dXNlcjpwYXNz" + "d29yZA=="),
+    ("authorization-header", '"Authorization": "Basic {}"', "dXNlcjpw" + "YXNz"),
+    ("authorization-header", '\\"Authorization\\": \\"Bearer {}\\"', VALUE),
+    ("authorization-header", "headers['Authorization'] = 'Bearer {}'", VALUE),
+    ("url-password", "postgres://app:{}@db.local:5432/app", "hunter2"),
+    ("url-password", "redis://:{}@cache", "p@ss!w0rd"),
+    ("url-password", "https://bob:{}@bücher.example/", "correcthorse"),
+    ("sendgrid-key", "{}", "S" + f"G.{MIXED[:20]}-_.{MIXED[:43]}"),
+    ("twilio-key", "{}", "S" + "K" + HEX[:32]),
+    ("digitalocean-token", "{}", "do" + "p_v1_" + HEX[:64]),
+    ("azure-storage-key", "AccountName=a;AccountKey={};Endpoint=b", MIXED[:86] + "=="),
+    ("password", 'password = "{}"', VALUE),
+    ("password", "PASSWORD: '{}'", VALUE),
+    ("password", '"password":"{}"', 'a\\"b' + VALUE),
+    ("password", '{\\"password\\": \\"{}\\"}', VALUE),
+    ("password", "self.passwd: str = r'{}'", VALUE),
+    ("password", "if pwd == `{}`", VALUE),
+    ("password", "passphrase => '{}'", VALUE),
+    ("password", "DB_PASS={}\n", VALUE),
+    ("password", "export PGPASSWORD={} psql", VALUE),
+    ("password", "os.environ['PGPASSWORD'] = '{}'", VALUE),
+    ("password", 'İ password = "{}"', VALUE),
+    ("secret", "client_secret: '{}'", VALUE),
+    ("secret", "SECRET_KEY = '{}'", "django-" + VALUE),
+    ("token", 'token="{}"', VALUE),
+    ("token", "ACCESS_TOKEN={}", VALUE),
+    ("token", "?access_token={}&a", MIXED[:24]),
+    ("api-key", 'apiKey: "{}"', VALUE),
+    ("api-key", "x-api-key: {}", MIXED[:24]),
+    ("api-key", '"api_key": "{}"', VALUE),
+]
+
+NO_VALUES = """
+<your-password1> ${PASSWORD1} $PASSWORD1 %PASSWORD1% %(password1)s {password1} {{password1}} {f(x1).y} #bygroup
+secret\\n \\u5bc6\\u7801\\u5bc6 请输入您的密码啊啊 xxxxxxxx1 example1 changeme1
+[REDACTED] ******** .....a1b ab12 newPassword old_password required|min:max DB_PASSWORD_2 /run/secrets/db1
+./secrets/db1 ~/pw/a123 https://host/reset1 process.env.PW1 os.environ1
+"""
+NO_URL_PASSWORDS = "password pass ${PW} {password} $REDIS_PASSWORD *** %s"
+NO_BEARERS = "<token> $TOKEN YOUR_TOKEN_HERE ACCESS_TOKEN {token}"
+NO_SECRETS = [
+    "",
+    "short",
+    "a plain text about the password, a token and the secret: nothing is here",
+    "-----BEGIN " + "PRIVATE KEY-----",
+    '"-----BEGIN ' + 'PRIVATE KEY-----"; "-----END ' + f'PRIVATE KEY-----"; {MIXED}',
+    "-----BEGIN " + "PRIVATE KEY-----\n...\n-----END PRIVATE KEY-----",
+    "-----BEGIN CERTIFICATE-----\n" + "\n".join(PEM_BODY),
+    "x" + AWS_ID,
+    AWS_ID + "0",
+    "AK" + "IAIOSFODNN7EXAMPLE",
+    "aws_secret_access_key = wJalrXUtnFEMI/K7MDENG/bPxRfiCY" + "EXAMPLEKEY",
+    "gh" + "p_" + "x" * 36,
+    "gh" + "p_" + MIXED[:20],
+    "gl" + "pat-short",
+    "disk-" + "usage-of-all-mounted-volumes-1",
+    'class="sk-' + 'toggleable__content-arrow sk-estimator-doc-link2"',
+    "sk-" + "abcdefghijklmnopqrstuvwxyz",
+    "npm_" + "config_user_agent_of_the_package_manager1",
+    "\\npm_" + MIXED[:35],
+    f"aws_secret_key\\n{MIXED[:39]}",
+    "eyJ" + "hbGciOiJIUzI1NiJ9 and no more",
+    "hooks.slack.com/services/T00000000/B00000000/" + "X" * 24,
+    "S" + "K" + HEX[:31],
+    "https://user@host/path:1@x",
+    "https://host:8080/path",
+    "docker://alpine:3.18@sha256:" + HEX,
+    *(f"redis://user:{word}@host" for word in NO_URL_PASSWORDS.split()),
+    *(f"Authorization: Bearer {word}" for word in NO_BEARERS.split()),
+    "Authorization: Basic authentication is used",
+    *(f'password = "{value}"' for value in [*NO_VALUES.split(), "correct horse battery 1"]),
+    "token = get_token_2(name)",
+    "TOKEN=base64.b64encode(raw)",
+    "MAX_TOKEN=16777216",
+    "TOKEN=abcdefghijkl",
+    "token=Base64Encoder1OfTheHouse(x)",
+    "token=Base64Encoder1OfTheHouse.of(x)",
+    "token: Uint8Array",
+    'tokens: ["a1b2c3d4e5"]',
+    '{"token_count": {"total": 12345678901234567890}}',
+    '["token=",1234567890,"x"]',
+    "[REDACTED:github-token:3f2a9c1b]",
+    "password = '[REDACTED:password:3f2a9c1b]'",
+    "https://[REDACTED:github-token:3f2a9c1b]@github.com",
+]
+
+JSON_TEXTS = st.text("a1é\U00010000\"\\/\n\0 {}[]:,='", max_size=9)
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | JSON_TEXTS,
+    lambda inner: st.lists(inner) | st.dictionaries(JSON_TEXTS, inner),
+)
+KEYS = sorted({secret for kind, text, secret in SECRETS if text == "{}"})
+GLUE = st.sampled_from(
+    [*" \n\"'\\-_.=:@\0", "\\n", "://", "password=", "TOKEN=", "aws_secret_key", "Authorization: Basic ", MIXED[:39]]
+)
+# What may stand beside a key, as it is no part of one.
+AROUND = st.text(" \n\t\"',;()<>{}&|=é", max_size=4)
+TEXTS = st.lists(st.sampled_from(KEYS) | GLUE | st.text(max_size=5), max_size=12).map("".join)
+
+
+# Each over and over: anchors that could each make a pattern run to the end of the text.
+HOSTILE = [
+    *("a", "-", "://", "eyJ", ".eyJ", "x://a:b", "token=", "TOKEN=", "TOKEN=a1", "token=a1(", 'token="', "token='"),
+    *('password="{', "AccountKey=", "SK", "sk-proj-", "authorization:bearer ", "\\", '\\"', "[", "\u0130"),
+    *("secret_access_key ' ", PEM_BEGIN, f"{PEM_BEGIN}\n{MIXED[:20]}", "token=\0TOKEN=a1"),
+]
+
+
+def redact(value: Any) -> Any:
+    return Redaction().redact(value)
+
+
+def texts_of(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list):
+        return [text for part in value for text in texts_of(part)]
+    return [text for key, part in value.items() for text in (key, *texts_of(part))] if isinstance(value, dict) else []
+
+
+def rollout(tmp_path: Path, *lines: bytes | rollouts.Line) -> Path:
+    path = tmp_path / "rollout.jsonl"
+    path.write_bytes(b"".join(line if isinstance(line, bytes) else rollouts.encode([line]) for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(("kind", "text", "secret"), SECRETS, ids=[kind for kind, *_ in SECRETS])
+def test_a_secret_is_found_where_it_stands(kind: str, text: str, secret: str) -> None:
+    before, _, after = text.partition("{}")
+
+    found = find_secrets(before + secret + after)
+
+    assert [(each.kind, each.start, each.end) for each in found] == [(kind, len(before), len(before + secret))]
+    assert re.fullmatch(rf"\[REDACTED:{kind}:[0-9a-f]{{8}}\]", found[0].placeholder)
+    assert redact(before + secret + after) == before + found[0].placeholder + after
+
+
+@pytest.mark.parametrize(("kind", "text", "secret"), SECRETS, ids=[kind for kind, *_ in SECRETS])
+def test_a_secret_is_found_in_json_text_that_stays_valid(kind: str, text: str, secret: str) -> None:
+    held = text.replace("{}", secret)
+    deep = {"cmd": ["bash", held], "n": [1.10, None, True]}
+    for arguments in (
+        json.dumps(deep),
+        json.dumps({"a": json.dumps([json.dumps(deep)])}, indent=1, ensure_ascii=False),
+    ):
+        redaction = Redaction()
+
+        changed = json.loads(redaction.redact(arguments))
+
+        inner = json.loads(json.loads(changed["a"])[0]) if "a" in changed else changed
+        assert inner == {**deep, "cmd": ["bash", redact(held)]}
+        assert [each.kind for each in redaction.receipt.replacements] == [kind]
+
+
+@pytest.mark.parametrize("text", NO_SECRETS)
+def test_what_is_no_secret_is_left_alone(text: str) -> None:
+    assert find_secrets(text) == []
+    assert redact(text) is text
+
+
+def test_secrets_are_in_order_and_those_that_overlap_are_one() -> None:
+    url = f"https://bob:{JWT}x@host"
+    text = f"{url} PASSWORD=a1@{AWS_ID}#{AWS_ID} {GITHUB}"
+
+    found = find_secrets(text)
+
+    assert [(each.kind, text[each.start : each.end]) for each in found] == [
+        ("jwt", JWT + "x"),
+        ("password", f"a1@{AWS_ID}#{AWS_ID}"),
+        ("github-token", GITHUB),
+    ]
+    partly = f"Authorization: Bearer {VALUE}/secret_access_key={AWS_SECRET}"
+    assert [partly[each.start : each.end] for each in find_secrets(partly)] == [partly[22:]]
+
+
+def test_equal_secrets_have_equal_placeholders_wherever_they_stand() -> None:
+    texts = [f"{PEM}\n", PEM.replace("\n", "\r\n"), json.dumps([PEM]), json.dumps(json.dumps(PEM)), repr(PEM)]
+    places = {re.search(r"\[REDACTED:.*?\]", redact(text))[0] for text in texts}  # type: ignore[index]
+    named = redact({"password": VALUE, "text": f'password="{VALUE}"'})
+
+    assert places == {find_secrets(PEM)[0].placeholder}
+    assert named["text"] == f'password="{named["password"]}"'
+    assert find_secrets(GITHUB)[0].placeholder != find_secrets(GITHUB + "a")[0].placeholder
+    assert find_secrets(f'token="{VALUE}"')[0].placeholder[-9:] != named["password"][-9:]
+
+
+def test_a_placeholder_is_the_same_in_every_process() -> None:
+    assert find_secrets(f'password="{VALUE}"')[0].placeholder == "[REDACTED:password:bb9b5113]"
+
+
+def test_what_has_no_utf8_form_is_replaced_too() -> None:
+    assert redact({"password": "ab\ud800cd1234"})["password"].startswith("[REDACTED:password:")
+
+
+def test_redaction_gives_new_values_and_leaves_the_others_as_they_are() -> None:
+    value = {"a": ["x", 1, {"b": GITHUB}], "c": {"d": ["y", None, True, 1.5]}, GITHUB: "z", "e": (GITHUB,)}
+    before = copy.deepcopy(value)
+
+    changed = redact(value)
+
+    place = find_secrets(GITHUB)[0].placeholder
+    assert value == before
+    assert changed == {"a": ["x", 1, {"b": place}], "c": before["c"], place: "z", "e": (GITHUB,)}
+    assert changed["c"] is value["c"]
+    assert list(changed) == ["a", "c", place, "e"]
+    assert redact(value["c"]) is value["c"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("password", VALUE),
+        ("DB_PASSWORD", "a\"b'c`d\\e1"),
+        ("client_secret", VALUE),
+        ("apiKey", VALUE),
+        ("SecretAccessKey", AWS_SECRET),
+        ("access_token", VALUE),
+    ],
+)
+def test_the_name_of_a_field_tells_what_its_value_is(name: str, value: str) -> None:
+    assert redact({name: value, "name": value}) == {name: redact({name: value})[name], "name": value}
+    assert redact({name: value})[name].startswith("[REDACTED:")
+    assert redact({name: {"of": value}, f"{name}_hint": value, name + "s": [value]})[name] == {"of": value}
+    assert redact({name: "a word"}) == {name: "a word"}
+
+
+def test_what_stands_in_the_name_of_a_field_is_no_part_of_its_value() -> None:
+    value = {PEM_BEGIN: MIXED, "https://bob:a": "b@host"}
+
+    assert redact(value) is value
+
+
+def test_a_field_whose_value_is_no_secret_may_hold_one() -> None:
+    value = f"://TOKEN={VALUE}"
+
+    assert redact({"token": value}) == {"token": redact(value)}
+    assert redact(value) != value
+
+
+def test_a_header_in_a_field_keeps_its_scheme() -> None:
+    changed = redact({"headers": {"Authorization": f"Bearer {VALUE}"}})
+
+    assert changed["headers"]["Authorization"].startswith("Bearer [REDACTED:authorization-header:")
+
+
+def test_json_text_is_changed_only_where_a_secret_is() -> None:
+    text = '\n{ "a\\/b" : 1.10, "big":12345678901234567890, "a":"\\u00e9", "x":NaN,\t"u":"x:\\/\\/b:%s@h" , "a":2}'
+
+    changed = redact(text % "p\\u0026ssw0rd")
+
+    assert changed == text.replace("x:\\/\\/b:%s@h", "x://b:" + find_secrets("x://b:p&ssw0rd@h")[0].placeholder + "@h")
+
+
+@pytest.mark.parametrize("text", ['{"a\\n": %s', "[\\n%s]", '{"\\n": "%s"} {}', "[" * 1500 + '"\\n%s"' + "]" * 1500])
+def test_what_is_no_json_is_redacted_as_text(text: str) -> None:
+    assert redact(text % GITHUB) == text % find_secrets(GITHUB)[0].placeholder
+
+
+def test_json_text_of_any_depth_is_redacted() -> None:
+    text = "[" * 900 + json.dumps(f"\n{GITHUB}") + "]" * 900
+
+    assert redact(text) == text.replace(GITHUB, find_secrets(GITHUB)[0].placeholder)
+
+
+def test_a_receipt_says_what_was_replaced_and_how_often() -> None:
+    redaction = Redaction()
+    github, aws = find_secrets(f"{GITHUB} {AWS_ID}")
+
+    redaction.redact({"text": f"{GITHUB} {AWS_ID} {GITHUB}", "arguments": json.dumps({"a": f"\n{GITHUB}"})})
+    redaction.redact([AWS_ID, {AWS_ID: 1}])
+
+    entries = (Replacement(github.placeholder, "github-token", 3), Replacement(aws.placeholder, "aws-access-key", 3))
+    assert redaction.receipt == Receipt(entries)
+    assert redaction.receipt.to_dict() == {
+        "schema_version": 1,
+        "replacements": [
+            {"placeholder": github.placeholder, "kind": "github-token", "count": 3},
+            {"placeholder": aws.placeholder, "kind": "aws-access-key", "count": 3},
+        ],
+    }
+    assert json.loads(json.dumps(redaction.receipt.to_dict())) == redaction.receipt.to_dict()
+    assert Redaction().receipt.to_dict() == {"schema_version": 1, "replacements": []}
+
+
+def test_results_are_frozen_and_do_not_hold_the_secret(tmp_path: Path) -> None:
+    redaction = Redaction()
+    redaction.redact(GITHUB)
+    found: list[Any] = [
+        *find_secrets(GITHUB),
+        *scan(rollout(tmp_path, rollouts.message("user", GITHUB))),
+        redaction.receipt,
+    ]
+
+    assert GITHUB[4:] not in repr([*found, redaction])
+    for each in (*found, redaction.receipt.replacements[0]):
+        with pytest.raises(attrs.exceptions.FrozenInstanceError):
+            setattr(each, attrs.fields(type(each))[0].name, None)
+
+
+def test_a_rollout_is_scanned_line_by_line(tmp_path: Path) -> None:
+    call = {"type": "function_call", "name": "shell", "arguments": json.dumps({"env": {"DB_PASSWORD": VALUE}})}
+    torn = rollouts.encode([rollouts.message("user", GITHUB)])[:-6]
+    extra = b'{"timestamp":"t","type":"x","payload":{},"metadata":{"m":"%s"},"more":["%s"]}\n' % (
+        (AWS_ID.encode(),) * 2
+    )
+    path = rollout(
+        tmp_path,
+        rollouts.meta(),
+        b"\n",
+        rollouts.message("user", f"{GITHUB} and {AWS_ID}"),
+        b"{broken}\n",
+        ("response_item", call),
+        ("event_msg", {"type": "x", "env": {GITHUB: [{"TOKEN": VALUE}]}}),
+        extra,
+        b'{"type":"message","role":"user","content":[{"text":"%s"}]}\n' % AWS_ID.encode(),
+        b'"\xff" %s\n' % AWS_ID.encode(),
+        torn,
+    )
+
+    found = list(scan(path))
+
+    place = find_secrets(GITHUB)[0].placeholder
+    assert [(each.lineno, each.kind, each.where) for each in found] == [
+        (3, "github-token", "payload.content[0].text"),
+        (3, "aws-access-key", "payload.content[0].text"),
+        (5, "password", "payload.arguments"),
+        (6, "github-token", "payload.env"),
+        (6, "token", f"payload.env.{place}[0].TOKEN"),
+        (7, "aws-access-key", "metadata.m"),
+        (7, "aws-access-key", "more[0]"),
+        (8, "aws-access-key", "payload.content[0].text"),
+        (9, "aws-access-key", ""),
+        (10, "github-token", ""),
+    ]
+    assert found[0] == FoundSecret("github-token", 3, "payload.content[0].text", place)
+
+
+def test_a_line_too_deep_for_python_is_scanned_as_text(tmp_path: Path) -> None:
+    line = b'{"timestamp":"t","type":"x","payload":{"k":"%s","a":%s1%s}}\n' % (
+        GITHUB.encode(),
+        b"[" * 1000,
+        b"]" * 1000,
+    )
+
+    assert [(each.kind, each.where) for each in scan(rollout(tmp_path, line))] == [("github-token", "")]
+    deep: list[Any] = []
+    for _ in range(5000):
+        deep = [deep]
+    with pytest.raises(RecursionError):
+        redact(deep)
+
+
+def test_a_line_too_long_to_be_held_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rollout.reader.MAX_LINE_SIZE", 1000)
+
+    found = list(scan(rollout(tmp_path, GITHUB.encode() * 100 + b"\n", rollouts.message("user", GITHUB))))
+
+    assert [each.lineno for each in found] == [2]
+
+
+def test_a_damaged_compressed_rollout_is_scanned_up_to_the_damage(home: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd")
+    data = zstd.compress(rollouts.encode(rollouts.seed_session(GITHUB, *map(str, range(2000)))))
+    path = rollouts.put(home, data[: len(data) // 2], suffix=".zst")
+
+    assert {each.kind for each in scan(path)} == {"github-token"}
+
+
+def test_a_folder_and_a_missing_file_are_errors(tmp_path: Path) -> None:
+    with pytest.raises(IsADirectoryError):
+        next(scan(tmp_path))
+    with pytest.raises(FileNotFoundError):
+        next(scan(tmp_path / "missing"))
+
+
+def test_scanning_holds_one_line_at_a_time(tmp_path: Path) -> None:
+    path = rollout(tmp_path, *[rollouts.message("user", f"{GITHUB}{' a' * 10_000}")] * 500)
+    tracemalloc.start()
+
+    count = sum(1 for _ in scan(path))
+
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 500
+    assert peak < path.stat().st_size / 10
+
+
+@given(st.lists(st.tuples(TEXTS, TEXTS)), JSON_VALUES)
+def test_redacted_values_hold_no_secret_and_stay_as_they_are(pairs: list[tuple[str, str]], value: Any) -> None:
+    held = [value, dict(pairs), json.dumps(dict(pairs)), json.dumps([json.dumps(value), pairs], ensure_ascii=False)]
+    redaction = Redaction()
+
+    changed = redaction.redact(held)
+
+    assert [find_secrets(text) for text in texts_of(changed) if find_secrets(text)] == []
+    assert redact(changed) is changed
+    assert [texts_of(json.loads(changed[at])) != [] for at in (2, 3)] == [pairs != [], True]
+    assert redaction.receipt == Redaction().receipt or changed is not held
+
+
+@given(st.lists(st.tuples(AROUND, st.sampled_from(KEYS), AROUND), min_size=1), st.booleans())
+def test_no_known_key_outlives_redaction(parts: list[tuple[str, str, str]], is_ascii: bool) -> None:
+    text = "\n".join(before + key + after for before, key, after in parts)
+    value = {"text": text, "arguments": json.dumps({"cmd": ["bash", {text: text}]}, ensure_ascii=is_ascii)}
+
+    changed = redact(value)
+
+    read = {**changed, "arguments": json.loads(changed["arguments"])}
+    assert [key for key in KEYS for each in texts_of(read) if key in each] == []
+    assert redact(read) is read
+
+
+@given(JSON_VALUES, st.integers(0, 3))
+def test_json_text_without_a_secret_is_left_as_it_is(value: Any, indent: int) -> None:
+    text = json.dumps(value, indent=indent or None, ensure_ascii=indent > 1)
+
+    assert redact(text) is text
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
+def test_hostile_text_takes_linear_time(unit: str) -> None:
+    for text in (unit * (2**20 // len(unit)), json.dumps([unit * (2**20 // len(unit))])):
+        start = time.perf_counter()
+
+        redact(text)
+
+        # 0.8 s at most on the machine where this was written; quadratic would be minutes.
+        assert time.perf_counter() - start < 10
+
+
+def test_ordinary_text_is_scanned_at_some_megabytes_a_second() -> None:
+    text = "def read(path: Path) -> str:  # see https://docs.python.org/3/ about the tokens of a task\n" * 110_000
+    start = time.perf_counter()
+
+    assert find_secrets(text) == []
+
+    assert time.perf_counter() - start < 5
