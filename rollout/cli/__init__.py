@@ -23,4 +23,6 @@ def main(args: Sequence[str] | None = None) -> None:
             raise
         sys.stderr.write("rollout: the command needs: pip install 'rollout-recorder[cli]'\n")
         sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
     sys.exit(run(args))

@@ -4,10 +4,14 @@ The group of commands, each loaded when it is asked for, and what becomes of err
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -17,7 +21,9 @@ from rollout.errors import RolloutError, SessionBusyError
 
 __all__ = ["COMMANDS", "group", "run"]
 
-ERROR, BUSY, IN_PART, INTERRUPTED = 2, 3, 4, 130
+ERROR, BUSY, INTERRUPTED = 2, 3, 130
+# Set by the scripts of `rollout completion`.
+_COMPLETES = "_ROLLOUT_COMPLETE"
 COMMANDS = {
     "list": "_list",
     "show": "_show",
@@ -79,30 +85,64 @@ def run(args: Sequence[str] | None = None) -> int:
     Run a command; its exit status.
     """
     args = list(sys.argv[1:] if args is None else args)
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # Closed by who calls, as in `rollout list >&-`.
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 -- until the end
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that knows few letters gets escapes.
+            stream.reconfigure(errors="backslashreplace")
+    if _COMPLETES in os.environ:
+        group.main(args, prog_name="rollout", complete_var=_COMPLETES)
     try:
-        status = group.main(args, prog_name="rollout", standalone_mode=False)
+        status = _invoked(args or ["--help"])
         sys.stdout.flush()
-    except click.exceptions.Exit as error:
-        return error.exit_code
     except (KeyboardInterrupt, click.Abort):
         return _failed(args, "Interrupted", "interrupted", INTERRUPTED)
     except click.ClickException as error:
-        hint = "" if error.exit_code != ERROR or not isinstance(error, click.UsageError) else _usage(error)
-        return _failed(args, type(error).__name__, error.format_message() + hint, ERROR)
+        return _failed(args, type(error).__name__, _message_of_usage(error), ERROR)
     except BrokenPipeError:
-        # Who reads has enough. Nothing more may be written at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Who reads has enough.
+        _end_output()
         return 0
-    except SessionBusyError as error:
-        return _failed(args, type(error).__name__, str(error), BUSY)
-    except (RolloutError, OSError, ValueError, ImportError) as error:
-        return _failed(args, type(error).__name__, str(error), ERROR)
-    return status if isinstance(status, int) else 0
+    except (RolloutError, OSError, ValueError, ImportError, _database_error()) as error:
+        status = BUSY if isinstance(error, SessionBusyError) else ERROR
+        return _failed(args, type(error).__name__, _message(error), status)
+    return status
 
 
-def _usage(error: click.UsageError) -> str:
-    command = error.ctx.command_path if error.ctx else "rollout"
-    return f" Try '{command} --help'."
+def _invoked(args: list[str]) -> int:
+    # Not group.main, which ends the process at a broken pipe.
+    try:
+        with group.make_context("rollout", args) as context:
+            status: int = group.invoke(context)
+    except click.exceptions.Exit as error:
+        return error.exit_code
+    return status
+
+
+def _database_error() -> type[Exception]:
+    # Most commands do without, and it takes 5 ms to load.
+    module: Any = sys.modules.get("sqlite3")
+    error: type[Exception] = module.Error if module else RolloutError
+    return error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
+        return ": ".join([*names, error.strerror])
+    if isinstance(error, _database_error()) and not isinstance(error, RolloutError):
+        return f"the index cannot be used: {error}. `rollout index --rebuild` makes it anew."
+    return str(error)
+
+
+def _message_of_usage(error: click.ClickException) -> str:
+    message = error.format_message()
+    end = "" if message.endswith((".", "?", ")")) else "."
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    return f"{message}{end} Try '{context.command_path if context else 'rollout'} --help'."
 
 
 def _failed(args: Sequence[str], kind: str, message: str, status: int) -> int:
@@ -113,5 +153,19 @@ def _failed(args: Sequence[str], kind: str, message: str, status: int) -> int:
         text = encode({"schema_version": 1, "error": {"type": kind, "message": message, "status": status}})
     else:
         text = f"rollout: {visible(message)}"
-    click.echo(text, err=True)
+    with suppress(OSError):
+        click.echo(text, err=True)
+    _end_output()
     return status
+
+
+def _end_output() -> None:
+    """
+    Write what waits for stdout; where that is not possible, Python shall not try again at exit.
+    """
+    try:
+        sys.stdout.flush()
+    except OSError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)

@@ -4,20 +4,34 @@ What changes sessions: ``name``, ``archive``, ``unarchive``, ``delete``, ``resto
 
 from __future__ import annotations
 
+import math
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rollout import store
+from rollout._facts import Facts
 from rollout._walk import walk
-from rollout.cli._options import SESSION, SPAN, each, home_option
-from rollout.cli._output import encode, note, progress, size_text, visible
-from rollout.errors import RolloutError, SessionBusyError
-from rollout.layout import RolloutName, home_folder
+from rollout.cli._live import progress
+from rollout.cli._options import ARCHIVED_SESSION, DELETED_SESSION, SESSION, SPAN, each, home_option, json_option
+from rollout.cli._output import encode, hint, note, one_line, path_text, say, size_text, table
+from rollout.errors import (
+    AmbiguousSessionError,
+    RolloutError,
+    SessionBusyError,
+    SessionNotFoundError,
+    SessionStateError,
+)
+from rollout.history import load_history
+from rollout.layout import RolloutName, home_folder, home_of, trash_folder
+from rollout.reader import read_lines
 
 __all__ = [
     "archive_command",
@@ -29,15 +43,17 @@ __all__ = [
     "unarchive_command",
 ]
 
-_IN_PART, _BUSY = 4, 3
+_ERROR, _BUSY, _IN_PART = 2, 3, 4
 
-_json_option = click.option("--json", is_flag=True, help='One JSON document with "schema_version".')
+# Of a session that is shown to be chosen: lines in which its first words stand, and characters of them.
+_HEAD_LINES, _WORDS = 200, 60
+
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 _sessions_argument = click.argument("sessions", nargs=-1, required=True, type=SESSION)
 
 
 @click.command("name")
-@_json_option
+@json_option
 @_dry_run_option
 @click.option("--clear", is_flag=True, help="Take its name away.")
 @home_option
@@ -58,11 +74,15 @@ def name_command(session: str, name: str | None, home: str | None, clear: bool, 
     session_id = _id_of(path)
     if name is None and not clear:
         own = store.session_names(home=home).get(session_id)
-        _say([{"id": session_id, "name": own}], json=json, text=own or "")
+        if json:
+            _say_rows([{"id": session_id, "name": own}])
+        elif own:
+            say(one_line(own))
         return 0 if own else 1
     if not dry_run:
         store.rename_session(path, name, home=home)
-    _say([{"id": session_id, "name": name, "dry_run": dry_run}], json=json, text="")
+    if json:
+        _say_rows([{"id": session_id, "name": name and name.strip(), "dry_run": dry_run}])
     return 0
 
 
@@ -71,15 +91,12 @@ def _id_of(path: Path) -> str:
     return name.session_id if name else ""
 
 
-def _say(rows: list[dict[str, Any]], *, json: bool, text: str) -> None:
-    if json:
-        click.echo(encode({"schema_version": 1, "sessions": rows}))
-    elif text:
-        click.echo(visible(text))
+def _say_rows(rows: list[dict[str, Any]]) -> None:
+    say(encode({"schema_version": 1, "sessions": rows}))
 
 
 @click.command("archive")
-@_json_option
+@json_option
 @_dry_run_option
 @home_option
 @_sessions_argument
@@ -95,10 +112,10 @@ def archive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool, 
 
 
 @click.command("unarchive")
-@_json_option
+@json_option
 @_dry_run_option
 @home_option
-@_sessions_argument
+@click.argument("sessions", nargs=-1, required=True, type=ARCHIVED_SESSION)
 def unarchive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool, json: bool) -> int:
     """
     Take SESSIONS out of the archive.
@@ -113,7 +130,7 @@ def unarchive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool
 def _change_each(
     references: tuple[str, ...], home: str | None, change: Callable[[Path], Path], *, dry_run: bool, json: bool
 ) -> int:
-    return _run_each([path for _, path in each(references, home)], change, dry_run=dry_run, json=json)
+    return _run_each(each(references, home), change, dry_run=dry_run, json=json)
 
 
 def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run: bool, json: bool) -> int:
@@ -124,25 +141,38 @@ def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run:
     failures: list[Exception] = []
     for path in paths:
         try:
+            _refuse_stray(path)
             now = path if dry_run else change(path)
-        except (RolloutError, OSError, ImportError) as error:
+        except (RolloutError, OSError, ImportError, EOFError) as error:
             failures.append(error)
-            note(str(error))
-            rows.append({"id": _id_of(path), "path": os.fspath(path), "error": str(error)})
-        else:
-            rows.append({"id": _id_of(path), "path": os.fspath(now), "error": None, "dry_run": dry_run})
+            rows.append({"id": _id_of(path), "path": os.fspath(path), "error": str(error), "dry_run": dry_run})
             if not json:
-                click.echo(os.fspath(now))
-    _say(rows, json=json, text="")
-    if not failures:
-        return 0
+                note(str(error))
+        else:
+            rows.append({"id": _id_of(now), "path": os.fspath(now), "error": None, "dry_run": dry_run})
+            if not json:
+                say(path_text(now))
+    if json:
+        _say_rows(rows)
     if len(failures) < len(rows):
-        return _IN_PART
-    return _BUSY if isinstance(failures[0], SessionBusyError) else 2
+        return _IN_PART if failures else 0
+    return _BUSY if all(isinstance(error, SessionBusyError) for error in failures) else _ERROR
+
+
+def _refuse_stray(path: Path) -> None:
+    """
+    Refuse a path on which no walk through its home comes by: what a link leads to is not the home's to change.
+    """
+    home = home_of(path)
+    if home is not None:
+        below = path.absolute().relative_to(home).parts
+        folders = [home.joinpath(*below[:depth]) for depth in range(2, len(below) + 1)]
+        if not all(part.isdecimal() for part in below[1:-1]) or any(folder.is_symlink() for folder in folders):
+            raise SessionStateError(path, "a link leads there, or it lies where no sessions are; it is not changed")
 
 
 @click.command("delete")
-@_json_option
+@json_option
 @_dry_run_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @click.option("--permanently", is_flag=True, help="Remove the files, instead of moving them into the trash.")
@@ -161,17 +191,11 @@ def delete_command(
       rollout delete @3
       rollout delete --permanently --yes 01a1fbb5
     """
-    found = _in_home_or_trash(sessions, home) if permanently else [path for _, path in each(sessions, home)]
-    if not yes and not dry_run:
-        what = "Delete for ever" if permanently else "Move into the trash"
-        for path in found:
-            click.echo(f"  {visible(os.fspath(path))}", err=True)
-        if not click.confirm(f"{what}: {len(found)} of them?", err=True):
-            return 1
-    if dry_run:
-        return _run_each(found, lambda path: path, dry_run=True, json=json)
+    found = _in_home_or_trash(sessions, home) if permanently else each(sessions, home)
+    if not (yes or dry_run or _is_confirmed(found, home, permanently=permanently)):
+        return 1
     return _run_each(
-        found, lambda path: store.delete(path, home=home, permanently=permanently)[0], dry_run=False, json=json
+        found, lambda path: store.delete(path, home=home, permanently=permanently)[0], dry_run=dry_run, json=json
     )
 
 
@@ -179,22 +203,48 @@ def _in_home_or_trash(references: tuple[str, ...], home: str | None) -> list[Pat
     found = []
     for reference in references:
         try:
-            found.append(store.find(reference, home=home))
-        except RolloutError:
-            deleted = store.deleted_sessions(home=home)
-            matching = [path for path in deleted if _id_of(path).startswith(reference.lower())]
-            if not matching or not reference:
-                raise
-            found += matching[:1]
-    return found
+            found += each((reference,), home)
+        except SessionNotFoundError:
+            found.append(_in_trash(reference, home))
+    return list(dict.fromkeys(found))
+
+
+def _in_trash(reference: str, home: str | None) -> Path:
+    beginning = _id_of(Path(reference)) or reference.lower()
+    found = {_id_of(path): path for path in store.deleted_sessions(home=home) if _id_of(path).startswith(beginning)}
+    if not found or not beginning:
+        raise SessionNotFoundError(reference, trash_folder(home_folder(home)))
+    if len(found) > 1:
+        raise AmbiguousSessionError(reference, tuple(sorted(found)))
+    return found.popitem()[1]
+
+
+def _is_confirmed(paths: list[Path], home: str | None, *, permanently: bool) -> bool:
+    if not sys.stdin.isatty():
+        raise click.UsageError("there is no terminal to ask at; --yes deletes without.")
+    names = store.session_names(home=home)
+    for path in paths:
+        words = names.get(_id_of(path)) or _first_words(path)
+        click.echo(f"  {_id_of(path)}  {one_line(words)[:_WORDS]}".rstrip(), err=True)
+    what = "this session" if len(paths) == 1 else f"these {len(paths)} sessions"
+    return click.confirm(f"Delete {what} for ever?" if permanently else f"Move {what} into the trash?", err=True)
+
+
+def _first_words(path: Path) -> str:
+    facts = Facts()
+    with suppress(OSError, ImportError), read_lines(path) as lines:
+        for line in islice(lines, _HEAD_LINES):
+            facts.add(line)
+    return facts.preview or ""
 
 
 @click.command("restore")
-@_json_option
+@json_option
+@_dry_run_option
 @click.option("--list", "only_list", is_flag=True, help="Only list what is in the trash.")
 @home_option
-@click.argument("sessions", nargs=-1)
-def restore_command(sessions: tuple[str, ...], home: str | None, only_list: bool, json: bool) -> int:
+@click.argument("sessions", nargs=-1, type=DELETED_SESSION)
+def restore_command(sessions: tuple[str, ...], home: str | None, only_list: bool, dry_run: bool, json: bool) -> int:
     """
     Bring SESSIONS back from the trash; each an id or the beginning of it.
 
@@ -206,16 +256,19 @@ def restore_command(sessions: tuple[str, ...], home: str | None, only_list: bool
     if only_list:
         paths = store.deleted_sessions(home=home)
         rows = [{"id": _id_of(path), "path": os.fspath(path)} for path in paths]
-        _say(rows, json=json, text="\n".join(f"{row['id']}\t{row['path']}" for row in rows))
+        if json:
+            _say_rows(rows)
+        else:
+            table((("id", "left"), ("about", "wide")), ([_id_of(path), one_line(_first_words(path))] for path in paths))
         return 0 if paths else 1
     if not sessions:
         raise click.UsageError("say which; --list shows them.")
-    paths = [Path(reference) for reference in sessions]
-    return _run_each(paths, lambda path: store.restore(str(path), home=home), dry_run=False, json=json)
+    found = list(dict.fromkeys(_in_trash(reference, home) for reference in sessions))
+    return _run_each(found, lambda path: store.restore(path, home=home), dry_run=dry_run, json=json)
 
 
 @click.command("fork")
-@_json_option
+@json_option
 @_dry_run_option
 @click.option("--at", type=int, metavar="TURNS", help="How many turns the fork has; -1 leaves out the last.")
 @home_option
@@ -229,14 +282,24 @@ def fork_command(session: str, home: str | None, at: int | None, dry_run: bool, 
       codex resume "$(rollout fork @last --at -1 --json | jq -r .sessions[0].id)"
     """
     path = store.find(session, home=home)
-    forked = path if dry_run else store.fork(path, at=at, home=home)
-    row = {"id": _id_of(forked), "path": os.fspath(forked), "forked_from": _id_of(path), "dry_run": dry_run}
-    _say([row], json=json, text=os.fspath(forked))
+    row = {"id": None, "path": None, "forked_from": _id_of(path), "dry_run": dry_run}
+    if dry_run:
+        count = len(load_history(path).turns)
+        if at is not None and not -count <= at <= count:
+            raise click.UsageError(f"it has {count} turns; a fork at {at} is not possible.")
+        hint(f"it has {count} turns; nothing was made")
+    else:
+        forked = store.fork(path, at=at, home=home)
+        row |= {"id": _id_of(forked), "path": os.fspath(forked)}
+        if not json:
+            say(path_text(forked))
+    if json:
+        _say_rows([row])
     return 0
 
 
 @click.command("compress")
-@_json_option
+@json_option
 @_dry_run_option
 @click.option("--undo", is_flag=True, help="Make them plain again.")
 @click.option("--older-than", type=SPAN, default="7d", show_default=True, help="Only what has not changed for so long.")
@@ -259,22 +322,22 @@ def compress_command(
     """
     if bool(sessions) == everything:
         raise click.UsageError("say which sessions, or --all.")
-    paths = _of_age(home, older_than, undo=undo) if everything else [path for _, path in each(sessions, home)]
+    paths = _of_age(home, older_than, undo=undo) if everything else each(sessions, home)
     size = sum(path.stat().st_size for path in paths)
-    done = 0
-
-    with progress("compressing") as show:
+    done = left = 0
+    with progress("decompressing" if undo else "compressing") as show:
 
         def change(path: Path) -> Path:
-            nonlocal done
-            before = path.stat().st_size
-            now = store.decompress(path, home=home) if undo else store.compress(path, home=home, min_age=older_than)
-            done += before
+            nonlocal done, left
             show(done, size)
+            done += path.stat().st_size
+            now = store.decompress(path, home=home) if undo else store.compress(path, home=home, min_age=older_than)
+            left += now.stat().st_size
             return now
 
         status = _run_each(paths, change, dry_run=dry_run, json=json)
-    note(f"{len(paths)} files, {size_text(size)}{' would be changed' if dry_run else ''}")
+    what = "would be changed" if dry_run else f"are {size_text(left)} now"
+    hint(f"{size_text(size if dry_run else done)} in {len(paths)} files {what}")
     return status if paths else 1
 
 
@@ -282,4 +345,6 @@ def _of_age(home: str | None, older_than: float, *, undo: bool) -> list[Path]:
     folder = home_folder(home).absolute()
     names = [name for place in (False, True) for name in walk(folder, is_archived=place)]
     paths = [name.path for name in names if name.is_compressed == undo]
-    return [path for path in paths if undo or time.time() - path.stat().st_mtime >= older_than]
+    latest = math.inf if undo else time.time() - older_than
+    # An empty file has no compressed form.
+    return [path for path in paths if (status := path.stat()).st_size and status.st_mtime <= latest]

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import stat
 import sys
 from collections.abc import Iterator
@@ -21,9 +22,10 @@ from rollout._lineage import base_of
 from rollout._lock import sessions_held
 from rollout._version import __version__
 from rollout._walk import walk
-from rollout.cli._options import SESSION, each, home_option
-from rollout.cli._output import encode, note, progress, size_text, visible
-from rollout.layout import home_folder
+from rollout.cli._live import progress
+from rollout.cli._options import SESSION, each, home_option, json_option
+from rollout.cli._output import encode, hint, note, one_line, path_text, say, size_text, styled, visible
+from rollout.layout import RolloutName, home_folder
 from rollout.listing import list_sessions
 from rollout.repair import repair
 from rollout.search import Index
@@ -33,11 +35,12 @@ from rollout.verify import verify
 
 __all__ = ["doctor_command", "repair_command", "verify_command"]
 
-_json_option = click.option("--json", is_flag=True, help='One JSON document with "schema_version".')
+_ERROR, _IN_PART = 2, 4
+_SHOWN_MAX = 5
 
 
 @click.command("verify")
-@_json_option
+@json_option
 @click.option("--secrets", "with_secrets", is_flag=True, help="Look for recorded keys and passwords, too.")
 @click.option("--all", "everything", is_flag=True, help="All sessions, archived ones too.")
 @home_option
@@ -58,9 +61,9 @@ def verify_command(
     """
     if bool(sessions) == everything:
         raise click.UsageError("say which sessions, or --all.")
+    paths = _all_paths(home) if everything else each(sessions, home)
     rows = []
     with progress("reading sessions") as show:
-        paths = _all_paths(home) if everything else [path for _, path in each(sessions, home)]
         for number, path in enumerate(paths):
             show(number, len(paths))
             row = _verified(path, with_secrets=with_secrets)
@@ -68,8 +71,18 @@ def verify_command(
             if not json:
                 _show_verified(row, is_single=len(paths) == 1)
     if json:
-        click.echo(encode({"schema_version": 1, "sessions": rows}))
-    return 1 if any(row["faults"] or row["secrets"] or row["error"] for row in rows) else 0
+        say(encode({"schema_version": 1, "sessions": rows}))
+    elif len(rows) != 1:
+        bad = sum(bool(row["faults"] or row["secrets"] or row["error"]) for row in rows)
+        hint(f"{len(rows):,} sessions, {bad:,} of them with something to look at")
+    return _status_of(rows)
+
+
+def _status_of(rows: list[dict[str, Any]]) -> int:
+    unread = sum(row["error"] is not None for row in rows)
+    if unread:
+        return _IN_PART if unread < len(rows) else _ERROR
+    return 1 if not rows or any(row["faults"] or row["secrets"] for row in rows) else 0
 
 
 def _all_paths(home: str | None) -> list[Path]:
@@ -90,20 +103,20 @@ def _verified(path: Path, *, with_secrets: bool) -> dict[str, Any]:
 
 
 def _show_verified(row: dict[str, Any], *, is_single: bool) -> None:
-    path = visible(row["path"])
+    path = path_text(Path(row["path"]))
     if row["error"]:
         note(f"{row['path']}: {row['error']}")
     for fault in row["faults"]:
         where = f"{path}:{fault['lineno']}: byte {fault['offset']}"
-        click.echo(f"{where}: {fault['kind']}: {visible(fault['message'])}")
+        say(f"{where}: {fault['kind']}: {one_line(fault['message'])}")
     for found in row["secrets"]:
-        click.echo(f"{path}:{found['lineno']}: {visible(found['where'])}: {found['placeholder']}")
+        say(f"{path}:{found['lineno']}: {one_line(found['where'])}: {found['placeholder']}")
     if is_single and not (row["faults"] or row["error"] or row["secrets"]):
-        click.echo(f"{path}: {row['lines']} lines, no fault")
+        say(f"{path}: {row['lines']} lines, no fault")
 
 
 @click.command("repair")
-@_json_option
+@json_option
 @click.option("--dry-run", is_flag=True, help="Only name the faults.")
 @click.option("--to", type=click.Path(), help="Where to write the copy; else into the folder repaired of the home.")
 @home_option
@@ -122,10 +135,10 @@ def repair_command(session: str, home: str | None, to: str | None, dry_run: bool
     if dry_run:
         row = _verified(path, with_secrets=False)
         if json:
-            click.echo(encode({"schema_version": 1, "sessions": [row]}))
+            say(encode({"schema_version": 1, "sessions": [row]}))
         else:
             _show_verified(row, is_single=True)
-        return 1 if row["faults"] else 0
+        return _status_of([row])
     done = repair(path, to=to)
     actions = [
         {**attrs.asdict(fault), "action": action}
@@ -133,16 +146,16 @@ def repair_command(session: str, home: str | None, to: str | None, dry_run: bool
     ]
     if json:
         row = {"copy": os.fspath(done.copy), "report": os.fspath(done.report), "actions": actions}
-        click.echo(encode({"schema_version": 1, "repair": row}))
+        say(encode({"schema_version": 1, "repair": row}))
     else:
         for action in actions:
             note(f"line {action['lineno']}: {action['kind']}: {action['action']}")
-        click.echo(os.fspath(done.copy))
+        say(path_text(done.copy))
     return 0
 
 
 @click.command("doctor")
-@_json_option
+@json_option
 @home_option
 def doctor_command(home: str | None, json: bool) -> int:
     """
@@ -160,10 +173,10 @@ def doctor_command(home: str | None, json: bool) -> int:
         findings = list(_findings(folder, lambda done: show(done, 0)))
     if json:
         rows = [{"check": check, "ok": is_ok, "message": message} for check, is_ok, message in findings]
-        click.echo(encode({"schema_version": 1, "home": os.fspath(folder), "findings": rows}))
+        say(encode({"schema_version": 1, "home": os.fspath(folder), "findings": rows}))
     else:
         for check, is_ok, message in findings:
-            click.echo(f"{'ok  ' if is_ok else 'look'}  {check}: {visible(message)}")
+            say(f"{styled('ok  ', fg='green') if is_ok else styled('look', fg='red')}  {check}: {visible(message)}")
     return 0 if all(is_ok for _, is_ok, _ in findings) else 1
 
 
@@ -179,7 +192,8 @@ def _findings(home: Path, show: Any) -> Iterator[tuple[str, bool, str]]:
     if not home.is_dir():
         yield "home", False, f"{home} is not there; Codex or a Recorder makes it"
         return
-    yield "home", os.access(home, os.W_OK | os.X_OK), f"{home}, {_rights(home)}"
+    is_ok = os.access(home, os.W_OK | os.X_OK) and not home.stat().st_mode & 0o022
+    yield "home", is_ok, f"{home}, {_rights(home)}"
     free = shutil.disk_usage(home).free
     yield "space", free > 2**30, f"{size_text(free)} free"
     yield from _findings_of_sessions(home, show)
@@ -199,8 +213,9 @@ def _is_there(module: str) -> bool:
 
 def _rights(home: Path) -> str:
     status = home.stat()
-    others = "" if not status.st_mode & 0o077 else "; others may look into it: chmod 700"
-    owner = "" if status.st_uid == os.getuid() else f"; it belongs to user {status.st_uid}: chown"
+    others = "; other users see names and times, not what was said" if status.st_mode & 0o055 else ""
+    others = "; other users may change it: chmod 700" if status.st_mode & 0o022 else others
+    owner = "" if status.st_uid == os.getuid() else f"; it belongs to user {status.st_uid}"
     return f"mode {stat.S_IMODE(status.st_mode):o}{others}{owner}"
 
 
@@ -208,7 +223,7 @@ def _findings_of_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, st
     count = 0
     damaged: list[str] = []
     orphans: list[str] = []
-    ids: dict[str, int] = {}
+    ids: set[str] = set()
     folders: list[str] = []
     live = sessions_held(home)
     for archived in (False, True):
@@ -218,12 +233,12 @@ def _findings_of_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, st
             folders += [f"{p.path}: {p.reason}" for p in page.problems if p.path.is_dir()]
             for item in page.items:
                 count += 1
-                ids[item.session_id] = ids.get(item.session_id, 0) + 1
+                ids.add(_rollout_id(item.path))
                 if item.problem and item.session_id not in live:
                     damaged.append(f"{item.session_id} ({item.problem})")
                 base = base_of(item.head[0]) if item.head else None
                 if base:
-                    orphans.append(base)
+                    orphans.append(base.lower())
             show(count)
             cursor = page.next_cursor
             if cursor is None:
@@ -238,9 +253,15 @@ def _findings_of_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, st
     )
 
 
+def _rollout_id(path: Path) -> str:
+    # Of a session that was reverted, each file has one of its own, to which forks refer.
+    name = RolloutName.parse(path)
+    return name.key[1] if name else ""
+
+
 def _some(texts: list[str]) -> str:
-    more = f" and {len(texts) - 5} more" if len(texts) > 5 else ""
-    return ", ".join(texts[:5]) + more
+    more = f" and {len(texts) - _SHOWN_MAX} more" if len(texts) > _SHOWN_MAX else ""
+    return ", ".join(texts[:_SHOWN_MAX]) + more
 
 
 def _finding_of_index(home: Path) -> tuple[str, bool, str]:
@@ -250,6 +271,9 @@ def _finding_of_index(home: Path) -> tuple[str, bool, str]:
         return "index", False, str(error)
     if index is None:
         return "index", True, "none; `rollout index` makes search quick"
-    with index:
-        behind = len(changes(index))
+    try:
+        with index:
+            behind = len(changes(index))
+    except sqlite3.Error as error:
+        return "index", False, f"{index.path} is damaged: {error}; `rollout index --rebuild` makes it anew"
     return "index", True, f"{index.path}, {behind} sessions behind"

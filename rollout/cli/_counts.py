@@ -12,9 +12,11 @@ from typing import Any
 import attrs
 import click
 
-from rollout.cli._options import SESSION, each, filter_options, filters_from, home_option
-from rollout.cli._output import encode, note, one_line, progress, size_text, table
-from rollout.layout import home_folder
+from rollout._facts import Filters
+from rollout.cli._live import progress
+from rollout.cli._options import SESSION, each, filter_options, filters_from, home_option, json_option
+from rollout.cli._output import encode, hint, note, one_line, say, size_text, table
+from rollout.layout import RolloutName, home_folder
 from rollout.search import indexed_sessions, indexed_stats
 from rollout.stats import SessionStats, combine, session_stats
 from rollout.storage import Storage, home_storage, session_storage
@@ -22,19 +24,18 @@ from rollout.store import find
 
 __all__ = ["stats_command", "storage_command"]
 
-_json_option = click.option("--json", is_flag=True, help='One JSON document with "schema_version".')
 _HOUR, _MINUTE = 3600, 60
 
 
 @click.command("stats")
-@_json_option
+@json_option
 @click.option("--archived/--live", default=None, help="Only archived sessions, or none of them.")
 @filter_options
 @home_option
 @click.argument("sessions", nargs=-1, type=SESSION)
 def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, **options: Any) -> int:
     """
-    Count what SESSIONS took: turns, tool calls, failures, time, tokens; of all that fit, if none is named.
+    Count what SESSIONS took: turns, tool calls, failures, time, tokens; if none is named, all that fit the options.
 
     Tokens are those used, however often Codex repeats its totals; what a fork copied is not counted again. Reads the
     files that the index does not have as they are.
@@ -45,20 +46,17 @@ def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, **opt
       rollout stats --since 1w --json | jq .stats.tokens
     """
     filters = filters_from(options, archived=options.pop("archived"))
-    counted = list(_named(sessions, home) if sessions else _fitting(home_folder(home), filters))
-    if not counted:
-        return 1
-    whole = combine(counted)
+    if sessions and filters != Filters():
+        raise click.UsageError("name sessions, or say which by options; not both.")
+    folder = home_folder(home)
+    whole = combine(map(session_stats, each(sessions, home)) if sessions else _fitting(folder, filters))
     if json:
-        click.echo(encode({"schema_version": 1, "stats": attrs.asdict(whole)}))
-    else:
+        say(encode({"schema_version": 1, "stats": attrs.asdict(whole)}))
+    elif whole.sessions:
         _show_stats(whole)
-    return 0
-
-
-def _named(references: tuple[str, ...], home: str | None) -> Iterator[SessionStats]:
-    for _, path in each(references, home):
-        yield session_stats(path)
+    else:
+        hint(f"no session of {folder} fits")
+    return 0 if whole.sessions else 1
 
 
 def _fitting(home: Path, filters: Any) -> Iterator[SessionStats]:
@@ -89,7 +87,7 @@ def _show_stats(stats: SessionStats) -> None:
     ]
     table((("", "left"), ("", "right")), [(name, value) for name, value in rows if value])
     if stats.tools:
-        click.echo()
+        say("")
         tools = sorted(stats.tools.items(), key=lambda item: -item[1].calls)
         table(
             (("tool", "left"), ("calls", "right"), ("failed", "right"), ("time", "right")),
@@ -106,7 +104,7 @@ def _duration(seconds: float) -> str:
 
 
 @click.command("storage")
-@_json_option
+@json_option
 @click.option("-n", "count", type=click.IntRange(0), default=10, show_default=True, help="How many of the largest.")
 @home_option
 @click.argument("session", required=False, type=SESSION)
@@ -125,7 +123,7 @@ def storage_command(session: str | None, home: str | None, count: int, json: boo
         with progress("reading sessions") as show:
             report = home_storage(home=home, largest=count, progress=lambda _n, _all, done, whole: show(done, whole))
     if json:
-        click.echo(encode({"schema_version": 1, "storage": _plain(report)}))
+        say(encode({"schema_version": 1, "storage": _plain(report)}))
     else:
         _show_storage(report)
     for problem in report.problems:
@@ -154,10 +152,15 @@ def _show_storage(report: Storage) -> None:
         ("unchanged for 7 days, not compressed", size_text(report.compressible)),
     ]
     table((("", "left"), ("", "right")), rows)
-    click.echo()
+    say("")
     types = [(one_line(name), f"{part.count:,}", size_text(part.size)) for name, part in report.by_type.items()]
     table((("lines", "left"), ("count", "right"), ("size", "right")), types)
     if report.largest:
-        click.echo()
-        largest = [(one_line(os.fspath(path)), size_text(size)) for path, size in report.largest]
-        table((("largest", "left"), ("size", "right")), largest)
+        say("")
+        largest = [(_name_of(path), size_text(size)) for path, size in report.largest]
+        table((("largest", "wide"), ("size", "right")), largest)
+
+
+def _name_of(path: Path) -> str:
+    name = RolloutName.parse(path)
+    return f"{name.session_id}  {name.timestamp}" if name else one_line(os.fspath(path))

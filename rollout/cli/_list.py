@@ -17,8 +17,20 @@ from attrs import define
 
 from rollout._facts import Facts
 from rollout._lock import sessions_held
-from rollout.cli._options import SESSION, as_form, filter_options, filters_from, format_options, home_option
-from rollout.cli._output import age, cell, emit, hint, is_terminal, one_line, size_text, table
+from rollout.cli._options import SESSION, SHORT_ID, as_form, filter_options, filters_from, format_options, home_option
+from rollout.cli._output import (
+    age,
+    cell,
+    count_text,
+    emit,
+    hint,
+    is_terminal,
+    one_line,
+    path_text,
+    say,
+    size_text,
+    table,
+)
 from rollout.layout import home_folder
 from rollout.listing import Cursor, SessionSummary, list_sessions
 from rollout.reader import read_lines
@@ -30,9 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["list_command", "path_command"]
 
 _COLUMNS = (
-    *(("#", "right"), ("age", "right"), ("session", "wide"), ("folder", "left"), ("branch", "left")),
+    *(("session", "left"), ("age", "right"), ("about", "wide"), ("folder", "left"), ("branch", "left")),
     *(("turns", "right"), ("tokens", "right"), ("size", "right"), ("state", "left")),
 )
+_SPARE = ("size", "branch", "tokens", "turns", "folder")
 # Bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
 _COUNTED_SIZE = 256 * 2**10
 _WORDS, _SHORT = 200, 24
@@ -69,12 +82,11 @@ def list_command(
     home: str | None, count: int, cursor: str | None, sort: str, archived: bool, everything: bool, **options: Any
 ) -> int:
     """
-    List sessions, newest first.
+    List sessions, newest first: those of @1, @2 and so on, by which other commands can be told which is meant.
 
     Without options only the files on the list are opened. Filters and --sort updated use the index, if there is one
     (see rollout index), and else read the beginning of every file.
 
-    \b
     Fields: id, name, preview, path, started, updated, cwd, branch, repository, model, originator, source, turns,
     tokens, size, state (live, archived, damaged, ok), problem.
 
@@ -89,13 +101,15 @@ def list_command(
     filters = filters_from(options, archived=archived)
     is_filtered = filters.is_of_facts or filters.since is not None or filters.until is not None
     next_cursor: Cursor | None = None
+    sessions: Iterator[_Listed]
+    # What is numbered is what @2 means.
+    is_numbered = not (is_filtered or archived or cursor or sort == "updated")
     if sort == "updated" or is_filtered:
         if cursor:
             raise click.UsageError("--cursor goes with none of the filters, nor with --sort updated.")
         from rollout.search import indexed_sessions  # noqa: PLC0415 -- 15 ms, which a plain list does not need
 
-        found = map(_of_index, indexed_sessions(home=folder, filters=filters, order=sort))  # type: ignore[arg-type]
-        sessions: Iterable[_Listed] = found if everything else islice(found, count)
+        sessions = map(_of_index, indexed_sessions(home=folder, filters=filters, order=sort))  # type: ignore[arg-type]
     elif everything:
         sessions = _all_pages(folder, cursor, archived)
     else:
@@ -103,10 +117,15 @@ def list_command(
         next_cursor = page.next_cursor
         sessions = _counted(folder, page.items)
     names, live = session_names(home=folder), sessions_held(folder)
-    rows = (_row(session, names, live) for session in sessions)
-    is_found = emit(rows, "sessions", form, lambda found: _show(found, first=1))
-    if next_cursor is not None and not (form["json"] or form["jsonl"]):
-        hint(f"there are more: --cursor '{next_cursor}', or --all")
+    rows = (_row(session, names, live) for session in islice(sessions, None if everything else count))
+    page_end = None if next_cursor is None else str(next_cursor)
+    is_found = emit(rows, "sessions", form, lambda found: _show(found, is_numbered=is_numbered), next_cursor=page_end)
+    if not is_found:
+        hint(f"no session of {folder} fits" if is_filtered else f"no sessions in {folder}")
+    elif next_cursor is not None:
+        hint(f"there are more: --cursor '{next_cursor}', -n or --all")
+    elif next(sessions, None) is not None:
+        hint("there are more: -n or --all")
     return 0 if is_found else 1
 
 
@@ -199,32 +218,30 @@ def _row(session: _Listed, names: dict[str, str], live: set[str]) -> dict[str, A
     }
 
 
-def _show(rows: list[dict[str, Any]], first: int) -> None:
-    table(_COLUMNS, (_cells(number, row) for number, row in enumerate(rows, first)))
-
-
-def _cells(number: int, row: dict[str, Any]) -> list[str]:
+def _show(rows: list[dict[str, Any]], *, is_numbered: bool) -> None:
     if not is_terminal():
         # For a program: nothing cut, nothing relative.
         names = ("id", "updated", "name", "preview", "cwd", "branch", "turns", "tokens", "size", "state")
-        return [cell(row[name]) for name in names]
-    folder = one_line((row["cwd"] or "").rstrip("/").rpartition("/")[2])
+        table([(name, "left") for name in names], ([cell(row[name]) for name in names] for row in rows))
+        return
+    cells = (_cells(f"@{number}" if is_numbered else row["id"][:SHORT_ID], row) for number, row in enumerate(rows, 1))
+    table(_COLUMNS, cells, spare=_SPARE)
+
+
+def _cells(session: str, row: dict[str, Any]) -> list[str]:
+    updated = row["updated"] and datetime.fromisoformat(row["updated"])
     words = row["name"] or row["preview"] or row["problem"] or ""
     return [
-        f"@{number}",
-        age(row["updated"] and datetime.fromisoformat(row["updated"])),
+        session,
+        age(updated),
         one_line(words)[:_WORDS],
-        folder[:_SHORT],
+        one_line((row["cwd"] or "").rstrip("/").rpartition("/")[2])[:_SHORT],
         one_line(row["branch"] or "")[:_SHORT],
-        _number(row["turns"]),
-        _number(row["tokens"]),
+        "" if row["turns"] is None else f"{row['turns']:,}",
+        "" if row["tokens"] is None else count_text(row["tokens"]),
         size_text(row["size"]),
         "" if row["state"] == "ok" else row["state"],
     ]
-
-
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
 
 
 @click.command("path")
@@ -239,7 +256,6 @@ def path_command(session: str, home: str | None) -> int:
       less "$(rollout path @last)"
     """
     path = find(session, home=home)
-    if not path.exists():
-        raise FileNotFoundError(2, "no such file", os.fspath(path))
-    click.echo(os.fspath(path))
+    path.stat()
+    say(path_text(path))
     return 0

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta, timezone
 from itertools import islice
@@ -17,21 +17,42 @@ import click
 from click.shell_completion import CompletionItem
 
 from rollout._facts import Filters
-from rollout._walk import walk
-from rollout.layout import home_folder
+from rollout._walk import rollouts_in, walk
+from rollout.cli._output import one_line
+from rollout.layout import RolloutName, home_folder, trash_folder
 from rollout.store import find, session_names
 
-__all__ = ["SESSION", "SPAN", "as_form", "each", "filter_options", "filters_from", "format_options", "home_option"]
+__all__ = [
+    "ARCHIVED_SESSION",
+    "DELETED_SESSION",
+    "SESSION",
+    "SHORT_ID",
+    "SPAN",
+    "as_form",
+    "each",
+    "filter_options",
+    "filters_from",
+    "format_options",
+    "home_option",
+    "json_option",
+]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+SHORT_ID = 13
+"""Characters of an id that tell sessions apart that did not begin in the same millisecond."""
+
 _COMPLETED_MAX = 50
+_WORD = re.compile(r"[\w@%+.][\w@%+./-]*")
 _SPAN = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class _Session(click.ParamType):  # type: ignore[type-arg]
     name = "session"
+
+    def __init__(self, rollouts: Callable[[Path, str], Iterable[RolloutName]], *, is_named: bool = False) -> None:
+        self._rollouts, self._is_named = rollouts, is_named
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:  # noqa: ARG002
         """
@@ -41,28 +62,27 @@ class _Session(click.ParamType):  # type: ignore[type-arg]
         names = {}
         with suppress(OSError):
             names = session_names(home=home)
-        found = [CompletionItem(name, help=key[:13]) for key, name in names.items() if name.startswith(incomplete)]
-        if "@last".startswith(incomplete):
-            found.append(CompletionItem("@last", help="the newest"))
-        ids = (
-            name for name in walk(home, holding=incomplete.lower()) if name.session_id.startswith(incomplete.lower())
-        )
-        found += [
-            CompletionItem(name.session_id, help=names.get(name.session_id, name.timestamp))
-            for name in islice(ids, _COMPLETED_MAX)
-        ]
-        return found
+        # A shell puts a word into its line as it is: none that it would take for a command.
+        fitting = [(key, name) for key, name in names.items() if name.startswith(incomplete) and _WORD.fullmatch(name)]
+        found = [CompletionItem("@last", help="the newest")] if "@last".startswith(incomplete) else []
+        found += [CompletionItem(name, help=key[:SHORT_ID]) for key, name in fitting]
+        rollouts = self._rollouts(home, incomplete.lower())
+        ids = dict.fromkeys(name.session_id for name in rollouts if name.session_id.startswith(incomplete.lower()))
+        help_of = {session_id: one_line(names.get(session_id, "")) for session_id in ids}
+        of_ids = [CompletionItem(key, help=help_of[key] or None) for key in islice(ids, _COMPLETED_MAX)]
+        return [*found, *of_ids] if self._is_named else of_ids
 
 
-SESSION = _Session()
+SESSION = _Session(lambda home, beginning: walk(home, holding=beginning), is_named=True)
+"""A session's name on the command line; the shell completes those that are not archived."""
+ARCHIVED_SESSION = _Session(lambda home, beginning: walk(home, holding=beginning, is_archived=True))
+DELETED_SESSION = _Session(lambda home, beginning: rollouts_in(trash_folder(home), holding=beginning))
 
 
 class _Moment(click.ParamType):  # type: ignore[type-arg]
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        if isinstance(value, datetime):
-            return value
         span = _SPAN.fullmatch(value)
         try:
             if span:
@@ -77,8 +97,6 @@ class _Span(click.ParamType):  # type: ignore[type-arg]
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        if isinstance(value, (int, float)):
-            return float(value)
         span = _SPAN.fullmatch(value)
         if span is None and value != "0":
             self.fail(f"{value!r} is no span of time; say 30m, 12h, 7d or 2w", param, ctx)
@@ -95,6 +113,13 @@ def home_option(command: F) -> F:
     return click.option(
         "--home", type=click.Path(), help="The folder that holds sessions; else $CODEX_HOME or ~/.codex."
     )(command)
+
+
+def json_option(command: F) -> F:
+    """
+    Add ``--json``, where there is no other form.
+    """
+    return click.option("--json", is_flag=True, help='One JSON document with "schema_version".')(command)
 
 
 def format_options(command: F) -> F:
@@ -146,8 +171,8 @@ def filters_from(options: dict[str, Any], **others: Any) -> Filters:
     return Filters(**given, **others)
 
 
-def each(references: tuple[str, ...], home: str | None) -> list[tuple[str, Path]]:
+def each(references: tuple[str, ...], home: str | None) -> list[Path]:
     """
-    Find the files of the sessions that the user names, all of them before anything is done to one.
+    Find the files of the sessions that the user names, each once, and all of them before anything is done to one.
     """
-    return [(reference, find(reference, home=home)) for reference in references]
+    return list(dict.fromkeys(find(reference, home=home) for reference in references))

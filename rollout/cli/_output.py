@@ -4,28 +4,37 @@ How things are shown: data to stdout, everything else to stderr; recorded text n
 
 from __future__ import annotations
 
+import math
 import os
 import re
+import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any, TypeVar
+from itertools import accumulate, chain
+from pathlib import Path
+from typing import Any
 
 import click
 
+from rollout.cli._live import hide_bar
 from rollout.codec import encode_json
 
 __all__ = [
     "Format",
     "age",
+    "cell",
+    "count_text",
     "emit",
     "encode",
+    "hint",
     "is_terminal",
     "note",
+    "one_line",
     "paged",
-    "progress",
+    "path_text",
+    "say",
     "size_text",
     "styled",
     "table",
@@ -33,17 +42,23 @@ __all__ = [
 ]
 
 Format = Mapping[str, Any]
-T = TypeVar("T")
 
 # What a terminal may act on, or what turns the order of characters around: controls but newline and tab, the marks
-# of direction, line and paragraph separators, the private use area, tags, halves of characters.
+# of direction, line and paragraph separators, what is not seen, tags, halves of characters. Not the joiners, without
+# which Persian and the pictures of people are not what was written.
 _UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_UNITS = ((7 * 86_400, "w"), (86_400, "d"), (3600, "h"), (60, "m"))
+_NOT_ASCII = re.compile("[^\x00-\x7f]")
+# Days up to two weeks: the first number that still tells sessions apart.
+_UNITS = ((14 * 86_400, 7 * 86_400, "w"), (86_400, 86_400, "d"), (3600, 3600, "h"), (60, 60, "m"))
 _YEAR = 365 * 86_400
 _KILO = 1000
+# Levels of JSON; Codex reads 127. For what the encoder refuses only.
+_DEPTH_MAX = 200
+# Columns of a table: between two, and of the one that gives way first.
+_GAP, _WIDE_MIN = 2, 24
 
 
 def visible(text: str) -> str:
@@ -65,11 +80,37 @@ def one_line(text: str) -> str:
     return visible(" ".join(text.split()))
 
 
+def path_text(path: Path) -> str:
+    """
+    Give a path for stdout: to a program as it is, as it may open it.
+    """
+    return visible(os.fspath(path)) if is_terminal() else os.fspath(path)
+
+
 def encode(value: Any) -> str:
     """
     Encode as JSON that does nothing to a terminal: what JSON need not escape is escaped, too.
     """
-    return _UNSAFE.sub(_json_escape, encode_json(value))
+    try:
+        text = encode_json(value)
+    except OverflowError:
+        text = encode_json(_with_json_form(value, 0))
+    text = _UNSAFE.sub(_json_escape, text)
+    is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
+    return text if is_unicode else _NOT_ASCII.sub(_json_escape, text)
+
+
+def _with_json_form(value: Any, depth: int) -> Any:
+    """
+    Replace by null what a damaged file may hold and JSON may not: NaN, infinity, and what is too deep.
+    """
+    if depth > _DEPTH_MAX or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, dict):
+        return {key: _with_json_form(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_json_form(part, depth + 1) for part in value]
+    return value
 
 
 def _json_escape(found: re.Match[str]) -> str:
@@ -84,10 +125,19 @@ def is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
+def say(text: str, *, end: str = "\n") -> None:
+    """
+    Say something on stdout: data.
+    """
+    hide_bar()
+    click.echo(f"{text}{end}", nl=False)
+
+
 def note(text: str) -> None:
     """
     Say something on stderr.
     """
+    hide_bar()
     click.echo(f"rollout: {visible(text)}", err=True)
 
 
@@ -101,12 +151,19 @@ def hint(text: str) -> None:
 
 def styled(text: str, **style: Any) -> str:
     """
-    Give a text with colours, where colours are wanted: on a terminal, without ``NO_COLOR``.
+    Give a text with colours, where colours are wanted: on a terminal that has them, without ``NO_COLOR``.
     """
-    return click.style(text, **style) if is_terminal() and not os.environ.get("NO_COLOR") else text
+    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal()
+    return text if is_plain else click.style(text, **style)
 
 
-def emit(rows: Iterable[dict[str, Any]], key: str, form: Format, text: Callable[[list[dict[str, Any]]], None]) -> bool:
+def emit(
+    rows: Iterable[dict[str, Any]],
+    key: str,
+    form: Format,
+    text: Callable[[list[dict[str, Any]]], None],
+    **beside: Any,
+) -> bool:
     """
     Show rows in the form that was asked for; say whether there were any.
 
@@ -115,19 +172,20 @@ def emit(rows: Iterable[dict[str, Any]], key: str, form: Format, text: Callable[
         key: What the list is called in JSON.
         form: The options ``json``, ``jsonl`` and ``fields``.
         text: Shows them to a person.
+        beside: What else JSON has, beside the list.
     """
     if form["jsonl"]:
         count = 0
         for row in _chosen(rows, form["fields"]):
-            click.echo(encode(row))
+            say(encode(row))
             count += 1
         return bool(count)
     found = list(_chosen(rows, form["fields"]))
     if form["json"]:
-        click.echo(encode({"schema_version": 1, key: found}))
+        say(encode({"schema_version": 1, key: found, **beside}))
     elif form["fields"]:
         for row in found:
-            click.echo("\t".join(cell(value) for value in row.values()))
+            say("\t".join(cell(value) for value in row.values()))
     else:
         text(found)
     return bool(found)
@@ -153,65 +211,91 @@ def cell(value: Any) -> str:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return one_line(value if isinstance(value, str) else str(value))
+    return one_line(value) if isinstance(value, str) else encode(value)
 
 
-def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]]) -> None:
+def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> None:
     """
     Show a table: to a person in columns that fit the screen, else a line a row with tabs.
 
     Args:
         columns: Heading and how it behaves: ``left``, ``right``, or ``wide`` for what gives way first.
         rows: Texts, made visible already.
+        spare: Headings of what a narrow screen does without, the first first.
     """
     if not is_terminal():
         for row in rows:
-            click.echo("\t".join(row))
+            say("\t".join(row))
         return
-    from rich.console import Console  # noqa: PLC0415 -- 50 ms
-    from rich.table import Table  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
-
-    shown = Table(box=None, pad_edge=False, header_style="bold")
-    for heading, kind in columns:
-        shown.add_column(
-            heading,
-            justify="right" if kind == "right" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            ratio=1 if kind == "wide" else None,
-        )
-    for row in rows:
-        shown.add_row(*(Text(text) for text in row))
-    Console(highlight=False, markup=False, emoji=False).print(shown)
+    lines = [[heading for heading, _ in columns], *map(list, rows)]
+    of_columns = list(zip(*lines, strict=True))
+    # Where a column is empty its heading is noise.
+    shown = [_Column(*kind, texts) for kind, texts in zip(columns, of_columns, strict=True) if any(texts[1:])]
+    screen = shutil.get_terminal_size().columns
+    for heading in spare:
+        if len(shown) > 1 and sum(column.least + _GAP for column in shown) - _GAP > screen:
+            shown = [column for column in shown if column.heading != heading]
+    room = screen - sum(column.width + _GAP for column in shown if column.kind != "wide")
+    cells = [column.cells(room) for column in shown]
+    titles, *texts = ((" " * _GAP).join(parts).rstrip() for parts in zip(*cells, strict=True)) if shown else [""]
+    paged(chain([f"{styled(titles, bold=True)}\n"] if titles else [], (f"{text}\n" for text in texts)))
 
 
-def paged(lines: Iterable[str]) -> None:
+class _Column:
+    def __init__(self, heading: str, kind: str, texts: Sequence[str]) -> None:
+        self.heading, self.kind, self.texts = heading, kind, texts
+        self.width = max(map(display_width, texts))
+        self.least = min(self.width, _WIDE_MIN) if kind == "wide" else self.width
+
+    def cells(self, room: int) -> Iterator[str]:
+        """
+        Give its texts, all of one width; of a wide column no more than there is room for.
+        """
+        width = min(self.width, max(room, 1)) if self.kind == "wide" else self.width
+        for text in self.texts:
+            cut = _cut(text, width)
+            space = " " * (width - display_width(cut))
+            yield space + cut if self.kind == "right" else cut + space
+
+
+def _cut(text: str, width: int) -> str:
+    if display_width(text) <= width:
+        return text
+    sizes = accumulate(map(_width_of, text), initial=1)
+    return f"{text[: sum(size <= width for size in sizes) - 1]}…"
+
+
+def display_width(text: str) -> int:
     """
-    Show lines: to a person through a pager, where they are more than a screen.
+    Give the columns that a text takes on a terminal.
     """
-    if not is_terminal():
-        for line in lines:
-            click.echo(line, nl=False)
-        return
-    os.environ.setdefault("LESS", "-FRX")
-    click.echo_via_pager(lines, color=not os.environ.get("NO_COLOR"))
+    return len(text) if text.isascii() else sum(map(_width_of, text))
 
 
-@contextmanager
-def progress(label: str) -> Iterator[Callable[[float, float], None]]:
-    """
-    Give a function that shows how much is done of how much, and how long it will take: on stderr, to a person.
-    """
-    if not sys.stderr.isatty():
-        yield lambda _done, _all: None
-        return
-    from rich.console import Console  # noqa: PLC0415 -- 100 ms
-    from rich.progress import Progress  # noqa: PLC0415
+def _width_of(character: str) -> int:
+    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(label, total=None)
-        yield lambda done, whole: bar.update(task, completed=done, total=whole or None)
+
+def paged(parts: Iterable[str]) -> None:
+    """
+    Show text: to a person through a pager, where it is more than a screen.
+    """
+    rest = iter(parts)
+    if is_terminal():
+        first, left = [], shutil.get_terminal_size().lines - 1
+        for part in rest:
+            first.append(part)
+            left -= part.count("\n")
+            if left < 0:
+                # Colours as they are, and away when the end is reached on one screen.
+                os.environ.setdefault("LESS", "-FRX")
+                click.echo_via_pager(chain(first, rest), color=True)
+                return
+        rest = iter(first)
+    for part in rest:
+        say(part, end="")
 
 
 def age(moment: datetime | None) -> str:
@@ -223,7 +307,19 @@ def age(moment: datetime | None) -> str:
     seconds = (datetime.now(timezone.utc) - moment).total_seconds()
     if seconds >= _YEAR:
         return moment.astimezone().strftime("%Y-%m-%d")
-    return next((f"{int(seconds // unit)}{letter}" for unit, letter in _UNITS if seconds >= unit), "now")
+    return next((f"{int(seconds // unit)}{letter}" for least, unit, letter in _UNITS if seconds >= least), "now")
+
+
+def count_text(count: int) -> str:
+    """
+    Give a number of things, roughly: 950, 12k, 3.4M.
+    """
+    size: float = count
+    for unit in ("", "k", "M", "G"):
+        if size < _KILO:
+            return f"{size:.0f}{unit}" if not unit or size >= 10 else f"{size:.1f}{unit}"
+        size /= _KILO
+    return f"{size:.1f}T"
 
 
 def size_text(size: float) -> str:
@@ -235,10 +331,3 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= _KILO
     return f"{size:.1f} TB"
-
-
-def display_width(text: str) -> int:
-    """
-    Give the columns that a text takes on a terminal.
-    """
-    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

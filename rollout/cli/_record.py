@@ -6,17 +6,21 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from rollout.cli._options import SESSION, home_option
-from rollout.cli._output import encode, note
+from rollout.cli._output import encode, hint, note, say
 from rollout.codec import decode_json
 from rollout.errors import EncodeError
 from rollout.policy import keep_all, seed_policy
 from rollout.recorder import Recorder
 from rollout.store import find
+
+if TYPE_CHECKING:
+    from click.shell_completion import ShellComplete
 
 __all__ = ["completion_command", "record_command"]
 
@@ -39,16 +43,18 @@ def record_command(
     """
     Record items from stdin, one JSON object a line, into a session.
 
-    First one line is printed, with the session's id and file; then, for each line that was read, nothing, until the
-    end: one more line, with how many were recorded. A line is an item of the Responses API ({"type": "message", ...})
-    or a whole one ({"type": "event_msg", "payload": {...}}). Each is in the file as soon as no further line waits. A
-    line that is none is named on stderr and left out: exit status 4.
+    Prints one line at the beginning, with the session's id and file, and one at the end, with how many were recorded.
+    A line that is read is an item of the Responses API ({"type": "message", ...}) or a whole one ({"type":
+    "event_msg", "payload": {...}}). Each is in the file as soon as no further line waits. A line that is none is
+    named on stderr and left out: exit status 4.
 
     \b
     Example:
       printf '%s\\n' '{"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}' \\
         '{"type": "event_msg", "payload": {"type": "user_message", "message": "Hi"}}' | rollout record
     """
+    if sys.stdin.isatty():
+        hint("reading items from the keyboard; Ctrl-D ends them")
     policy = keep_all if everything else seed_policy
     if session is None:
         recorder = Recorder(
@@ -63,12 +69,17 @@ def record_command(
     else:
         recorder = Recorder.resume(find(session, home=home), home=home, cwd=cwd, policy=policy, fsync=fsync)
     with recorder:
-        click.echo(encode({"schema_version": 1, "session_id": recorder.session_id, "path": os.fspath(recorder.path)}))
-        sys.stdout.flush()
+        _tell({"session_id": recorder.session_id, "path": os.fspath(recorder.path)})
         recorded, refused = _record_all(recorder)
         recorder.flush(fsync=fsync)
-    click.echo(encode({"schema_version": 1, "recorded": recorded, "refused": refused}))
+    _tell({"recorded": recorded, "refused": refused})
     return _IN_PART if refused else 0
+
+
+def _tell(row: dict[str, Any]) -> None:
+    # That nobody wants to know where it is recorded is no reason not to.
+    with suppress(BrokenPipeError):
+        say(encode({"schema_version": 1, **row}))
 
 
 def _record_all(recorder: Recorder) -> tuple[int, int]:
@@ -108,8 +119,6 @@ def completion_command(shell: str) -> int:
 
     from rollout.cli._app import group  # noqa: PLC0415 -- which loads this module
 
-    kind = get_completion_class(shell)
-    if kind is None:
-        raise click.UsageError(f"{shell} is not known.")
-    click.echo(kind(group, {}, "rollout", "_ROLLOUT_COMPLETE").source())
+    kind = cast("type[ShellComplete]", get_completion_class(shell))
+    say(kind(group, {}, "rollout", "_ROLLOUT_COMPLETE").source())
     return 0

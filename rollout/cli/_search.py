@@ -5,17 +5,19 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import time
-from collections.abc import Iterable, Iterator
 from itertools import groupby, islice
+from pathlib import Path
 from typing import Any
 
 import click
 
 from rollout._texts import KINDS
-from rollout.cli._options import as_form, filter_options, filters_from, format_options, home_option
-from rollout.cli._output import emit, encode, hint, is_terminal, note, one_line, progress, size_text, styled, visible
-from rollout.layout import home_folder
+from rollout.cli._live import progress
+from rollout.cli._options import as_form, filter_options, filters_from, format_options, home_option, json_option
+from rollout.cli._output import emit, encode, hint, is_terminal, note, one_line, say, size_text, styled, table, visible
+from rollout.layout import RolloutName, home_folder
 from rollout.search import Hit, Index, IndexBusyError, SearchResults, delete_index, index_path, search, update_index
 from rollout.search._update import changes
 from rollout.store import session_names
@@ -47,19 +49,20 @@ def search_command(
     Search what was said, run and answered for WORDS, the newest sessions first.
 
     All words must occur in one message, command or output. "a phrase" in quotation marks (and those in quotes for
-    the shell), begin* for a beginning, -word for what must not occur, a OR b. Case and accents are no difference.
+    the shell), begin* for a beginning, a OR b, and behind -- also -word for what must not occur. Case and accents
+    are no difference.
 
     With an index (rollout index) that takes milliseconds, and what is new is indexed first; without one, or with
     --no-index, the files are read.
 
-    \b
-    Fields: id, path, offset, timestamp, kind, tool, snippet, matches.
+    Fields: id, path, offset, timestamp, kind, tool, snippet, matches; with --sessions id, name, path.
 
     \b
     Examples:
       rollout search parser error
       rollout search '"index out of range"' --since 1w --cwd .
       rollout search --failed --tool exec_command -l
+      rollout search --kind user -- parser -test
     """
     form = as_form(options)
     texts = {name: options.pop(name) for name in ("archived", "failed", "tool", "kind")}
@@ -71,12 +74,16 @@ def search_command(
         results = search(
             " ".join(words), home=folder, filters=filters, use_index=not no_index, progress=lambda done: show(done, 0)
         )
-        found: Iterable[Hit] = _first_of_each(results) if only_sessions else results
-        hits = list(found if everything else islice(found, count))
+        limit = None if everything else count
+        paths = list(islice(results.sessions(), limit)) if only_sessions else []
+        hits = list(islice(results, limit)) if not only_sessions else []
         results.close()
     names = session_names(home=folder)
-    is_found = emit(map(_row, hits), "hits", form, lambda _: _show(hits, names, only_sessions=only_sessions))
-    _say_how(results, len(hits) == count and not everything, count)
+    if only_sessions:
+        is_found = emit((_session_row(path, names) for path in paths), "sessions", form, _show_sessions)
+    else:
+        is_found = emit(map(_row, hits), "hits", form, lambda _: _show(hits, names))
+    _say_how(results, len(hits or paths) == limit, count)
     return 0 if is_found else 1
 
 
@@ -87,22 +94,25 @@ def _catch_up(home: Any) -> None:
         return
     if index is None:
         return
-    with index:
-        size = sum(change.unread_size for change in changes(index))
-    if 0 < size <= _UPDATED_SIZE:
-        try:
+    try:
+        with index:
+            size = sum(change.unread_size for change in changes(index))
+        if 0 < size <= _UPDATED_SIZE:
             with progress("indexing what is new") as show:
                 update_index(home=home, progress=lambda done: show(done.size, done.all_size))
-        except (IndexBusyError, OSError) as error:
-            note(f"{error}; what is new is read instead")
+    except (IndexBusyError, OSError, sqlite3.Error) as error:
+        hint(f"{error}; what is new is read instead")
 
 
-def _first_of_each(results: SearchResults) -> Iterator[Hit]:
-    seen = set()
-    for hit in results:
-        if hit.session_id not in seen:
-            seen.add(hit.session_id)
-            yield hit
+def _session_row(path: Path, names: dict[str, str]) -> dict[str, Any]:
+    name = RolloutName.parse(path)
+    session_id = name.session_id if name else ""
+    return {"id": session_id, "name": names.get(session_id), "path": os.fspath(path)}
+
+
+def _show_sessions(rows: list[dict[str, Any]]) -> None:
+    cells = ([row["id"], one_line(row["name"] or ""), one_line(row["path"])] for row in rows)
+    table((("session", "left"), ("name", "left"), ("path", "wide")), cells)
 
 
 def _row(hit: Hit) -> dict[str, Any]:
@@ -118,17 +128,16 @@ def _row(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _show(hits: list[Hit], names: dict[str, str], *, only_sessions: bool) -> None:
+def _show(hits: list[Hit], names: dict[str, str]) -> None:
     if not is_terminal():
         for hit in hits:
-            parts = [hit.session_id] if only_sessions else [hit.session_id, str(hit.offset), hit.kind]
-            click.echo("\t".join([*parts, one_line(hit.snippet)]))
+            say("\t".join([hit.session_id, str(hit.offset), hit.kind, one_line(hit.snippet)]))
         return
     for session_id, of_session in groupby(hits, key=lambda hit: hit.session_id):
-        click.echo(styled(visible(f"{session_id}  {names.get(session_id, '')}".rstrip()), fg="magenta"))
+        say(styled(one_line(f"{session_id} {names.get(session_id, '')}"), fg="magenta"))
         for hit in of_session:
             where = styled(f"{hit.offset}:{hit.kind}: ", fg="green")
-            click.echo(f"  {where}{_highlighted(hit)}")
+            say(f"  {where}{_highlighted(hit)}")
 
 
 def _highlighted(hit: Hit) -> str:
@@ -141,7 +150,7 @@ def _highlighted(hit: Hit) -> str:
 
 def _say_how(results: SearchResults, is_cut: bool, count: int) -> None:
     for problem in results.problems:
-        note(f"{problem.path}: {problem.reason}; not searched")
+        note(f"{problem.path}: {problem.reason}")
     if not results.is_indexed:
         hint(f"no index: {results.scanned} sessions were read. `rollout index` makes the next search quick.")
     elif results.scanned:
@@ -153,7 +162,7 @@ def _say_how(results: SearchResults, is_cut: bool, count: int) -> None:
 
 
 @click.command("index")
-@click.option("--json", is_flag=True, help='One JSON document with "schema_version".')
+@json_option
 @click.option("--status", is_flag=True, help="Only say what there is.")
 @click.option("--delete", is_flag=True, help="Delete it; the sessions stay.")
 @click.option("--trigram/--words", default=None, help="For parts of words: 80 times larger, 10 times slower to make.")
@@ -174,7 +183,10 @@ def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete:
     folder = home_folder(home).absolute()
     if delete:
         is_deleted = delete_index(home=folder)
-        note("the index is deleted" if is_deleted else "there is no index")
+        if json:
+            say(encode({"schema_version": 1, "index": {"path": os.fspath(index_path(folder)), "exists": False}}))
+        else:
+            hint("the index is deleted" if is_deleted else "there is no index")
         return 0 if is_deleted else 1
     began = time.monotonic()
     done = None
@@ -190,10 +202,10 @@ def _say_status(home: Any, *, json: bool, updated: Any, took: float) -> int:
     path = index_path(home)
     index = Index.open(home)
     if index is None:
-        row = {"path": os.fspath(path), "exists": False}
-        click.echo(encode({"schema_version": 1, "index": row})) if json else note(
-            "there is no index; `rollout index` makes one"
-        )
+        if json:
+            say(encode({"schema_version": 1, "index": {"path": os.fspath(path), "exists": False}}))
+        else:
+            hint("there is no index; `rollout index` makes one")
         return 1
     with index:
         rows = list(index.rows())
@@ -212,14 +224,14 @@ def _say_status(home: Any, *, json: bool, updated: Any, took: float) -> int:
         "seconds": round(took, 3),
     }
     if json:
-        click.echo(encode({"schema_version": 1, "index": row}))
+        say(encode({"schema_version": 1, "index": row}))
     else:
         share = f" ({size / files_size:.1%})" if files_size else ""
-        click.echo(f"{path}: {size_text(size)}{share} for {len(rows)} sessions of {size_text(files_size)}")
+        say(f"{visible(os.fspath(path))}: {size_text(size)}{share} for {len(rows)} sessions of {size_text(files_size)}")
         if updated:
-            click.echo(f"{updated.sessions} sessions and {size_text(updated.size)} read in {took:.1f} s")
+            say(f"{updated.sessions} sessions and {size_text(updated.size)} read in {took:.1f} s")
             for problem in updated.problems:
                 note(f"{problem.path}: {problem.reason}")
         if behind:
-            click.echo(f"{behind} sessions have changed since")
+            say(f"{behind} sessions have changed since")
     return 0

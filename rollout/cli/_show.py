@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import click
 from rollout._lineage import base_of, inherited_lines
 from rollout._texts import KINDS, Text, Texts
 from rollout.cli._options import SESSION, as_form, format_options, home_option
-from rollout.cli._output import emit, encode, hint, note, paged, styled, visible
+from rollout.cli._output import emit, encode, hint, note, one_line, paged, say, styled, visible
 from rollout.codec import RolloutLine
 from rollout.errors import SessionNotFoundError
 from rollout.follow import follow
@@ -43,10 +43,9 @@ def show_command(
     """
     Show a SESSION: what was said, thought, run and answered.
 
-    With --json or --jsonl the lines of the file as they were recorded. Characters that would act on the terminal
-    stand there as escapes. How many lines could not be read is said on stderr.
+    With --json or --jsonl the lines of the file as they were recorded, with --kind those that say such. Characters
+    that would act on the terminal stand there as escapes. How many lines could not be read is said on stderr.
 
-    \b
     Fields: timestamp, ordinal, type, payload.
 
     \b
@@ -63,11 +62,13 @@ def show_command(
         if redact:
             lines = (attrs.evolve(line, payload=redaction.redact(line.payload), keys=None) for line in lines)
         if any(form.values()):
-            is_found = emit(map(_row, lines), "lines", form, lambda _: None)
+            is_found = emit(map(_row, _saying(lines, kind)), "lines", form, lambda _: None)
         else:
             shown = _Shown(full=full, kinds=kind or KINDS)
             paged(part for line in lines for part in shown.of(line))
             is_found = shown.count > 0
+            if not is_found:
+                hint("nothing was said in it")
         for replaced in redaction.receipt.replacements:
             note(f"{replaced.placeholder} stands for a {replaced.kind}, {replaced.count} times")
         if reader.skipped:
@@ -91,6 +92,13 @@ def _with_inherited(lines: Iterable[RolloutLine], home: Path) -> Iterator[Rollou
         yield line
 
 
+def _saying(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[RolloutLine]:
+    if not kinds:
+        return lines
+    texts = Texts()
+    return (line for line in lines if any(text.kind in kinds for text in texts.of(line)))
+
+
 def _row(line: RolloutLine) -> dict[str, Any]:
     return {"timestamp": line.timestamp, "ordinal": line.ordinal, "type": line.type, "payload": line.payload}
 
@@ -103,13 +111,15 @@ class _Shown:
     def __init__(self, *, full: bool, kinds: Iterable[str]) -> None:
         self._full, self._kinds = full, frozenset(kinds)
         self._texts = Texts()
+        self._has_heading = False
         self.count = 0
 
     def of(self, line: RolloutLine) -> Iterator[str]:
         """
         Give what a line adds.
         """
-        if line.type == "session_meta" and not self.count:
+        if line.type == "session_meta" and not self._has_heading:
+            self._has_heading = True
             yield _heading(line.payload)
         for text in self._texts.of(line):
             if text.kind in self._kinds:
@@ -123,24 +133,26 @@ class _Shown:
         for line in shown:
             yield f"{line}\n"
         if len(shown) < len(lines):
-            yield styled(f"... {len(lines) - len(shown)} more lines (--full)\n", dim=True)
+            more = styled(f"... {len(lines) - len(shown)} more lines (--full)", dim=True)
+            yield f"{more}\n"
         yield "\n"
 
 
 def _heading(payload: dict[str, Any]) -> str:
     known = (payload.get(key) for key in ("id", "timestamp", "cwd", "originator", "cli_version"))
-    return styled("  ".join(visible(value) for value in known if isinstance(value, str)) + "\n\n", dim=True)
+    text = styled("  ".join(one_line(value) for value in known if isinstance(value, str)), dim=True)
+    return f"{text}\n\n"
 
 
 def _title(text: Text, timestamp: str | None) -> str:
-    who = f"{text.kind} {visible(text.tool)}" if text.tool else text.kind
+    who = f"{text.kind} {one_line(text.tool)}" if text.tool else text.kind
     failed = styled(" failed", fg="red", bold=True) if text.is_failed else ""
-    time = styled(f"  {visible(timestamp)}", dim=True) if timestamp else ""
+    time = styled(f"  {one_line(timestamp)}", dim=True) if timestamp else ""
     return f"{styled(who, fg=_COLOURS.get(text.kind), bold=True)}{failed}{time}\n"
 
 
 @click.command("follow")
-@click.option("--timeout", type=float, metavar="SECONDS", help="End when nothing came for so long.")
+@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="End when nothing came for so long.")
 @click.option("--from-start", is_flag=True, help="Begin with what is there already.")
 @click.option("--jsonl", is_flag=True, help="The lines as they are recorded, one JSON object a line.")
 @click.option("--full", is_flag=True, help="Outputs whole, not only their first lines.")
@@ -152,7 +164,7 @@ def follow_command(
     """
     Follow a SESSION: show each line once, as soon as its writer has completed it, until Ctrl-C.
 
-    Goes on when one writer ends and another resumes the session.
+    Goes on when one writer ends and another resumes the session. Exit status 1 if --timeout ends it before any line.
 
     \b
     Examples:
@@ -161,11 +173,12 @@ def follow_command(
     """
     path = find(session, home=home)
     shown = _Shown(full=full, kinds=KINDS)
+    count = 0
     hint(f"following {path}; Ctrl-C ends it")
     with follow(path, from_start=from_start, timeout=timeout) as follower:
-        for line in follower:
+        for count, line in enumerate(follower, 1):  # noqa: B007 -- said below
             for part in [f"{encode(_row(line))}\n"] if jsonl else shown.of(line):
-                click.echo(part, nl=False)
+                say(part, end="")
         if follower.skipped:
             note(f"{len(follower.skipped)} lines could not be read: {follower.skipped[0].reason}")
-    return 0
+    return 0 if count else 1

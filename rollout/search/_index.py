@@ -1,42 +1,45 @@
 """
 The full-text index of one home: a SQLite file in the user's cache, made from the rollouts and disposable at any time.
 
-It holds no text (contentless FTS5), only which words stand where: a row is a line, and its number says session and
-byte. Rows of a session that was written anew or is gone stay until the index is made anew, and lead nowhere.
+It holds no text (contentless FTS5), only which words stand in which lines; see `_postings`. Lines of a session that was
+written anew or is gone stay until the index is made anew, and lead nowhere.
 """
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 from attrs import frozen
 
-from rollout._facts import Facts, Filters
+from rollout._facts import Facts
 from rollout.layout import StrPath, home_folder, make_folder
-from rollout.search._query import TOKENIZER, TRIGRAM, Query
+from rollout.search._query import TOKENIZER, TRIGRAM, plain_text
 
-__all__ = ["COLUMNS", "Index", "Row", "index_path", "remove", "tags_of"]
+__all__ = ["COLUMNS", "Index", "Row", "index_path", "is_damage", "remove", "rollback"]
 
-_VERSION = 1
-# 256 GB a file, 32 million files.
-_OFFSET_BITS = 38
+_VERSION = 3
 # Seconds to wait for another process that writes a batch.
 _TIMEOUT = 60.0
 _FACTS = ("cwd", "branch", "repository", "model", "originator", "source", "preview")
 COLUMNS = (
-    *("id", "name", "folder", "is_compressed", "size", "mtime_ns", "offset", "checksum", "turns", "tokens", "problem"),
+    *("id", "name", "folder", "is_compressed", "size", "mtime_ns", "inode", "offset", "checksum"),
+    *("turns", "tokens", "problem"),
     *_FACTS,
 )
 _TABLES = f"""
 CREATE TABLE notes (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
 CREATE TABLE folders (path TEXT PRIMARY KEY, mtime_ns INTEGER) WITHOUT ROWID;
 CREATE TABLE sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, {", ".join(COLUMNS[2:])}, state BLOB);
-CREATE VIRTUAL TABLE texts USING fts5(text, tags, content = '', columnsize = 0, tokenize = '%s');
+CREATE INDEX unread ON sessions(id) WHERE size < 0;
+CREATE TABLE spans (first INTEGER PRIMARY KEY, session INTEGER, offsets BLOB);
+CREATE VIRTUAL TABLE texts
+USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = '{{tokenizer}}');
 """
 
 
@@ -50,8 +53,9 @@ class Row:
         name: Its file's name, without ``.zst``.
         folder: The file's folder, below the home.
         is_compressed: The file's name has ``.zst`` behind.
-        size: Bytes of the file when it was read.
-        mtime_ns: When it had changed last.
+        size: Bytes of the file when it was read; -1 if it is not read to its end.
+        mtime_ns: When it had changed last; -1 as above.
+        inode: The file's number.
         offset: Up to where it was read, in the (uncompressed) file.
         checksum: Of the bytes before that.
         turns: How often the user asked.
@@ -66,6 +70,7 @@ class Row:
     is_compressed: bool
     size: int
     mtime_ns: int
+    inode: int
     offset: int
     checksum: bytes | None
     turns: int
@@ -114,14 +119,24 @@ class Index:
         Open a home's index; None if there is none, or one that this version cannot use.
         """
         folder, path = home_folder(home).absolute(), index_path(home)
-        if not path.is_file():
-            return None
-        with suppress(sqlite3.DatabaseError):
+        while (number := _inode(path)) is not None:
+            index = cls._opened(folder, path)
+            # Else another took its place meanwhile, and what was opened may have got that one's log.
+            if _inode(path) == number:
+                return index
+            if index is not None:
+                index.close()
+        return None
+
+    @classmethod
+    def _opened(cls, folder: Path, path: Path) -> Index | None:
+        with suppress(sqlite3.DatabaseError), ExitStack() as stack:
             database = _connect(path)
+            stack.callback(database.close)
             index = cls(folder, database, path)
             if index.note("version") == _VERSION:
+                stack.pop_all()
                 return index
-            database.close()
         return None
 
     @classmethod
@@ -139,29 +154,58 @@ class Index:
         folder, path = home_folder(home).absolute(), index_path(home)
         make_folder(path.parent)
         remove(path)
-        database = _connect(path)
-        # Readers go on while it is written; what is lost in a power cut is made again.
-        database.execute("PRAGMA journal_mode = WAL")
-        database.executescript(_TABLES % (TRIGRAM if trigram else TOKENIZER))
-        path.chmod(0o600)
-        index = cls(folder, database, path)
-        index.note("tokenizer", TRIGRAM if trigram else TOKENIZER)
-        index.note("home", str(folder))
-        index.note("version", _VERSION)
-        index.tokenizer = TRIGRAM if trigram else TOKENIZER
+        # The log beside it gets its permissions.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        with ExitStack() as stack:
+            database = _connect(path)
+            stack.callback(database.close)
+            # Readers go on while it is written; what is lost in a power cut is made again.
+            database.execute("PRAGMA journal_mode = WAL")
+            # A trigram is found by where its parts stand.
+            tables = _TABLES.format(detail="full" if trigram else "none", tokenizer=TRIGRAM if trigram else TOKENIZER)
+            database.executescript(tables)
+            index = cls(folder, database, path)
+            index.note("tokenizer", TRIGRAM if trigram else TOKENIZER)
+            index.note("home", plain_text(str(folder)))
+            index.note("version", _VERSION)
+            index.tokenizer = TRIGRAM if trigram else TOKENIZER
+            stack.pop_all()
         return index
 
     def __enter__(self) -> Index:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        if is_damage(error):
+            # Whoever looks for it next finds none, and makes another.
+            with suppress(sqlite3.DatabaseError):
+                rollback(self.database)
+                with self.transaction(timeout=0.0):
+                    self.note("version", 0)
         self.close()
 
     def close(self) -> None:
-        """
-        Close it.
-        """
+        """Close it."""
         self.database.close()
+
+    @contextmanager
+    def transaction(self, timeout: float | None = None) -> Iterator[None]:
+        """
+        Write something as a whole; *timeout* is how many seconds another process that writes is waited for.
+        """
+        self._wait_at_most(_TIMEOUT if timeout is None else timeout)
+        try:
+            self.database.execute("BEGIN IMMEDIATE")
+            yield
+            self.database.execute("COMMIT")
+        except BaseException:
+            rollback(self.database)
+            raise
+        finally:
+            self._wait_at_most(_TIMEOUT)
+
+    def _wait_at_most(self, timeout: float) -> None:
+        self.database.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
 
     def note(self, key: str, value: Any = None) -> Any:
         """
@@ -188,36 +232,12 @@ class Index:
         for values_of_row in found:
             yield Row(*(*values_of_row[:count], Facts(*values_of_row[count:])))
 
-    def find(self, query: Query, filters: Filters) -> Iterator[tuple[Row, int]]:
+    def state(self, number: int) -> bytes | None:
         """
-        Give the lines that match, by session and byte; the newest sessions first, and of each its last lines.
+        Give what is needed to go on reading a session; None if nothing of it is read.
         """
-        parts = [f"text : ({query.expression})"] if query.expression else []
-        parts += [f'tags : "{tag}"' for tag in _wanted_tags(filters)]
-        wanted = _wanted_rows(filters)
-        sessions = {number for (number,) in self.database.execute(*wanted)} if wanted else None
-        expression = " AND ".join(f"({part})" for part in parts)
-        found = self.database.execute("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC", [expression])
-        last, row = -1, None
-        for (number,) in found:
-            session = number >> _OFFSET_BITS
-            if sessions is not None and session not in sessions:
-                continue
-            if session != last:
-                last, row = session, self.row(session)
-                row = row if row is None or filters.fit(row.facts) else None
-            if row is not None:
-                yield row, number & ((1 << _OFFSET_BITS) - 1)
-
-    def add(self, session: int, texts: list[tuple[int, str, str]]) -> None:
-        """
-        Add lines of a session: byte, text, tags.
-        """
-        base = session << _OFFSET_BITS
-        self.database.executemany(
-            "INSERT INTO texts(rowid, text, tags) VALUES (?, ?, ?)",
-            [(base | offset, text, tags) for offset, text, tags in texts],
-        )
+        found = self.database.execute("SELECT state FROM sessions WHERE id = ?", (number,))
+        return next((state for (state,) in found), None)
 
 
 def remove(path: Path) -> None:
@@ -228,46 +248,34 @@ def remove(path: Path) -> None:
         path.with_name(path.name + suffix).unlink(missing_ok=True)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
-    database = sqlite3.connect(path, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False)
-    database.execute("PRAGMA synchronous = NORMAL")
-    return database
-
-
-def tags_of(kind: str, tool: str | None, is_failed: bool) -> str:
+def is_damage(error: BaseException | None) -> bool:
     """
-    Give what a filter looks for; each as a phrase that ends, as a tool's name may be several words.
+    Say whether an error means that a database is damaged; one of another kind, that its disk is full, say.
     """
-    return " ".join(_tags(kind, tool, is_failed))
+    return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)
 
 
-def _tags(kind: str | None, tool: str | None, is_failed: bool) -> list[str]:
-    tags = [f"kind {kind} end"] if kind else []
-    if tool:
-        tags.append(f"tool {tool} end")
-    return [*tags, "failed"] if is_failed else tags
-
-
-def _wanted_tags(filters: Filters) -> list[str]:
-    tool = filters.tool and filters.tool.replace('"', " ").replace("\0", " ")
-    return _tags(filters.kind, tool, filters.failed)
-
-
-def _wanted_rows(filters: Filters) -> tuple[str, list[Any]] | None:
+def rollback(database: sqlite3.Connection) -> None:
     """
-    Give the SQL that leaves out most sessions by what is quick to ask; None if all are wanted.
+    Take back what a transaction wrote, unless SQLite has done so itself.
     """
-    conditions, values = [], []
-    if filters.since is not None:
-        conditions.append("mtime_ns >= ?")
-        values.append(int(filters.since.timestamp() * 10**9))
-    if filters.archived is not None:
-        conditions.append(f"folder {'=' if filters.archived else '!='} 'archived_sessions'")
-    for name in ("branch", "model", "originator", "source"):
-        wanted = getattr(filters, name)
-        if wanted is not None:
-            conditions.append(f"{name} = ?")
-            values.append(wanted)
-    if not conditions and not filters.is_of_facts:
+    if database.in_transaction:
+        database.execute("ROLLBACK")
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
         return None
-    return f"SELECT id FROM sessions WHERE {' AND '.join(conditions) or '1 = 1'}", values  # noqa: S608
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # Makes no file: one that is gone since is gone.
+    address = f"{path.absolute().as_uri()}?mode=rw"
+    database = sqlite3.connect(address, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
+    with ExitStack() as stack:
+        stack.callback(database.close)
+        database.execute("PRAGMA synchronous = NORMAL")
+        stack.pop_all()
+    return database

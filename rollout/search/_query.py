@@ -14,16 +14,24 @@ from functools import cached_property
 
 from attrs import frozen
 
-__all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query"]
+__all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query", "plain_text"]
 
 TOKENIZER = "unicode61 remove_diacritics 2"
 TRIGRAM = "trigram"
 # A part: minus, then a phrase or a word, then a star.
 _PART = re.compile(r'(-?)(?:"([^"]*)"|([^\s"]+?))(\*?)(?=\s|$|")')
+_COLOUR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 _ASCII_WORD = re.compile(rb"[0-9a-z]+")
-# Marks of a match; what stands in a text for itself is taken for a space.
-_BEGIN, _END = "\ue000", "\ue001"
+# Marks of a match: no characters, so that a space in the place of one that stands in a text changes no word.
+_BEGIN, _END = "\ufdd0", "\ufdd1"
 _MARKS = str.maketrans(_BEGIN + _END, "  ")
+# Marking takes the square of a text's length: a longer one is looked through in windows of so many characters.
+_WINDOW, _OVERLAP = 8192, 2048
+_TRIGRAM_SIZE = 3
+
+
+Part = tuple[str, bool]
+"""A word or phrase, and whether it is the beginning of one."""
 
 
 @frozen
@@ -35,11 +43,19 @@ class Query:
         text: What was typed; empty where only filters say what is wanted.
         expression: It for FTS5; empty if *text* is.
         needles: What every line that matches holds in lower case, if it is all ASCII and without escapes.
+        terms: The words and phrases that are wanted, for FTS5.
+        wanted: The same in groups, of each of which one must occur; with each, whether it is a beginning.
+        unwanted: What must not occur.
+        is_for_trigrams: No word is too short for an index of trigrams.
     """
 
     text: str
     expression: str
     needles: tuple[bytes, ...] = ()
+    terms: tuple[str, ...] = ()
+    wanted: tuple[tuple[Part, ...], ...] = ()
+    unwanted: tuple[Part, ...] = ()
+    is_for_trigrams: bool = True
 
     def may_match(self, raw: bytes) -> bool:
         """
@@ -62,34 +78,49 @@ def parse_query(text: str) -> Query:
     Raises:
         ValueError: There is no word in it to look for, or a quotation mark is missing.
     """
+    text = plain_text(text)
     if text.count('"') % 2:
         raise ValueError(f'{text!r}: a quotation mark is missing; a phrase is "two words"')
-    wanted: list[list[str]] = []
-    unwanted: list[str] = []
+    wanted: list[list[Part]] = []
+    unwanted: list[Part] = []
     needles: list[list[bytes]] = []
-    is_or = False
+    is_or, is_for_trigrams = False, True
     for minus, phrase, word, star in _PART.findall(text):
-        if word == "OR" and wanted and not is_or:
+        if word == "OR" and wanted and not (minus or star or is_or):
             is_or = True
             continue
+        is_alternative, is_or = is_or, False
         part = phrase or word
         if not any(character.isalnum() for character in part):
             continue
-        term = f'"{part.replace(chr(0), " ")}"{star}'
+        is_for_trigrams = is_for_trigrams and len(part) >= _TRIGRAM_SIZE
         if minus:
-            unwanted.append(term)
-        elif is_or:
-            wanted[-1].append(term)
+            unwanted.append((part, bool(star)))
+        elif is_alternative:
+            wanted[-1].append((part, bool(star)))
             needles[-1] = []
         else:
-            wanted.append([term])
+            wanted.append([(part, bool(star))])
             needles.append(_ASCII_WORD.findall(part.lower().encode()) if part.isascii() else [])
-        is_or = False
     if not wanted:
         raise ValueError(f"{text!r}: there is no word to look for; a search is for words, not for signs")
-    expression = " AND ".join(f"({' OR '.join(terms)})" for terms in wanted)
-    expression = f"({expression})" + "".join(f" NOT {term}" for term in unwanted)
-    return Query(text, expression, tuple(needle for group in needles for needle in group))
+    terms = [[_term(part) for part in parts] for parts in wanted]
+    expression = " AND ".join(f"({' OR '.join(group)})" for group in terms)
+    # One NOT: a chain of them is as deep as it is long, and SQLite dies of it.
+    without = f" NOT ({' OR '.join(map(_term, unwanted))})" if unwanted else ""
+    return Query(
+        text,
+        f"({expression}){without}",
+        tuple(dict.fromkeys(needle for group in needles for needle in group)),
+        tuple(dict.fromkeys(term for group in terms for term in group)),
+        tuple(map(tuple, wanted)),
+        tuple(unwanted),
+        is_for_trigrams,
+    )
+
+
+def _term(part: Part) -> str:
+    return f'"{part[0]}"{"*" if part[1] else ""}'
 
 
 class Matcher:
@@ -115,7 +146,8 @@ class Matcher:
         """
         Forget the texts.
         """
-        self._database.close()
+        if "_database" in self.__dict__:
+            self._database.close()
 
     def matching(self, texts: Sequence[str]) -> list[int]:
         """
@@ -123,36 +155,69 @@ class Matcher:
         """
         if not self._query.expression:
             return list(range(len(texts)))
-        self._fill(texts)
-        found = self._database.execute("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid", [self._expression])
-        return [number for (number,) in found]
+        self._fill(map(plain_text, texts))
+        return self._found(self._query.expression)
+
+    def words_of(self, text: str) -> list[str]:
+        """
+        Give the words of a text as the tokenizer sees them, in order.
+        """
+        self._fill([text])
+        self._database.execute("CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5vocab(texts, instance)")
+        return [word for (word,) in self._database.execute("SELECT term FROM words ORDER BY offset")]
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """
-        Say where in a text that matches the words stand: beginnings and ends, in characters.
+        Say where the first words of a text that match stand, and those within some 8,000 characters behind: beginnings
+        and ends, in characters.
         """
         if not self._query.expression:
             return []
-        self._fill([text.translate(_MARKS)])
-        marked = self._database.execute(
-            "SELECT highlight(texts, 0, ?, ?) FROM texts WHERE texts MATCH ?", [_BEGIN, _END, self._expression]
-        ).fetchone()
-        return _spans(marked[0]) if marked else []
+        text = plain_text(text).translate(_MARKS)
+        if len(text) <= _WINDOW:
+            return self._spans_in(text, 0, len(text))
+        starts = range(0, len(text), _WINDOW)
+        self._fill(text[start : start + _WINDOW + _OVERLAP] for start in starts)
+        for number in self._found(self._any):
+            start = starts[number]
+            for first, _ in self._spans_in(text, start, start + _WINDOW + _OVERLAP)[:1]:
+                around = self._spans_in(text, max(first - _OVERLAP, 0), first + _WINDOW)
+                return [span for span in around if span[0] >= first]
+        # A phrase with more than a window between its words.
+        return self._spans_in(text, 0, len(text))
 
     @property
-    def _expression(self) -> str:
-        return f"text : ({self._query.expression})"
+    def _any(self) -> str:
+        # In a text that matches, all words that are wanted are marked.
+        return " OR ".join(self._query.terms)
+
+    def _found(self, expression: str) -> list[int]:
+        query = "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid"
+        return [number for (number,) in self._database.execute(query, [f"text : ({expression})"])]
+
+    def _spans_in(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
+        self._fill([text[start:end]])
+        marked = self._database.execute(
+            "SELECT highlight(texts, 0, ?, ?) FROM texts WHERE texts MATCH ?", [_BEGIN, _END, f"text : ({self._any})"]
+        ).fetchone()
+        spans = [(begin + start, stop + start) for begin, stop in _spans(marked[0] if marked else "")]
+        # What touches a cut may be a part of a word.
+        return [span for span in spans if (not start or span[0] > start) and (end >= len(text) or span[1] < end)]
 
     def _fill(self, texts: Iterable[str]) -> None:
         self._database.execute("DELETE FROM texts")
-        rows = ((number, without_surrogates(text)) for number, text in enumerate(texts))
-        self._database.executemany("INSERT INTO texts(rowid, text) VALUES (?, ?)", rows)
+        self._database.executemany("INSERT INTO texts(rowid, text) VALUES (?, ?)", enumerate(texts))
 
 
-def without_surrogates(text: str) -> str:
+def plain_text(text: str) -> str:
     """
-    Give a text that SQLite takes; a damaged file may have halves of characters.
+    Give a text that SQLite takes, as long as it is: without NUL, at which it ends a text now and then, without the
+    halves of characters that a damaged file may have, and without a terminal's colours, which make one word with the
+    next.
     """
+    text = text.replace("\0", " ")
+    if "\x1b" in text:
+        text = _COLOUR.sub(lambda found: " " * len(found[0]), text)
     try:
         text.encode()
     except UnicodeEncodeError:

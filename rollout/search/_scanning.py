@@ -7,56 +7,78 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime
-from itertools import islice
 from pathlib import Path
 
+import attrs
+
 from rollout._facts import Facts, Filters
-from rollout._texts import Text, Texts
+from rollout._texts import Text
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
 from rollout.reader import open_rollout, raw_lines
+from rollout.search._lines import SessionTexts
 from rollout.search._query import Matcher, Query
 
-__all__ = ["Found", "facts_of", "fits_line", "scan"]
+__all__ = ["Found", "facts_of", "fits_line", "fits_text", "scan"]
 
 Found = tuple[int, RolloutLine, Text]
 """Byte, line and text."""
 
 # Lines of a session's head in which all that it is filtered by stands.
 _HEAD_LINES = 200
+# Of those behind, what says something: another model.
+_MARKS = (b'"turn_context"', b'"session_meta"')
 # Texts asked at once.
 _BATCH_SIZE = 4 * 2**20
 
 
-def facts_of(path: Path) -> Facts:
+def facts_of(path: Path, *, known: Facts | None = None, start: int = 0, to_end: bool = False) -> Facts:
     """
     Read what a session is filtered by from its first lines.
+
+    Args:
+        path: Its file.
+        known: What the lines before *start* say.
+        start: A byte, of the (uncompressed) file.
+        to_end: Look for another model in the lines behind, too.
 
     Raises:
         OSError, ModuleNotFoundError: As `read_lines`.
     """
-    facts = Facts()
+    facts = Facts() if known is None else attrs.evolve(known)
     file, damage = open_rollout(path)
     with file, suppress(*damage):
-        for raw in islice(raw_lines(file), _HEAD_LINES):
-            with suppress(InvalidLineError):
-                if raw.raw:
-                    facts.add(decode_line(raw.raw))
-            if facts.is_complete:
+        file.seek(start)
+        for raw in raw_lines(file):
+            is_head = raw.lineno <= _HEAD_LINES and not facts.is_complete
+            if not (is_head or to_end):
                 break
+            if raw.raw and (is_head or any(mark in raw.raw for mark in _MARKS)):
+                with suppress(InvalidLineError):
+                    facts.add(decode_line(raw.raw))
     return facts
 
 
-def scan(path: Path, query: Query, filters: Filters, matcher: Matcher, start: int = 0) -> Iterator[Found]:
+def scan(
+    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0, texts: SessionTexts | None = None
+) -> Iterator[Found]:
     """
-    Give the texts of a session that match, from a byte on, in the order of the file.
+    Give the texts of a session that match, in the order of the file.
+
+    Args:
+        path: Its file.
+        query: What to look for.
+        filters: Which texts.
+        matcher: Of the query.
+        start: The first byte, of the (uncompressed) file.
+        texts: Of the lines before.
 
     Raises:
         OSError, ModuleNotFoundError: As `read_lines`.
     """
     waiting: list[Found] = []
     size = 0
-    for found in _texts(path, query, filters, start):
+    for found in _texts(path, query, filters, start, texts or SessionTexts()):
         waiting.append(found)
         size += len(found[2].text)
         if size > _BATCH_SIZE:
@@ -70,24 +92,28 @@ def _matching(waiting: list[Found], matcher: Matcher) -> Iterator[Found]:
         yield from (waiting[number] for number in matcher.matching([text.text for _, _, text in waiting]))
 
 
-def _texts(path: Path, query: Query, filters: Filters, start: int) -> Iterator[Found]:
-    texts = Texts()
+def _texts(path: Path, query: Query, filters: Filters, start: int, texts: SessionTexts) -> Iterator[Found]:
     file, damage = open_rollout(path)
     with file, suppress(*damage):
-        if start:
-            file.seek(start)
+        file.seek(start)
         for raw in raw_lines(file):
+            if raw.raw is not None and (not raw.raw or raw.raw.isspace()):
+                continue
             # Which tool answers, only its call says: then no line is passed over.
-            if raw.raw is None or not (filters.tool or query.may_match(raw.raw)):
+            line = _decoded(raw.raw) if raw.raw and (filters.tool is not None or query.may_match(raw.raw)) else None
+            if line is None:
+                texts.pass_over()
                 continue
-            try:
-                line = decode_line(raw.raw)
-            except InvalidLineError:
-                continue
+            found = texts.of(line)
             if fits_line(filters, line):
-                for text in texts.of(line):
-                    if fits_text(filters, text):
-                        yield start + raw.offset, line, text
+                yield from ((start + raw.offset, line, text) for text in found if fits_text(filters, text))
+
+
+def _decoded(raw: bytes) -> RolloutLine | None:
+    try:
+        return decode_line(raw)
+    except InvalidLineError:
+        return None
 
 
 def fits_line(filters: Filters, line: RolloutLine) -> bool:

@@ -5,10 +5,11 @@ A search: what the index has, and what it does not have yet.
 from __future__ import annotations
 
 import heapq
+import sqlite3
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, suppress
-from itertools import groupby
-from operator import itemgetter
+from itertools import chain, groupby, islice
 from pathlib import Path
 
 import attrs
@@ -22,10 +23,14 @@ from rollout.errors import InvalidLineError
 from rollout.layout import RolloutName, StrPath, home_folder
 from rollout.layout import is_archived as lies_in_archive
 from rollout.reader import open_rollout
+from rollout.search._filtering import is_since
 from rollout.search._index import Index, Row
-from rollout.search._query import TOKENIZER, Matcher, Query, parse_query
-from rollout.search._scanning import facts_of, fits_line, scan
-from rollout.search._update import changes
+from rollout.search._lines import SessionTexts
+from rollout.search._news import settled
+from rollout.search._postings import find_lines, is_exact
+from rollout.search._query import TOKENIZER, TRIGRAM, Matcher, Query, parse_query
+from rollout.search._reading import Change, state_of
+from rollout.search._scanning import facts_of, fits_line, fits_text, scan
 
 __all__ = ["Hit", "SearchResults", "search"]
 
@@ -86,46 +91,141 @@ class SearchResults(Iterator[Hit]):
     def __next__(self) -> Hit:
         return next(self._hits)
 
+    def __enter__(self) -> SearchResults:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """
         Close the index before the last hit.
         """
         self._hits.close()
+        if self._index is not None:
+            self._index.close()
+
+    def sessions(self) -> Iterator[Path]:
+        """
+        Give the files of the sessions that have a hit, each once; those that the index has are not opened.
+
+        Takes the place of the iteration over hits.
+        """
+        seen = set()
+        with closing(self._sessions()) as paths:
+            for path in paths:
+                if path not in seen:
+                    seen.add(path)
+                    yield path
+
+    def _sessions(self) -> Generator[Path]:
+        is_of_time = self._filters.since is not None or self._filters.until is not None
+        # When a line was recorded, only its file says.
+        index = self._index
+        if index is not None and not is_of_time and is_exact(index, self._query):
+            try:
+                with closing(Matcher(self._query, index.tokenizer)) as matcher, index:
+                    known = yield from self._changed_sessions(index, matcher)
+                    for _, found in groupby(find_lines(index, self._query, self._filters, known), key=_id_of_row):
+                        yield self._home / next(found)[0].path
+            except sqlite3.DatabaseError as error:
+                self._lose(index, error)
+            else:
+                return
+        yield from (hit.path for hit in self)
+
+    def _changed_sessions(self, index: Index, matcher: Matcher) -> Generator[Path, None, dict[int, Row | None]]:
+        news = settled(index)
+        known = news.known
+        for change in news.changes:
+            with closing(self._scan_changed(index, change, known, matcher)) as hits:
+                yield from (hit.path for hit in islice(hits, 1))
+        return known
 
     def _search(self) -> Generator[Hit]:
-        tokenizer = TOKENIZER if self._index is None else self._index.tokenizer
+        index = self._index
+        tokenizer = TOKENIZER if index is None else index.tokenizer
         with closing(Matcher(self._query, tokenizer)) as matcher:
+            # Of each file, where the hits are that were given.
+            given: defaultdict[Path, set[int]] = defaultdict(set)
+            if index is not None:
+                try:
+                    with index:
+                        for hit in self._ask(index, matcher):
+                            given[hit.path].add(hit.offset)
+                            yield hit
+                except sqlite3.DatabaseError as error:
+                    self._lose(index, error)
             if self._index is None:
                 for name in _all_names(self._home, self._filters.archived):
-                    yield from self._scan(name, matcher)
-            else:
-                with self._index:
-                    yield from self._ask(self._index, matcher)
+                    yield from (hit for hit in self._scan(name, matcher) if hit.offset not in given[hit.path])
 
-    def _scan(self, name: RolloutName, matcher: Matcher, row: Row | None = None) -> Iterator[Hit]:
-        since, start = self._filters.since, 0 if row is None else row.offset
+    def _lose(self, index: Index, error: sqlite3.DatabaseError) -> None:
+        """
+        Go on without the index, which is damaged.
+        """
+        self.problems.append(Problem(index.path, f"{error}; the sessions are read"))
+        self._index, self.is_indexed = None, False
+
+    def _scan(self, name: RolloutName, matcher: Matcher) -> Iterator[Hit]:
+        to_end = self._filters.model is not None
         try:
-            if since is not None and name.path.stat().st_mtime < since.timestamp():
+            if not is_since(self._filters, name.path.stat().st_mtime_ns):
                 return
-            if self._filters.is_of_facts and not self._filters.fit(row.facts if row else facts_of(name.path)):
+            if self._filters.is_of_facts and not self._filters.fit(facts_of(name.path, to_end=to_end)):
                 return
-            self.scanned += 1
-            self._progress(self.scanned)
-            for offset, line, text in scan(name.path, self._query, self._filters, matcher, start):
-                yield _hit(name.path, name.session_id, offset, line, text, matcher)
+            yield from self._scanned(name, matcher)
         except (OSError, ImportError) as error:
             self.problems.append(Problem(name.path, str(error)))
 
+    def _scanned(
+        self, name: RolloutName, matcher: Matcher, start: int = 0, texts: SessionTexts | None = None
+    ) -> Iterator[Hit]:
+        self.scanned += 1
+        self._progress(self.scanned)
+        for offset, line, text in scan(name.path, self._query, self._filters, matcher, start=start, texts=texts):
+            yield _hit(name.path, name.session_id, offset, line, text, matcher)
+
     def _ask(self, index: Index, matcher: Matcher) -> Iterator[Hit]:
-        changed = changes(index)
-        for change in changed:
-            if self._filters.archived in (None, lies_in_archive(change.name.path)):
-                yield from self._scan(change.name, matcher, change.row)
-        # What was written anew has other lines where the index has its old ones.
-        anew = {change.name.path.name.removesuffix(".zst") for change in changed if change.row is None}
-        for row, places in groupby(index.find(self._query, self._filters), key=itemgetter(0)):
-            if row.name not in anew:
-                yield from self._read(row, (place for _, place in places), matcher)
+        news = settled(index)
+        known = news.known
+        for change in news.changes:
+            yield from self._scan_changed(index, change, known, matcher)
+        for _, places in groupby(find_lines(index, self._query, self._filters, known), key=_id_of_row):
+            row, first = next(places)
+            rest = (place for _, place in places)  # noqa: B031 -- what follows the first
+            yield from self._read(row, chain([first], rest), matcher)
+
+    def _scan_changed(
+        self, index: Index, change: Change, known: dict[int, Row | None], matcher: Matcher
+    ) -> Generator[Hit]:
+        """
+        Give the hits that the index does not have; *known* learns what it may say of the others.
+        """
+        name, row = change.name, change.row
+        state = None if row is None else state_of(index.state(row.id))
+        if row is not None and state is None:
+            known[row.id] = None
+        if self._filters.archived not in (None, lies_in_archive(name.path)):
+            return
+        if row is None or state is None:
+            yield from self._scan(name, matcher)
+            return
+        if not is_since(self._filters, change.mtime_ns):
+            return
+        try:
+            if self._filters.is_of_facts:
+                to_end = self._filters.model is not None
+                facts = facts_of(name.path, known=row.facts, start=row.offset, to_end=to_end)
+                known[row.id] = attrs.evolve(row, facts=facts)
+                if not self._filters.fit(facts):
+                    return
+            yield from self._scanned(name, matcher, row.offset, state[1])
+        except (OSError, ImportError) as error:
+            self.problems.append(Problem(name.path, str(error)))
 
     def _read(self, row: Row, places: Iterator[int], matcher: Matcher) -> Iterator[Hit]:
         path = self._home / row.path
@@ -144,12 +244,13 @@ class SearchResults(Iterator[Hit]):
                 file.seek(place)
                 with suppress(InvalidLineError):
                     line = decode_line(file.readline(MAX_LINE_SIZE))
-                    texts = Texts().of(line) if fits_line(self._filters, line) else []
-                    for number in matcher.matching([text.text for text in texts]):
-                        text = texts[number]
-                        # Its call is not read; the index knew the tool.
-                        text = attrs.evolve(text, tool=text.tool or self._filters.tool)
-                        yield _hit(path, name.session_id if name else "", place, line, text, matcher)
+                    # Its call is not read; the index knew the tool.
+                    found = [attrs.evolve(text, tool=text.tool or self._filters.tool) for text in Texts().of(line)]
+                    texts = [text for text in found if fits_text(self._filters, text)]
+                    for number in (
+                        matcher.matching([text.text for text in texts]) if fits_line(self._filters, line) else ()
+                    ):
+                        yield _hit(path, name.session_id if name else "", place, line, texts[number], matcher)
 
 
 def search(
@@ -162,6 +263,8 @@ def search(
 ) -> SearchResults:
     """
     Look for words in everything that was said in a home; the newest sessions first.
+
+    With an index of trigrams a word of one or two characters is looked for without it.
 
     Args:
         text: Words that all occur in one message, command or output; ``"a phrase"``, ``begin*``, ``-without``,
@@ -184,7 +287,14 @@ def search(
         # Without the extra there is no index either.
         with suppress(ModuleNotFoundError):
             index = Index.open(folder)
+    if index is not None and index.tokenizer == TRIGRAM and not query.is_for_trigrams:
+        index.close()
+        index = None
     return SearchResults(query, filters, folder, index, progress)
+
+
+def _id_of_row(found: tuple[Row, int]) -> int:
+    return found[0].id
 
 
 def _all_names(home: Path, archived: bool | None) -> Iterator[RolloutName]:

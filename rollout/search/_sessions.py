@@ -4,6 +4,7 @@ Sessions filtered and sorted by what they are: from the index what it has, from 
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -15,10 +16,11 @@ from attrs import frozen
 from rollout._facts import Facts, Filters
 from rollout._walk import walk
 from rollout.layout import RolloutName, StrPath, home_folder, is_archived
+from rollout.search._filtering import is_since
 from rollout.search._index import Index, Row
-from rollout.search._reading import counter_of
+from rollout.search._news import settled
+from rollout.search._reading import state_of
 from rollout.search._scanning import facts_of
-from rollout.search._update import changes
 from rollout.stats import SessionStats
 
 __all__ = ["IndexedSession", "indexed_sessions", "indexed_stats"]
@@ -59,24 +61,29 @@ class _Entry:
     name: RolloutName
     size: int
     mtime_ns: int
-    row: Row | None
+    row: Row | None = None
+    is_current: bool = False
 
-    @property
-    def session(self) -> IndexedSession:
+    def session(self, *, to_end: bool) -> IndexedSession:
         # What has changed since is counted at the next update.
-        row = self.row if self.row is not None and self.row.size == self.size else None
+        row = self.row if self.is_current else None
         return IndexedSession(
             path=self.name.path,
             session_id=self.name.session_id,
             timestamp=self.name.timestamp,
             updated_at=datetime.fromtimestamp(self.mtime_ns / 10**9, timezone.utc),
             size=self.size,
-            facts=self.row.facts if self.row else facts_of(self.name.path),
+            facts=row.facts if row else self._facts_now(to_end=to_end),
             turns=row.turns if row else None,
             tokens=row.tokens if row else None,
             problem=row.problem if row else None,
             is_archived=is_archived(self.name.path),
         )
+
+    def _facts_now(self, *, to_end: bool) -> Facts:
+        if self.row is None or not self.row.offset:
+            return facts_of(self.name.path, to_end=to_end)
+        return facts_of(self.name.path, known=self.row.facts, start=self.row.offset, to_end=to_end)
 
 
 def indexed_sessions(
@@ -99,7 +106,7 @@ def indexed_sessions(
     for entry in entries:
         # Gone, or not readable: a list of others is what was asked for.
         with suppress(OSError, ImportError):
-            session = entry.session
+            session = entry.session(to_end=filters.model is not None)
             if filters.fit(session.facts):
                 yield session
 
@@ -112,41 +119,45 @@ def indexed_stats(*, home: StrPath | None = None) -> dict[Path, SessionStats]:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
     """
     folder = home_folder(home).absolute()
-    found = {}
-    for entry in _entries(folder, None):
-        if entry.row is not None and (entry.row.size, entry.row.mtime_ns) == (entry.size, entry.mtime_ns):
-            found[entry.name.path] = entry.row.id
-    index = Index.open(folder) if found else None
-    if index is None:
-        return {}
-    with index:
-        states = dict(index.database.execute("SELECT id, state FROM sessions"))
-    return {path: counter_of(states[number]).stats for path, number in found.items() if states.get(number)}
+    with suppress(sqlite3.DatabaseError, ModuleNotFoundError):
+        index = Index.open(folder)
+        if index is not None:
+            with index:
+                current = [entry for entry in _indexed(index) if entry.is_current and entry.row is not None]
+                states = [(entry.name.path, state_of(index.state(entry.row.id))) for entry in current if entry.row]
+            return {path: state[0].stats for path, state in states if state is not None}
+    return {}
 
 
 def _is_of_time(entry: _Entry, filters: Filters) -> bool:
-    if filters.since is not None and entry.mtime_ns < filters.since.timestamp() * 10**9:
-        return False
-    return filters.until is None or entry.mtime_ns <= filters.until.timestamp() * 10**9
+    is_until = filters.until is None or entry.mtime_ns <= filters.until.timestamp() * 10**9
+    return is_until and is_since(filters, entry.mtime_ns)
 
 
 def _entries(home: Path, archived: bool | None) -> Iterator[_Entry]:
-    index = None
-    with suppress(ModuleNotFoundError):
+    # Without the extra there is no index; one that is damaged is none either.
+    with suppress(ModuleNotFoundError, sqlite3.DatabaseError):
         index = Index.open(home)
-    if index is None:
-        for place in (False, True) if archived is None else (archived,):
-            for name in walk(home, is_archived=place):
-                with suppress(OSError):
-                    status = name.path.stat()
-                    yield _Entry(name, status.st_size, status.st_mtime_ns, None)
-        return
-    with index:
-        changed = changes(index)
-        seen = {change.name.path.name.removesuffix(".zst") for change in changed}
-        found = [_Entry(change.name, change.size, change.mtime_ns, change.row) for change in changed]
-        for row in index.rows():
-            own_name = RolloutName.parse(home / row.path)
-            if row.name not in seen and own_name is not None:
-                found.append(_Entry(own_name, row.size, row.mtime_ns, row))
-    yield from (entry for entry in found if archived in (None, is_archived(entry.name.path)))
+        if index is not None:
+            with index:
+                found = list(_indexed(index))
+            yield from (entry for entry in found if archived in (None, is_archived(entry.name.path)))
+            return
+    for place in (False, True) if archived is None else (archived,):
+        for name in walk(home, is_archived=place):
+            with suppress(OSError):
+                status = name.path.stat()
+                yield _Entry(name, status.st_size, status.st_mtime_ns)
+
+
+def _indexed(index: Index) -> Iterator[_Entry]:
+    news = settled(index)
+    known = news.known
+    for change in news.changes:
+        yield _Entry(change.name, change.size, change.mtime_ns, change.row)
+    changed = {change.row.id for change in news.changes if change.row is not None}
+    for row in index.rows():
+        here = known.get(row.id, row)
+        name = RolloutName.parse(index.home / here.path) if here is not None and row.id not in changed else None
+        if here is not None and name is not None:
+            yield _Entry(name, here.size, here.mtime_ns, here, is_current=True)

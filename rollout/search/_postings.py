@@ -1,0 +1,145 @@
+"""
+Which words stand in which lines: rows of FTS5, numbered one by one as they are added, and where each lies in its file.
+
+FTS5 keeps a word's rows as differences of their numbers: numbered densely they take a byte or two each, a third of what
+numbers made of session and byte take. Where in a row a word stands is not kept, which halves the rest; a phrase is
+asked as its words, and every line that is found is read and asked again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from rollout._facts import Filters
+from rollout.layout import is_archived
+from rollout.search._filtering import is_since, tags_of, wanted_rows
+from rollout.search._index import Index, Row
+from rollout.search._query import TRIGRAM, Matcher, Query, plain_text
+
+__all__ = ["add_lines", "find_lines", "is_exact"]
+
+_NEXT = "next_row"
+_MORE, _BITS = 0x80, 7
+
+
+def add_lines(index: Index, session: int, texts: Sequence[tuple[int, str, str]]) -> None:
+    """
+    Add lines of a session, in the order of the file: byte, text, tags. Within a transaction.
+    """
+    if not texts:
+        return
+    first = index.note(_NEXT) or 1
+    index.database.executemany(
+        "INSERT INTO texts(rowid, text) VALUES (?, ?)",
+        [(number, f"{plain_text(text)} {tags}") for number, (_, text, tags) in enumerate(texts, first)],
+    )
+    offsets = _packed(offset for offset, _, _ in texts)
+    index.database.execute("INSERT INTO spans VALUES (?, ?, ?)", (first, session, offsets))
+    index.note(_NEXT, first + len(texts))
+
+
+def find_lines(
+    index: Index, query: Query, filters: Filters, known: Mapping[int, Row | None]
+) -> Iterator[tuple[Row, int]]:
+    """
+    Give the lines that may match, by session and byte; those added last first.
+
+    Args:
+        index: The index.
+        query: What to look for.
+        filters: Which sessions, and which texts of them.
+        known: Sessions that are otherwise than the index has them, by number; None for those that are gone.
+    """
+    wanted = wanted_rows(filters)
+    sessions = {number for (number,) in index.database.execute(*wanted)} if wanted else None
+    rows: dict[int, Row | None] = {}
+    expression = _expression(index, query, filters)
+    # Without one, what is looked for has no words in SQLite's eyes, and is nowhere.
+    for session, offset in _places(index, expression) if expression else ():
+        if sessions is not None and session not in sessions and session not in known:
+            continue
+        if session not in rows:
+            row = known[session] if session in known else index.row(session)
+            rows[session] = row if row is not None and _is_wanted(row, filters) else None
+        found = rows[session]
+        if found is not None:
+            yield found, offset
+
+
+def is_exact(index: Index, query: Query) -> bool:
+    """
+    Say whether every line that `find_lines` gives matches: there is no phrase in the query.
+    """
+    if index.tokenizer == TRIGRAM or not query.expression:
+        return True
+    matcher = Matcher(query, index.tokenizer)
+    parts = (part for parts in (*query.wanted, query.unwanted) for part, _ in parts)
+    try:
+        return all(len(matcher.words_of(part)) == 1 for part in parts)
+    finally:
+        matcher.close()
+
+
+def _expression(index: Index, query: Query, filters: Filters) -> str:
+    tags = [f'"{tag}"' for tag in tags_of(filters.kind, filters.tool, filters.failed)]
+    if index.tokenizer == TRIGRAM:
+        return " AND ".join([query.expression, *tags] if query.expression else tags)
+    matcher = Matcher(query, index.tokenizer)
+    try:
+        groups = [[_all_words(matcher, *part) for part in parts] for parts in query.wanted]
+        # That a phrase's words stand in a line does not mean that the phrase does.
+        unwanted = [_all_words(matcher, *part) for part in query.unwanted if len(matcher.words_of(part[0])) == 1]
+    finally:
+        matcher.close()
+    wanted = [f"({' OR '.join(words)})" for words in groups if all(words)]
+    expression = " AND ".join([*wanted, *tags])
+    return f"({expression}) NOT ({' OR '.join(unwanted)})" if unwanted else expression
+
+
+def _all_words(matcher: Matcher, part: str, is_beginning: bool) -> str:
+    words = [f'"{word}"' for word in matcher.words_of(part)]
+    return f"({' AND '.join(words)}{'*' if is_beginning else ''})" if words else ""
+
+
+def _places(index: Index, expression: str) -> Iterator[tuple[int, int]]:
+    first, session, offsets = 0, 0, [0]
+    found = index.database.execute("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC", [expression])
+    for (number,) in found:
+        if not first <= number < first + len(offsets):
+            span = "SELECT first, session, offsets FROM spans WHERE first <= ? ORDER BY first DESC LIMIT 1"
+            ((first, session, packed),) = index.database.execute(span, (number,))
+            offsets = _unpacked(packed)
+        yield session, offsets[number - first]
+
+
+def _is_wanted(row: Row, filters: Filters) -> bool:
+    is_of_place = filters.archived in (None, is_archived(row.path))
+    return is_of_place and is_since(filters, row.mtime_ns) and filters.fit(row.facts)
+
+
+def _packed(offsets: Iterable[int]) -> bytes:
+    """
+    Write each offset as its distance from the one before, seven bits a byte.
+    """
+    packed = bytearray()
+    last = 0
+    for offset in offsets:
+        distance, last = offset - last, offset
+        while distance >= _MORE:
+            packed.append(distance & ~_MORE & 0xFF | _MORE)
+            distance >>= _BITS
+        packed.append(distance)
+    return bytes(packed)
+
+
+def _unpacked(packed: bytes) -> list[int]:
+    offsets = []
+    offset = distance = shift = 0
+    for byte in packed:
+        distance |= (byte & ~_MORE) << shift
+        shift += _BITS
+        if byte < _MORE:
+            offset += distance
+            offsets.append(offset)
+            distance = shift = 0
+    return offsets

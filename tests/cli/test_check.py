@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from rollout import Recorder
+from rollout.search import index_path, update_index
+from rollout.store import delete
+from tests.cli.conftest import Run
+from tests.rollouts import ID, encode, message, meta, put, seed_session
+
+OTHER = "01a1fbb5-7abd-7c53-8766-f128212a613c"
+KEY = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5"
+TORN = encode(seed_session("one"))[:-5]
+
+
+def test_a_whole_session_has_no_fault(home: Path, run: Run) -> None:
+    path = put(home, seed_session("one"))
+
+    assert run("verify", ID).out == f"{path}: 6 lines, no fault\n"
+    assert run("verify", ID).status == 0
+    assert run("verify", "--all", "--json").json["sessions"] == [
+        {"path": str(path), "lines": 6, "faults": [], "secrets": [], "error": None}
+    ]
+
+
+def test_faults_are_named_by_line_and_byte(home: Path, run: Run) -> None:
+    path = put(home, TORN)
+    put(home, seed_session("other", session_id=OTHER), session_id=OTHER)
+
+    done = run("verify", "--all", screen=True)
+
+    assert done.status == 1
+    assert done.out.startswith(f"{path}:6: byte ")
+    assert "torn-tail: the file ends inside this line" in done.out
+    assert "2 sessions, 1 of them with something to look at" in done.err
+    assert run("verify", ID, "--json").json["sessions"][0]["faults"][0]["kind"] == "torn-tail"
+
+
+def test_keys_are_found_and_not_shown(home: Path, run: Run) -> None:
+    put(home, [meta(), message("user", f"My token is {KEY}.")])
+
+    done = run("verify", ID, "--secrets")
+
+    assert done.status == 1
+    assert ":2: " in done.out
+    assert KEY not in done.out + run("verify", ID, "--secrets", "--json").out
+    assert run("verify", ID).status == 0
+
+
+def test_what_cannot_be_read_is_an_error(home: Path, run: Run) -> None:
+    path = put(home, seed_session("one"))
+
+    gone = run("verify", path.with_name("gone.jsonl"))
+    both = run("verify", ID, path.with_name("gone.jsonl"))
+
+    assert (gone.status, both.status) == (2, 4)
+    assert "No such file" in gone.err
+    assert run("verify", path.with_name("gone.jsonl"), "--json").json["sessions"][0]["error"]
+    assert run("verify").status == 2
+    assert run("verify", "--all", ID).status == 2
+
+
+def test_nothing_to_verify_is_nothing_found(run: Run) -> None:
+    assert run("verify", "--all").status == 1
+
+
+def test_a_repaired_copy_is_written_and_the_file_is_not_touched(home: Path, run: Run, tmp_path: Path) -> None:
+    path = put(home, TORN)
+
+    dry = run("repair", ID, "--dry-run")
+    done = run("repair", ID)
+    as_json = run("repair", ID, "--to", tmp_path / "copy.jsonl", "--json").json["repair"]
+
+    assert (dry.status, "torn-tail" in dry.out) == (1, True)
+    assert done.out == f"{home / 'repaired' / path.name}\n"
+    assert "line 6: torn-tail: left out" in done.err
+    assert path.read_bytes() == TORN
+    assert as_json["copy"] == str(tmp_path / "copy.jsonl")
+    assert [action["action"] for action in as_json["actions"]] == ["left out"]
+    assert run("repair", ID).err.endswith("would be overwritten by the repair\n")
+    assert run("repair", ID, "--dry-run", "--json").json["sessions"][0]["lines"] == 5
+
+
+def test_a_home_in_which_all_is_well(home: Path, run: Run) -> None:
+    with Recorder(home=home) as recorder:
+        recorder.user_message("one")
+        recorder.flush()
+        live = run("doctor")
+    update_index(home=home)
+
+    done = run("doctor", "--json")
+
+    assert (done.status, done.err) == (0, "")
+    assert all(finding["ok"] for finding in done.json["findings"])
+    assert {finding["check"] for finding in done.json["findings"]} >= {"space", "sessions", "damage", "index", "trash"}
+    assert f"1 sessions are open: {recorder.session_id}" in live.out
+    assert "ok    version: rollout " in live.out
+
+
+def test_what_needs_attention_is_said(home: Path, run: Run) -> None:
+    put(home, b"")
+    own = meta(session_id=OTHER, history_base={"thread_id": OTHER[:-1] + "0", "end_ordinal_exclusive": 8})
+    put(home, [own], session_id=OTHER)
+    (home / "sessions" / "2025").write_text("not a folder")
+    delete(put(home, seed_session("gone"), timestamp="2026-11-21T02-00-00"))
+    home.chmod(0o777)
+
+    done = run("doctor", screen=True)
+
+    assert done.status == 1
+    looks = {line.split()[1].rstrip(":") for line in done.text.splitlines() if line.startswith("look")}
+    assert looks == {"home", "forks"}
+    assert "other users may change it: chmod 700" in done.out
+    assert f"what they were forked from is gone: {OTHER[:-1]}0" in done.out
+
+
+def test_damaged_sessions_are_named_up_to_five(home: Path, run: Run) -> None:
+    for number in range(7):
+        put(home, b"", session_id=f"{ID[:-1]}{number}")
+
+    assert "and 2 more" in run("doctor").out
+
+
+def test_all_sessions_are_looked_at(home: Path, run: Run) -> None:
+    for number in range(201):
+        put(home, b"", session_id=f"{ID[:-3]}{number:03d}")
+
+    assert "ok    sessions: 201 sessions" in run("doctor").out
+    assert len(run("list", "--all").rows) == 201
+
+
+def test_a_fork_of_a_file_that_a_session_went_on_in_is_no_orphan(home: Path, run: Run) -> None:
+    reverted = put(home, seed_session("one"), session_id=f"{ID}_{OTHER[:-1]}0")
+    own = meta(session_id=OTHER, history_base={"thread_id": f"{OTHER[:-1]}0".upper(), "end_ordinal_exclusive": 8})
+    put(home, [own, *seed_session("x")[1:]], session_id=OTHER)
+
+    assert reverted.exists()
+    assert "ok    forks" in run("doctor").out
+
+
+def test_a_home_that_is_not_there_is_said(run: Run) -> None:
+    done = run("doctor")
+
+    assert done.status == 1
+    assert "is not there; Codex or a Recorder makes it" in done.out
+
+
+def test_a_folder_that_cannot_be_read_is_said(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(home, seed_session("one"))
+    scandir = os.scandir
+
+    def refusing(folder: Path) -> object:
+        if Path(folder) == path.parents[1]:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+
+    assert "look  sessions" in run("doctor").out
+
+
+def test_a_home_of_somebody_else_and_missing_extras_are_said(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.mkdir(mode=0o755)
+    user = os.getuid()
+    monkeypatch.setattr(os, "getuid", lambda: user + 1)
+    monkeypatch.setattr("rollout.cli._check.find_spec", lambda name: None)
+
+    out = run("doctor").out
+
+    assert f"it belongs to user {user}" in out
+    assert "other users see names and times" in out
+    assert "missing: backports.zstd, platformdirs" in out
+
+
+def test_a_missing_package_above_an_extra_is_a_missing_extra(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("rollout.cli._check.find_spec", missing)
+
+    assert "missing: backports.zstd" in run("doctor").out
+
+
+def test_a_damaged_index_is_said(home: Path, run: Run) -> None:
+    put(home, seed_session("one"))
+    update_index(home=home)
+    with closing(sqlite3.connect(index_path(home), isolation_level=None)) as database:
+        database.execute("DROP TABLE sessions")
+
+    assert "look  index" in run("doctor").out

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from rollout import Recorder
+from rollout.search import update_index
+from rollout.store import archive, rename_session
+from tests.cli.conftest import Run
+from tests.rollouts import encode, event, put, seed_session
+
+IDS = [f"01a1fbb5-7abd-7c53-8766-f128212a61{n:02d}" for n in range(30)]
+DAY = 86_400
+
+
+def usage(total: int) -> dict[str, int]:
+    return {"input_tokens": total, "cached_input_tokens": 0, "output_tokens": 0, "total_tokens": total}
+
+
+def session(home: Path, number: int, text: str = "one", *, days_old: float = 0, **meta: object) -> Path:
+    lines = seed_session(text, session_id=IDS[number])
+    lines[0][1].update(meta)
+    lines.append(("turn_context", {"model": "gpt-5"}))
+    lines.append(event("token_count", info={"total_token_usage": usage(1234), "last_token_usage": usage(1234)}))
+    path = put(home, lines, session_id=IDS[number], timestamp=f"2026-11-{21 - number % 20:02d}T01-25-{59 - number:02d}")
+    os.utime(path, (time.time() - days_old * DAY - 5,) * 2)
+    return path
+
+
+def test_a_line_a_session_with_tabs_for_a_program(home: Path, run: Run) -> None:
+    session(home, 0, "first words\nof the user", cwd="/home/dev/parser")
+    session(home, 1, days_old=3)
+    rename_session(IDS[1], "parser bug")
+
+    done = run("list")
+
+    assert (done.status, done.err) == (0, "")
+    first, second = done.rows
+    assert [first[0], *first[2:]] == [IDS[0], "", "first words of the user", "/home/dev/parser", "master", "1", "1234",
+                                      str(os.stat(session(home, 0, "first words\nof the user", cwd="/home/dev/parser")).st_size), "ok"]  # fmt: skip # noqa: E501, PTH116
+    assert second[0] == IDS[1]
+    assert second[2] == "parser bug"
+
+
+def test_a_person_gets_a_table_to_choose_from(home: Path, terminal: Run) -> None:
+    session(home, 0, "Why does the parser fail on an empty line?", cwd="/home/dev/parser")
+    session(home, 1, "日本語のテスト", cwd="/home/dev/shop", days_old=3)
+    rename_session(IDS[0], "parser bug")
+
+    done = terminal("list", columns=100)
+
+    heading, first, second = done.text.splitlines()
+    assert heading.split() == ["session", "age", "about", "folder", "branch", "turns", "tokens", "size"]
+    assert first.split() == ["@1", "now", "parser", "bug", "parser", "master", "1", "1.2k", "1.7", "kB"]
+    assert second.split()[:4] == ["@2", "3d", "日本語のテスト", "shop"]
+    # A character of two columns takes the place of two.
+    assert second.index("shop") == first.index("parser", 20) - len("日本語のテスト")
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(40, 3), (60, 5), (80, 8), (200, 8)])
+def test_a_narrow_screen_shows_what_matters_most_and_no_line_is_broken(
+    home: Path, terminal: Run, columns: int, shown: int
+) -> None:
+    session(home, 0, "Why does the parser fail on an empty line? " * 10, cwd="/home/dev/parser")
+
+    done = terminal("list", columns=columns)
+
+    heading, row = done.text.splitlines()
+    assert len(heading.split()) == shown
+    assert len(row) <= columns
+    assert "Why does the parser" in row
+
+
+def test_the_number_on_the_list_is_the_number_that_other_commands_take(home: Path, run: Run) -> None:
+    for number in range(3):
+        session(home, number)
+
+    shown = [line.split()[0] for line in run("list", screen=True).text.splitlines()[1:]]
+    others = [
+        run("list", *args, screen=True).text
+        for args in (["--since", "1w"], ["--sort", "updated"], ["--cursor", f"2026-11-21T01-25-59|{IDS[0]}"])
+    ]
+
+    assert shown == ["@1", "@2", "@3"]
+    assert [run("path", number).out for number in shown] == [f"{session(home, n)}\n" for n in range(3)]
+    # What is filtered or begins later is not what @1 means.
+    assert ["@1" in text for text in others] == [False] * 3
+    assert all(IDS[2][:13] in text for text in others)
+
+
+def test_pages_go_on_where_the_last_ended(home: Path, run: Run) -> None:
+    for number in range(5):
+        session(home, number)
+
+    first = run("list", "-n", "2", "--json").json
+    second = run("list", "-n", "2", "--json", "--cursor", first["next_cursor"]).json
+    last = run("list", "-n", "2", "--json", "--cursor", second["next_cursor"]).json
+
+    pages = [[row["id"] for row in page["sessions"]] for page in (first, second, last)]
+    assert pages == [IDS[0:2], IDS[2:4], IDS[4:5]]
+    assert (first["schema_version"], last["next_cursor"]) == (1, None)
+
+
+def test_all_lists_more_than_a_page(home: Path, run: Run) -> None:
+    for number in range(30):
+        session(home, number)
+
+    assert len(run("list").rows) == 25
+    assert len(run("list", "--all").rows) == 30
+    assert len(run("list", "--all", "--cursor", f"2026-11-12T01-25-50|{IDS[9]}").rows) < 30
+    assert len(run("list", "--all", "--since", "1d").rows) == 30
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_filters_choose(home: Path, run: Run, is_indexed: bool) -> None:
+    session(home, 0, cwd="/home/dev/parser/src", originator="codex_cli_rs", source="cli")
+    session(home, 1, cwd="/home/dev/parsers", git={"branch": "dev", "repository_url": "https://e.org/shop.git"})
+    session(home, 2, days_old=9)
+    if is_indexed:
+        update_index(home=home)
+
+    def found(*args: str) -> list[str]:
+        return [row[0] for row in run("list", *args).rows]
+
+    assert found("--cwd", "/home/dev/parser/x/..") == IDS[:1]
+    assert found("--branch", "dev") == IDS[1:2]
+    assert found("--repo", "shop") == IDS[1:2]
+    assert found("--originator", "codex_cli_rs") == IDS[:1]
+    assert found("--source", "cli") == IDS[:1]
+    assert found("--model", "gpt-5") == IDS[:3]
+    assert found("--since", "2d") == IDS[:2]
+    assert found("--until", "2d") == IDS[2:3]
+    assert found("--sort", "updated") == [IDS[1], IDS[0], IDS[2]]
+    assert found("--since", "2d", "--model", "other") == []
+
+
+@pytest.mark.parametrize("moment", ["2020-11-21", "2020-11-21T14:30", "2020-01-01T00:00:00Z", "100w", "90s"])
+def test_a_moment_is_given_in_many_ways(home: Path, run: Run, moment: str) -> None:
+    session(home, 0)
+
+    assert run("list", "--since", moment).status == 0
+
+
+@pytest.mark.parametrize("moment", ["yesterday", "", "2d3h", "\u0663d", "-1d", "999999w", "0001-01-01"])
+def test_what_is_no_moment_is_said_with_what_would_be(run: Run, moment: str) -> None:
+    done = run("list", f"--since={moment}")
+
+    assert done.status == 2
+    assert "say 30m, 12h, 2d, 1w, 2026-11-21" in done.err
+
+
+def test_a_cursor_goes_with_no_filter(run: Run) -> None:
+    assert run("list", "--cursor", "x", "--since", "1d").status == 2
+    assert "is not a cursor" in run("list", "--cursor", "x").err
+
+
+def test_fields_are_chosen(home: Path, run: Run) -> None:
+    path = session(home, 0)
+
+    assert run("list", "--fields", "id, tokens,problem").out == f"{IDS[0]}\t1234\t\n"
+    assert run("list", "--fields", "path", "--jsonl").json == {"path": str(path)}
+    assert run("list", "--fields", "path", "--json").json["sessions"] == [{"path": str(path)}]
+    assert "no field nonsense; there are id, name" in run("list", "--fields", "nonsense").err
+
+
+def test_a_home_without_sessions_is_said_to_a_person(home: Path, run: Run) -> None:
+    assert run("list") == run("list", "--all")
+    assert run("list").status == 1
+    assert run("list", "--json").json == {"schema_version": 1, "sessions": [], "next_cursor": None}
+    assert f"no sessions in {home}" in run("list", screen=True).err
+    assert "fits" in run("list", "--since", "1d", screen=True).err
+
+
+def test_more_than_was_asked_for_is_said_to_a_person(home: Path, run: Run) -> None:
+    session(home, 0)
+    session(home, 1)
+
+    assert "--cursor '2026-11-21T01-25-59|" in run("list", "-n", "1", screen=True).err
+    assert "there are more: -n or --all" in run("list", "-n", "1", "--since", "1d", screen=True).err
+    assert run("list", "-n", "2", "--since", "1d", screen=True).err == ""
+
+
+def test_states_of_sessions(home: Path, run: Run) -> None:
+    put(home, b"", session_id=IDS[5])
+    session(home, 1)
+    archive(IDS[1])
+    with Recorder(home=home) as recorder:
+        recorder.user_message("live")
+        recorder.flush()
+        listed = run("list", "--json").json["sessions"]
+
+    assert [(row["state"], row["problem"]) for row in listed] == [("live", None), ("damaged", "empty session file")]
+    assert [row["state"] for row in run("list", "--json", "--archived").json["sessions"]] == ["archived"]
+    assert "damaged" in run("list", screen=True).text
+
+
+def test_a_large_session_is_counted_by_the_index_only(home: Path, run: Run) -> None:
+    path = session(home, 0)
+    path.write_bytes(path.read_bytes() + encode(seed_session("x" * 300_000)[2:4]))
+
+    before = run("list", "--json").json["sessions"][0]
+    update_index(home=home)
+    after = run("list", "--json").json["sessions"][0]
+    path.write_bytes(path.read_bytes() + encode(seed_session("more")[2:4]))
+
+    assert (before["turns"], before["tokens"]) == (None, None)
+    assert (after["turns"], after["tokens"]) == (2, 1234)
+    assert run("list", "--json").json["sessions"][0]["turns"] is None
+    assert " @1 " not in run("list", screen=True).text.splitlines()[1][3:]
+
+
+def test_a_session_that_goes_meanwhile_is_listed_without_counts(
+    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = session(home, 0)
+    monkeypatch.setattr("rollout.cli._list.read_lines", lambda _: path.with_name("gone").open())
+
+    assert run("list", "--fields", "id,turns,tokens").rows == [[IDS[0], "", ""]]
+
+
+def test_a_long_list_is_paged(home: Path, terminal: Run, tmp_path: Path) -> None:
+    for number in range(30):
+        session(home, number)
+    pager = tmp_path / "pager"
+    pager.write_text("#!/bin/sh\necho paged\nexec cat\n")
+    pager.chmod(0o700)
+
+    shown = [terminal("list", lines=lines, env={"PAGER": str(pager)}).text for lines in (20, 40)]
+
+    assert [text.startswith("paged") for text in shown] == [True, False]
+    assert shown[0].count("@") == 25
+
+
+def test_path_prints_the_file(home: Path, run: Run) -> None:
+    path = session(home, 0)
+
+    assert run("path", "@last").out == f"{path}\n"
+    assert run("path", IDS[0], screen=True).out == f"{path}\n"
+    assert run("path", path.with_name("gone.jsonl")).err.endswith("gone.jsonl: No such file or directory\n")

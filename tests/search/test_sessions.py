@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+import os
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rollout.search import Filters, IndexedSession, indexed_sessions, indexed_stats, update_index
+from rollout.stats import session_stats
+from rollout.store import archive, delete
+from tests.rollouts import bare_session, encode, meta, prompt, seed_session
+from tests.search.homes import OLD, many, put_session, session_id, timestamp
+
+
+def ids(**options: Any) -> list[int]:
+    return [int(session.session_id[-12:], 16) for session in indexed_sessions(**options)]
+
+
+@pytest.fixture(params=["files", "index"])
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def at(seconds: float) -> datetime:
+    return datetime.fromtimestamp(OLD + seconds, timezone.utc)
+
+
+def test_sessions_are_given_by_their_last_change_or_their_beginning(home: Path, way: str) -> None:
+    many(home, 4)
+    os.utime(next(home.rglob(f"*{session_id(1)}*")), (OLD + 100, OLD + 100))
+    if way == "index":
+        update_index()
+
+    assert ids() == [1, 3, 2, 0]
+    assert ids(order="created") == [3, 2, 1, 0]
+
+
+def test_a_session_says_what_it_is(home: Path) -> None:
+    path = put_session(home, 1, [meta(session_id(1), git={"branch": "main"}), *prompt("first"), *prompt("second")])
+    update_index()
+
+    (session,) = indexed_sessions()
+
+    assert session == IndexedSession(
+        path=path,
+        session_id=session_id(1),
+        timestamp=timestamp(1),
+        updated_at=at(1),
+        size=path.stat().st_size,
+        facts=session.facts,
+        turns=2,
+        tokens=0,
+        problem=None,
+        is_archived=False,
+    )
+    assert (session.facts.cwd, session.facts.branch, session.facts.preview) == ("/home/dev/demo", "main", "first")
+
+
+def test_sessions_are_filtered(home: Path, way: str) -> None:
+    many(home, 4)
+    put_session(home, 9, [meta(session_id(9), cwd="/srv/app"), ("turn_context", {"model": "gpt-5"})])
+    put_session(home, 8, bare_session("old"))
+    archive(session_id(2))
+    if way == "index":
+        update_index()
+
+    assert ids() == [9, 8, 3, 1, 0]
+    assert ids(filters=Filters()) == [9, 8, 3, 2, 1, 0]
+    assert ids(filters=Filters(archived=True)) == [2]
+    assert ids(filters=Filters(cwd="/srv")) == [9]
+    assert ids(filters=Filters(model="gpt-5")) == [9]
+    assert ids(filters=Filters(branch="master", archived=False)) == [8, 3, 1, 0]
+    assert ids(filters=Filters(since=at(3), until=at(8))) == [8, 3]
+    assert ids(filters=Filters(since=at(3) + timedelta(microseconds=1))) == [9, 8]
+
+
+def test_what_changed_since_the_index_is_given_as_it_is(home: Path) -> None:
+    many(home, 3)
+    update_index()
+    grown = next(home.rglob(f"*{session_id(0)}*"))
+    with grown.open("ab") as file:
+        file.write(encode([*prompt("more"), ("turn_context", {"model": "gpt-6"})]))
+    os.utime(grown, (OLD + 50, OLD + 50))
+    delete(session_id(1))
+    moved = archive(session_id(2))
+    put_session(home, 7, seed_session("new", session_id=session_id(7)))
+
+    sessions = list(indexed_sessions(filters=Filters()))
+
+    assert [int(session.session_id[-1]) for session in sessions] == [0, 7, 2]
+    assert [session.turns is None for session in sessions] == [True, True, False]
+    assert [session.path for session in sessions if session.is_archived] == [moved]
+    assert sessions[0].size == grown.stat().st_size
+    assert ids(filters=Filters(model="gpt-6")) == [0]
+    assert set(indexed_stats()) == {moved}
+
+
+def test_statistics_are_those_that_counting_gives(home: Path) -> None:
+    many(home, 5)
+    assert indexed_stats() == {}
+    update_index()
+
+    stats = indexed_stats()
+
+    assert len(stats) == 5
+    assert all(stats[path] == session_stats(path) for path in stats)
+    grown = next(iter(stats))
+    with grown.open("ab") as file:
+        file.write(encode(prompt("more")))
+    update_index()
+    assert indexed_stats()[grown] == session_stats(grown)
+
+
+def test_a_session_that_goes_while_they_are_listed_is_left_out(home: Path, way: str) -> None:
+    many(home, 3)
+    if way == "index":
+        update_index()
+        for path in home.rglob("rollout-*"):
+            with path.open("ab") as file:
+                file.write(encode(prompt("more")))
+            os.utime(path, (OLD, OLD))
+
+    sessions = indexed_sessions(order="created")
+    first = next(sessions)
+    for path in home.rglob("rollout-*"):
+        path.unlink()
+
+    assert first.session_id == session_id(2)
+    assert list(sessions) == []
+
+
+def test_a_session_that_goes_while_they_are_walked_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many(home, 2)
+    walk = __import__("rollout._walk")._walk.walk
+
+    def late(home: Path, *, is_archived: bool) -> Any:
+        for name in walk(home, is_archived=is_archived):
+            if name.session_id == session_id(0):
+                name.path.unlink()
+            yield name
+
+    monkeypatch.setattr("rollout.search._sessions.walk", late)
+
+    assert ids() == [1]
