@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from rollout._version import __version__
-from rollout.cli._output import encode, visible
+from rollout.cli._output import encode, one_line, visible
 from rollout.errors import RolloutError, SessionBusyError
 
 __all__ = ["COMMANDS", "group", "run"]
@@ -139,7 +139,7 @@ def _message(error: Exception) -> str:
 
 
 def _message_of_usage(error: click.ClickException) -> str:
-    message = error.format_message()
+    message = one_line(error.format_message())
     end = "" if message.endswith((".", "?", ")")) else "."
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message}{end} Try '{context.command_path if context else 'rollout'} --help'."

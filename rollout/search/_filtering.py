@@ -12,19 +12,23 @@ from rollout.search._query import plain_text
 
 __all__ = ["is_since", "tags_of", "wanted_rows"]
 
+# Characters that mean nothing, and are letters for FTS5.
+_PRIVATE = 0xE000
+
 
 def tags_of(kind: str | None, tool: str | None, is_failed: bool) -> list[str]:
     """
-    Give what a filter looks for; each a word, whatever a tool is called.
+    Give what a filter looks for; each a word, whatever a tool is called, that no text has.
     """
-    tags = [f"kind{_word(kind)}kind"] if kind is not None else []
+    tags = [_word(f"kind {kind}")] if kind is not None else []
     if tool is not None:
-        tags.append(f"tool{_word(tool)}tool")
-    return [*tags, "failed"] if is_failed else tags
+        tags.append(_word(f"tool {tool}"))
+    return [*tags, _word("failed")] if is_failed else tags
 
 
 def _word(text: str) -> str:
-    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    checksum = blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return "".join(chr(_PRIVATE + byte) for byte in checksum)
 
 
 def is_since(filters: Filters, mtime_ns: int) -> bool:

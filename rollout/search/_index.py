@@ -23,7 +23,7 @@ from rollout.search._query import TOKENIZER, TRIGRAM, plain_text
 
 __all__ = ["COLUMNS", "Index", "Row", "index_path", "is_damage", "remove", "rollback"]
 
-_VERSION = 3
+_VERSION = 4
 # Seconds to wait for another process that writes a batch.
 _TIMEOUT = 60.0
 _FACTS = ("cwd", "branch", "repository", "model", "originator", "source", "preview")

@@ -93,7 +93,7 @@ def _expression(index: Index, query: Query, filters: Filters) -> str:
         matcher.close()
     wanted = [f"({' OR '.join(words)})" for words in groups if all(words)]
     expression = " AND ".join([*wanted, *tags])
-    return f"({expression}) NOT ({' OR '.join(unwanted)})" if unwanted else expression
+    return f"({expression}) NOT ({' OR '.join(unwanted)})" if unwanted and expression else expression
 
 
 def _all_words(matcher: Matcher, part: str, is_beginning: bool) -> str:

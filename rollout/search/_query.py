@@ -104,6 +104,7 @@ def parse_query(text: str) -> Query:
             needles.append(_ASCII_WORD.findall(part.lower().encode()) if part.isascii() else [])
     if not wanted:
         raise ValueError(f"{text!r}: there is no word to look for; a search is for words, not for signs")
+    unwanted = list(dict.fromkeys(unwanted))
     terms = [[_term(part) for part in parts] for parts in wanted]
     expression = " AND ".join(f"({' OR '.join(group)})" for group in terms)
     # One NOT: a chain of them is as deep as it is long, and SQLite dies of it.

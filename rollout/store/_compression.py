@@ -51,7 +51,7 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
     Raises:
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         SessionBusyError: A writer has it open, or Codex is compressing.
-        SessionStateError: It changed less than *min_age* ago, or while it was compressed; or it lies in no home.
+        SessionStateError: It changed less than *min_age* ago, or meanwhile; it is empty, or lies in no home.
         ModuleNotFoundError: The extra ``zstd`` is not installed.
         OSError: It could not be written, or what was written reads otherwise; the plain file stays.
     """
@@ -60,6 +60,8 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
         return path
     target = path.with_name(path.name + ".zst")
     with SessionLock(folder, session_id), _maintenance(folder):
+        if not path.stat().st_size:
+            raise SessionStateError(path, "is empty")
         if time.time() - path.stat().st_mtime < min_age:
             raise SessionStateError(path, f"changed less than {min_age:g} seconds ago; compress it later")
         # Left by a crash: the plain file beside it counts.
@@ -117,8 +119,9 @@ def _transform(path: Path, target: Path) -> None:
             written = _checksum(file, sink)
     except damage as error:
         raise SessionStateError(path, f"the compressed file is damaged: {error}; `repair` saves what can be") from error
-    file, _ = open_rollout(target)
-    with file:
+    file, damage = open_rollout(target)
+    is_equal = False
+    with file, suppress(*damage):
         is_equal = _checksum(file) == written
     after = path.stat()
     if not is_equal or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):

@@ -331,6 +331,23 @@ def test_tools_and_kinds_of_any_name_are_told_apart(home: Path, way: str) -> Non
         assert texts("", filters=Filters(tool=name)) == [f"call {number}", f"out {number}"], name
 
 
+@pytest.mark.parametrize("trigram", [False, True])
+def test_what_a_session_says_is_not_mistaken_for_what_it_is(home: Path, trigram: bool) -> None:
+    put_session(home, 1, [meta(session_id(1)), message("user", "it failed, kind of"), message("user", "tool end")])
+    put_session(home, 2, [meta(session_id(2)), call("shell", "make"), output("broken", code=2)])
+    update_index(trigram=trigram)
+
+    assert texts("failed") == ["it failed, kind of"]
+    assert texts("", filters=Filters(failed=True)) == ["broken"]
+    for query, wanted, number in (
+        ("failed", Filters(), 1),
+        ("kind*", Filters(), 1),
+        ("tool*", Filters(), 1),
+        ("", Filters(failed=True), 2),
+    ):
+        assert {path.name[28:64] for path in search(query, filters=wanted).sessions()} == {session_id(number)}
+
+
 def test_a_filter_of_the_model_asks_for_the_last_one(home: Path, way: str) -> None:
     filling = [message("user", f"word {number}") for number in range(250)]
     lines = [meta(session_id(1)), ("turn_context", {"model": "one"}), *filling, ("turn_context", {"model": "two"})]
@@ -476,8 +493,23 @@ def test_what_has_no_word_is_refused_at_once(home: Path) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        *("AND", "NOT x", "NEAR(", "NEAR(a b, 2)", "a:b", "tags:user", "^a", "a\0b", "\ud800a", "𞤀 a", "²*"),
-        "a -" + "b -" * 20_000 + "c",
+        *(
+            "AND",
+            "NOT x",
+            "NEAR(",
+            "NEAR(a b, 2)",
+            "a:b",
+            "tags:user",
+            "^a",
+            "a\0b",
+            "\ud800a",
+            "𞤀 a",
+            "𞤀 -a",
+            "𞤀 OR a",
+            "a -𞤀",
+            "²*",
+        ),
+        "a -" + "b -" * 20_000 + "tame",
         " ".join(f"w{number}" for number in range(10_000)),
         "x" * 100_000,
     ],
@@ -487,6 +519,8 @@ def test_a_hostile_query_has_an_answer(home: Path, query: str) -> None:
     put_session(home, 1, seed_session("tame"))
     for trigram in (False, True):
         update_index(trigram=trigram)
+        results = search(query)
+        assert list(results.sessions()) == results.problems == []
         assert found(query) == found(query, use_index=False) == set()
 
 

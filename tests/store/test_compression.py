@@ -67,6 +67,15 @@ def test_what_changed_lately_is_left_alone(path: Path) -> None:
     assert compress(ID, min_age=0).exists()
 
 
+def test_an_empty_file_stays_as_it_is(path: Path) -> None:
+    path.write_bytes(b"")
+
+    with pytest.raises(SessionStateError, match="is empty"):
+        compress(ID, min_age=0)
+
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
 def test_a_live_session_is_not_compressed(recorder: Recorder) -> None:
     with pytest.raises(SessionBusyError):
         compress(recorder.session_id, min_age=0)

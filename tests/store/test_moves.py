@@ -19,6 +19,7 @@ from rollout import (
 )
 from rollout.store import (
     archive,
+    compress,
     delete,
     deleted_sessions,
     rename_session,
@@ -180,6 +181,20 @@ def test_the_trash_is_listed_newest_first(home: Path, path: Path) -> None:
     delete(OWN_ID)
 
     assert deleted_sessions(home=home) == [home / "deleted_sessions" / name for name in (path.name, older.name)]
+
+
+def test_neither_what_a_link_leads_to_nor_what_is_in_the_trash_is_changed(home: Path, path: Path) -> None:
+    linked = path.parent.with_name("22")
+    linked.symlink_to(path.parent, target_is_directory=True)
+    (deleted,) = delete(put(home, seed_session("x"), session_id=OWN_ID))
+
+    for place in (linked / path.name, deleted):
+        for change in (archive, unarchive, delete, compress):
+            with pytest.raises(SessionStateError, match="in the trash, or behind a link"):
+                change(place)
+
+    assert path.exists()
+    assert deleted.exists()
 
 
 @pytest.mark.parametrize("reference", ["", "../x", "\0", "x" * 5000])
