@@ -72,11 +72,12 @@ docs: install ## the documentation, warnings as errors, examples run
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build/html
 	$(BIN)/sphinx-build -q -W -b doctest docs docs/_build/doctest
 
-bench: install ## what everything costs beside its peers: benchmarks/results, in about 20 minutes
+bench: install ## what everything costs beside its peers: benchmarks/results, in about half an hour
 	$(RUN) -m pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	-$(RUN) tests/codex/install.py
 	$(RUN) -m compileall -q rollout
 	$(RUN) benchmarks/run.py
+	$(RUN) benchmarks/bench_home.py
 
 build: install ## sdist and wheel; the wheel is tried in an environment of its own
 	rm -rf dist build
@@ -84,6 +85,9 @@ build: install ## sdist and wheel; the wheel is tried in an environment of its o
 	$(PYTHON) -m venv --clear build/smoke
 	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build && smoke/bin/python ../examples/folder_agent.py --home smoke/home ..
+	build/smoke/bin/rollout; test $$? -eq 2 # says which extra it needs
+	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]"
+	build/smoke/bin/rollout list --home build/smoke/home
 
 check: lint type cov docs build ## all of it; what CI runs
 

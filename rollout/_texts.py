@@ -7,8 +7,9 @@ what is said a second time: Codex writes most messages as an item and as an even
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from attrs import frozen
@@ -23,8 +24,10 @@ __all__ = ["KINDS", "Text", "Texts"]
 KINDS = ("user", "agent", "reasoning", "call", "output", "summary")
 """Who says a text: `summary` is what a compaction left of what was before."""
 
-# The echo of a message follows within a few lines.
-_ECHO_LINES = 16
+# The echo of a message follows within so many lines that are not blank.
+_ECHO_LINES = 32
+# Bytes; an index keeps them for each session. One in 10^8 of what is said in those lines is taken for an echo.
+_CHECKSUM_SIZE = 4
 # Calls that are open at once; an answer comes soon after.
 _CALLS_MAX = 1000
 _SAID_BY = {
@@ -57,20 +60,39 @@ class Text:
 
 class Texts:
     """
-    The texts of one session's lines, which are given in order.
+    The texts of one session's lines: give it each line that is not blank, in order.
 
     Args:
         tools: Calls that are open where the lines begin: their ids and tools.
+        said: Checksums of what was said in the last lines before, and in which.
+        count: How many lines there were before.
     """
 
-    def __init__(self, tools: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, tools: Mapping[str, str] | None = None, said: Mapping[str, int] | None = None, count: int = 0
+    ) -> None:
         self._tools: OrderedDict[str, str] = OrderedDict(tools or {})
-        self._said: deque[str] = deque(maxlen=_ECHO_LINES)
+        self._said = dict(said or {})
+        self._count = count
+
+    def to_plain(self) -> dict[str, Any]:
+        """
+        Give its state as arguments to go on with.
+        """
+        self._forget()
+        return {"tools": dict(self._tools), "said": self._said, "count": self._count}
+
+    def pass_over(self) -> None:
+        """
+        Count a line that says nothing, or nothing that is wanted.
+        """
+        self._count += 1
 
     def of(self, line: RolloutLine) -> list[Text]:
         """
         Give what the next line says.
         """
+        self._count += 1
         if line.type == "response_item":
             found = self._of_item(line.payload)
         elif line.type == "event_msg":
@@ -84,10 +106,17 @@ class Texts:
     def _is_echo(self, text: Text) -> bool:
         if text.kind in ("call", "output"):
             return False
-        if text.text in self._said:
+        checksum = blake2b(text.text.encode("utf-8", "surrogatepass"), digest_size=_CHECKSUM_SIZE).hexdigest()
+        said_at = self._said.get(checksum)
+        if said_at is not None and self._count - said_at <= _ECHO_LINES:
             return True
-        self._said.append(text.text)
+        self._said[checksum] = self._count
+        if len(self._said) > 2 * _ECHO_LINES:
+            self._forget()
         return False
+
+    def _forget(self) -> None:
+        self._said = {key: at for key, at in self._said.items() if self._count - at < _ECHO_LINES}
 
     def _of_item(self, payload: Mapping[str, Any]) -> Iterator[Text]:
         kind = str(payload.get("type"))
@@ -97,7 +126,7 @@ class Texts:
                 yield Text("agent" if role == "assistant" else "user", message_text(payload))
         elif kind in OUTPUTS:
             outcome = outcome_of(payload)
-            yield Text("output", outcome.text, self._tools.get(str(payload.get("call_id"))), outcome.is_failed)
+            yield Text("output", outcome.text, self._tools.pop(str(payload.get("call_id")), None), outcome.is_failed)
         elif kind in CALL_OUTPUTS or kind in ("web_search_call", "image_generation_call"):
             tool = tool_of(payload)
             self._tools[str(payload.get("call_id"))] = tool

@@ -7,7 +7,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shutil
 import sys
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -231,7 +230,7 @@ def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], spa
     of_columns = list(zip(*lines, strict=True))
     # Where a column is empty its heading is noise.
     shown = [_Column(*kind, texts) for kind, texts in zip(columns, of_columns, strict=True) if any(texts[1:])]
-    screen = shutil.get_terminal_size().columns
+    screen = _screen().columns
     for heading in spare:
         if len(shown) > 1 and sum(column.least + _GAP for column in shown) - _GAP > screen:
             shown = [column for column in shown if column.heading != heading]
@@ -284,7 +283,7 @@ def paged(parts: Iterable[str]) -> None:
     """
     rest = iter(parts)
     if is_terminal():
-        first, left = [], shutil.get_terminal_size().lines - 1
+        first, left = [], _screen().lines - 1
         for part in rest:
             first.append(part)
             left -= part.count("\n")
@@ -331,3 +330,9 @@ def size_text(size: float) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
         size /= _KILO
     return f"{size:.1f} TB"
+
+
+def _screen() -> os.terminal_size:
+    from shutil import get_terminal_size  # noqa: PLC0415 -- 4 ms, for tables on a terminal only
+
+    return get_terminal_size()

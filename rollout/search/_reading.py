@@ -14,6 +14,7 @@ import attrs
 from attrs import define, field, frozen
 
 from rollout._facts import Facts
+from rollout._texts import Texts
 from rollout._walk import Problem
 from rollout.codec import decode_json, decode_line, encode_json
 from rollout.errors import InvalidLineError
@@ -21,7 +22,6 @@ from rollout.layout import RolloutName
 from rollout.reader import RawLine, open_rollout, raw_lines
 from rollout.search._filtering import tags_of
 from rollout.search._index import Index, Row
-from rollout.search._lines import SessionTexts
 from rollout.search._postings import add_lines
 from rollout.search._query import plain_text
 from rollout.stats import StatsCounter
@@ -122,7 +122,7 @@ class Reading:
 
     def __init__(self, index: Index, change: Change, number: int, updated: Updated) -> None:
         self._index, self._change, self._number, self._updated = index, change, number, updated
-        self._facts, self._counter, self._texts = Facts(), StatsCounter(), SessionTexts()
+        self._facts, self._counter, self._texts = Facts(), StatsCounter(), Texts()
         self._offset = 0
         self._problem: str | None = None
         self._rows: list[tuple[int, str, str]] = []
@@ -234,13 +234,13 @@ class Reading:
         self._index.database.execute(f"UPDATE sessions SET {setting} WHERE id = :id", {**values, "id": self._number})  # noqa: S608
 
 
-def state_of(state: bytes | None) -> tuple[StatsCounter, SessionTexts] | None:
+def state_of(state: bytes | None) -> tuple[StatsCounter, Texts] | None:
     """
     Give a session's counter and texts as the index keeps them, to go on with; None if there are none.
     """
     try:
         plain = plain_state(state or b"")
-        return StatsCounter.from_plain(plain["counter"]), SessionTexts(**plain["texts"])
+        return StatsCounter.from_plain(plain["counter"]), Texts(**plain["texts"])
     except (ValueError, KeyError, TypeError, zlib.error):
         # Of another version, say: the session is read anew.
         return None

@@ -12,11 +12,10 @@ from pathlib import Path
 import attrs
 
 from rollout._facts import Facts, Filters
-from rollout._texts import Text
+from rollout._texts import Text, Texts
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
 from rollout.reader import open_rollout, raw_lines
-from rollout.search._lines import SessionTexts
 from rollout.search._query import Matcher, Query
 
 __all__ = ["Found", "facts_of", "fits_line", "fits_text", "scan"]
@@ -60,7 +59,7 @@ def facts_of(path: Path, *, known: Facts | None = None, start: int = 0, to_end: 
 
 
 def scan(
-    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0, texts: SessionTexts | None = None
+    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0, texts: Texts | None = None
 ) -> Iterator[Found]:
     """
     Give the texts of a session that match, in the order of the file.
@@ -78,7 +77,7 @@ def scan(
     """
     waiting: list[Found] = []
     size = 0
-    for found in _texts(path, query, filters, start, texts or SessionTexts()):
+    for found in _texts(path, query, filters, start, texts or Texts()):
         waiting.append(found)
         size += len(found[2].text)
         if size > _BATCH_SIZE:
@@ -92,7 +91,7 @@ def _matching(waiting: list[Found], matcher: Matcher) -> Iterator[Found]:
         yield from (waiting[number] for number in matcher.matching([text.text for _, _, text in waiting]))
 
 
-def _texts(path: Path, query: Query, filters: Filters, start: int, texts: SessionTexts) -> Iterator[Found]:
+def _texts(path: Path, query: Query, filters: Filters, start: int, texts: Texts) -> Iterator[Found]:
     file, damage = open_rollout(path)
     with file, suppress(*damage):
         file.seek(start)

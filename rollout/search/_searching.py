@@ -25,7 +25,6 @@ from rollout.layout import is_archived as lies_in_archive
 from rollout.reader import open_rollout
 from rollout.search._filtering import is_since
 from rollout.search._index import Index, Row
-from rollout.search._lines import SessionTexts
 from rollout.search._news import settled
 from rollout.search._postings import find_lines, is_exact
 from rollout.search._query import TOKENIZER, TRIGRAM, Matcher, Query, parse_query
@@ -182,7 +181,7 @@ class SearchResults(Iterator[Hit]):
             self.problems.append(Problem(name.path, str(error)))
 
     def _scanned(
-        self, name: RolloutName, matcher: Matcher, start: int = 0, texts: SessionTexts | None = None
+        self, name: RolloutName, matcher: Matcher, start: int = 0, texts: Texts | None = None
     ) -> Iterator[Hit]:
         self.scanned += 1
         self._progress(self.scanned)
