@@ -97,16 +97,22 @@ class Answered(threading.Event):
 
     def __init__(self) -> None:
         super().__init__()
+        # Its own: gevent's event has another.
+        self._is_set = False
         self._gate = closed_gate()
+
+    def is_set(self) -> bool:
+        """Say whether it is set."""
+        return self._is_set
 
     def set(self) -> None:
         """Let who waits go on."""
-        self._flag = True
+        self._is_set = True
         open_gate(self._gate)
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is set, and say whether it is."""
-        return self._flag or self._gate.acquire(timeout=Deadline(timeout).left) or self._flag
+        return self._is_set or self._gate.acquire(timeout=Deadline(timeout).left) or self._is_set
 
 
 @define

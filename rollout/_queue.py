@@ -9,6 +9,9 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from importlib.machinery import PathFinder
+from importlib.util import module_from_spec
+from typing import TYPE_CHECKING, Any
 
 from rollout._commands import Add, Command, Deadline, Gate, Options, Shutdown, closed_gate, open_gate
 
@@ -20,7 +23,25 @@ Seconds that the writer waits for more before it takes what there is, unless som
 """
 
 
-class Commands(queue.Queue[Command]):
+def _own_queue() -> Any:
+    """
+    Give the standard library's Queue, also where gevent or eventlet has put another without a mutex into its place.
+    """
+    spec = PathFinder.find_spec("queue")
+    if queue.Queue.__module__ == "queue" or spec is None or spec.loader is None:
+        return queue.Queue
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Queue
+
+
+if TYPE_CHECKING:
+    from queue import Queue
+else:
+    Queue = _own_queue()
+
+
+class Commands(Queue[Command]):
     """
     A bounded queue that can be closed: the check for it and the put happen under one lock, its mutex.
 

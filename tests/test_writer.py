@@ -27,6 +27,7 @@ from rollout import _commands as commands_room
 from rollout import _file as file_room
 from rollout import _live as live_room
 from rollout import _queue as queue_room
+from rollout import _whole as whole_room
 from rollout import _writer as writer_room
 from rollout._commands import Add, Options
 from rollout._file import AppendFile
@@ -79,6 +80,7 @@ def failing(times: int, code: int = errno.ENOSPC, *, after: int = 0) -> Callable
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
     monkeypatch.setattr(file_room, "os", disk)
+    monkeypatch.setattr(whole_room, "os", disk)
     return disk
 
 

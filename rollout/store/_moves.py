@@ -151,6 +151,7 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
         raise SessionStateError(path.absolute(), "it lies in no home, or is not named as a session is")
     # Neither in the trash nor behind a link.
     found = [*_live(own_home, name.session_id), *_archived(own_home, name.session_id)]
+    found += _deleted(own_home, name.session_id) if in_trash else []
     if path.absolute() not in (each.path for each in found):
         raise SessionStateError(path.absolute(), "it lies in the trash, or behind a link")
     return name.session_id, own_home

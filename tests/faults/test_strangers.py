@@ -4,6 +4,7 @@ The program lives in a world of its own: gevent, eventlet, a subinterpreter, clo
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from rollout import Recorder, load_history
-from tests.faults.programs import Program, in_order, texts
+from tests.faults.programs import ROOT, Program, in_order, texts
 
 RECORDING = """
 def record(name):
@@ -47,7 +48,9 @@ def test_in_a_program_that_patches_its_threads_away_everything_is_recorded(
     script = tmp_path / "program.py"
     script.write_text(patch + source if when == "before" else source.replace("\ndef record", f"\n{patch}\ndef record"))
 
-    done = program.end("import runpy; runpy.run_path(sys.argv[1], run_name='__main__')", script)
+    # Not from a program that has imported rollout already.
+    command = [*program.command, "import runpy, sys; runpy.run_path(sys.argv[1], run_name='__main__')", script]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=program.limit, check=False, cwd=ROOT)
 
     assert (done.returncode, done.stderr) == (0, ""), done
     assert texts(done.stdout.strip()) == ALL
