@@ -25,6 +25,7 @@ __all__ = ["SessionLock", "sessions_held"]
 
 _FOLDER = "thread-writer-locks"
 _COORDINATION = ".coordination.lock"
+_LOCKS_HELD = Path("/proc/locks")
 # Held by others for as long as it takes to open a file.
 _COORDINATION_TIMEOUT = 5.0
 _COORDINATION_POLL = 0.002
@@ -110,7 +111,7 @@ def sessions_held(home: Path) -> set[str]:
 def _inodes_locked() -> set[int] | None:
     try:
         # "1: FLOCK  ADVISORY  WRITE 1234 08:01:5678 0 EOF": the last number of the sixth word is the inode.
-        lines = Path("/proc/locks").read_text(encoding="ascii").splitlines()
+        lines = _LOCKS_HELD.read_text(encoding="ascii").splitlines()
     except OSError:
         return None
     return {int(words[-3].rpartition(":")[2]) for line in lines if (words := line.split())[1:2] == ["FLOCK"]}

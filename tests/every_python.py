@@ -1,5 +1,5 @@
 """
-Run the tests on each Python from 3.10 to 3.13 that this machine has; fail if there is none, or if one fails.
+Run the tests on each Python from 3.10 to 3.13 that this machine has; fail if one fails.
 
 Looks for `python3.N` on the path, and asks pyenv where there is one. Each gets an environment of its own below
 `.venv-all`. `--others` leaves out the version that this runs on, on which CI has tested already.
@@ -10,6 +10,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13")
@@ -40,31 +41,51 @@ def interpreter(version: str) -> str | None:
     return None
 
 
+def prepared(version: str) -> tuple[bool, str]:
+    """
+    Make a version's environment: whether that went well, and what was said.
+    """
+    python = interpreter(version)
+    if python is None:
+        return False, "not on this machine"
+    environment = ENVIRONMENTS / version
+    install = [environment / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e"]
+    said = ""
+    for command in ([python, "-m", "venv", "--clear", environment], [*install, ".[test]"]):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        said += done.stdout
+        if done.returncode:
+            raise SystemExit(f"== Python {version}: {said}")
+    return True, said
+
+
+def tested(version: str) -> tuple[bool, str]:
+    """
+    Run the tests on a version: whether they pass, and what was said.
+    """
+    args = [arg for arg in sys.argv[1:] if arg != "--others"]
+    command = [ENVIRONMENTS / version / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *args]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    return not done.returncode, done.stdout if done.returncode else done.stdout.splitlines()[-1]
+
+
 def main() -> int:
     """
-    Run them all; the number of versions that failed.
+    Run them all, two at once, as much of a run is waiting; the number of versions that failed.
     """
-    failed, tested = [], []
     own = "{}.{}".format(*sys.version_info)
-    args = [arg for arg in sys.argv[1:] if arg != "--others"]
+    versions, failed = [], []
     for version in VERSIONS:
-        if version == own and "--others" in sys.argv:
-            continue
-        python = interpreter(version)
-        if python is None:
-            print(f"== Python {version}: not on this machine", flush=True)
-            continue
-        print(f"== Python {version}: {python}", flush=True)
-        environment = ENVIRONMENTS / version
-        subprocess.run([python, "-m", "venv", "--clear", environment], check=True)
-        run = [environment / "bin" / "python", "-m"]
-        subprocess.run([*run, "pip", "install", "-q", "--disable-pip-version-check", "-e", ".[test]"], check=True)
-        done = subprocess.run([*run, "pytest", *args], check=False)
-        tested.append(version)
-        if done.returncode:
-            failed.append(version)
-    print(f"== tested on {', '.join(tested) or 'none'}; failed on {', '.join(failed) or 'none'}")
-    return len(failed) if tested else 1
+        if version != own or "--others" not in sys.argv:
+            is_ready, said = prepared(version)
+            print(f"== Python {version}: {'ready' if is_ready else said}", flush=True)
+            versions += [version] if is_ready else []
+    with ThreadPoolExecutor(2) as pool:
+        for version, (passed, said) in zip(versions, pool.map(tested, versions), strict=True):
+            print(f"== Python {version}: {said}", flush=True)
+            failed += [] if passed else [version]
+    print(f"== tested on {', '.join(versions) or 'none'}; failed on {', '.join(failed) or 'none'}")
+    return len(failed)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rollout import SessionBusyError, _lock
-from rollout._lock import SessionLock
+from rollout._lock import SessionLock, sessions_held
 from tests.rollouts import ID
 
 HOLD = """
@@ -155,3 +155,19 @@ def test_follows_no_link(home: Path, tmp_path: Path) -> None:
 
     assert not (tmp_path / "target").exists()
     assert len(list(lock_file(home).parent.iterdir())) == 2
+
+
+def test_who_holds_a_session_is_seen_without_taking_its_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = home / "thread-writer-locks"
+    assert sessions_held(home) == set()
+
+    with SessionLock(home, ID):
+        (folder / "left.lock").touch()
+        (folder / "gone.lock").symlink_to(home / "nowhere")
+        assert sessions_held(home) == {ID}
+        # Where the system does not say who holds what.
+        monkeypatch.setattr(_lock, "_LOCKS_HELD", home / "nowhere")
+        assert sessions_held(home) == {ID, "left", "gone"}
+
+    monkeypatch.undo()
+    assert sessions_held(home) == set()

@@ -11,6 +11,7 @@ import attrs
 import pytest
 
 import rollout
+import rollout.store
 from rollout import errors, schema
 
 ERRORS: list[tuple[Any, str]] = [
@@ -67,6 +68,14 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
             module.novel  # noqa: B018
         with pytest.raises(AttributeError):
             module.__novel__  # noqa: B018
+
+
+def test_the_front_doors_list_what_is_behind_them() -> None:
+    assert set(rollout.__all__) <= set(dir(rollout))
+    for name in rollout.store.__all__:
+        assert inspect.getdoc(getattr(rollout.store, name)), name
+    with pytest.raises(AttributeError, match="has no attribute 'novel'"):
+        rollout.store.novel  # noqa: B018
 
 
 def test_the_schema_lists_its_classes_before_they_are_made() -> None:

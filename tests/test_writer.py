@@ -799,3 +799,12 @@ def test_more_than_one_write_takes_is_written_with_several_and_in_order(recorder
     assert len([call for call in disk.calls if call[0] == "write"]) == 6
     said = [line.payload["message"] for line in load_history(recorder.path).lines if line.type == "event_msg"]
     assert [text.partition(":")[0] for text in said] == [str(n) for n in range(30)]
+
+
+def test_the_queue_is_the_standard_librarys_also_where_another_took_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Green:
+        __module__ = "gevent.queue"
+
+    monkeypatch.setattr(queue_room.queue, "Queue", Green)
+
+    assert queue_room._own_queue()().mutex
