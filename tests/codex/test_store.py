@@ -4,6 +4,8 @@ What is named, archived, forked and compressed here, the real Codex understands,
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,31 @@ def test_what_codex_deletes_is_gone_here(today: Codex, home: Path) -> None:
 
     assert list_sessions().items == ()
     assert session_names() == {}
+
+
+@pytest.mark.parametrize("is_archived", [False, True])
+def test_what_codex_compresses_is_read_here_and_gone_on_with(today: Codex, model: Model, is_archived: bool) -> None:
+    session_id = ours(today, "one " + "x" * 5000)
+    path = archive(session_id) if is_archived else find(session_id)
+    os.utime(path, (0, time.time() - 30 * 86_400))
+    config = today.home / "config.toml"
+    config.write_text(f"{config.read_text()}\n[features]\nlocal_thread_store_compression = true\n")
+    compressed = path.with_name(f"{path.name}.zst")
+    with today.app_server() as server:
+        listed(server)
+        deadline = time.monotonic() + 30
+        while path.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert compressed.exists()
+
+    assert [len(turn.prompt or "") for turn in load_history(session_id).turns] == [5004]
+    (item,) = list_sessions(archived=is_archived).items
+    assert (item.path, item.problem) == (compressed, None)
+
+    decompress(session_id)
+    if is_archived:
+        take_out(session_id)
+    with Recorder.resume(session_id) as recorder:
+        recorder.user_message("two")
+    today.go_on(session_id, "three")
+    assert sent(model)[-2:] == ["two", "three"]
