@@ -48,7 +48,7 @@ _USUAL = (
     b'"is_answered":false,"first_at":"2026-","last_at":"2026-","active_ms":0.0},"texts":{"count":1,"said":{"","tools":{}}}'
 )
 # Characters of the first words that are kept.
-_PREVIEW_SIZE = 200
+_PREVIEW_SIZE = 120
 
 
 @frozen

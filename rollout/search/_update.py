@@ -62,7 +62,7 @@ def update_index(
     progress: Callable[[Progress], None] | None = None,
 ) -> Updated:
     """
-    Bring a home's index up to date, or make it. Blocks, for some 10 s a GB that is new; searches go on meanwhile.
+    Bring a home's index up to date, or make it. Blocks, for some 30 s a GB that is new; searches go on meanwhile.
 
     What is read is committed every 64 MB: after a kill the next call goes on from there.
 
