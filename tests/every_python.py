@@ -2,7 +2,7 @@
 Run the tests on each Python from 3.10 to 3.13 that this machine has; fail if one fails.
 
 Looks for `python3.N` on the path, and asks pyenv where there is one. Each gets an environment of its own below
-`.venv-all`. `--others` leaves out the version that this runs on, on which CI has tested already.
+`.venv-all`. `--ends` takes the lowest and the highest of those that are here only, for CI.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def tested(version: str) -> tuple[bool, str]:
     """
     Run the tests on a version: whether they pass, and what was said.
     """
-    args = [arg for arg in sys.argv[1:] if arg != "--others"]
+    args = [arg for arg in sys.argv[1:] if arg != "--ends"]
     command = [ENVIRONMENTS / version / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *args]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return not done.returncode, done.stdout if done.returncode else done.stdout.splitlines()[-1]
@@ -73,13 +73,12 @@ def main() -> int:
     """
     Run them all, two at once, as much of a run is waiting; the number of versions that failed.
     """
-    own = "{}.{}".format(*sys.version_info)
+    here = [version for version in VERSIONS if interpreter(version)]
     versions, failed = [], []
-    for version in VERSIONS:
-        if version != own or "--others" not in sys.argv:
-            is_ready, said = prepared(version)
-            print(f"== Python {version}: {'ready' if is_ready else said}", flush=True)
-            versions += [version] if is_ready else []
+    for version in [*here[:1], *here[1:][-1:]] if "--ends" in sys.argv else VERSIONS:
+        is_ready, said = prepared(version)
+        print(f"== Python {version}: {'ready' if is_ready else said}", flush=True)
+        versions += [version] if is_ready else []
     with ThreadPoolExecutor(2) as pool:
         for version, (passed, said) in zip(versions, pool.map(tested, versions), strict=True):
             print(f"== Python {version}: {said}", flush=True)
