@@ -143,6 +143,9 @@ class Matcher:
         database.execute(f"CREATE VIRTUAL TABLE texts USING fts5(text, tokenize = '{self._tokenizer}')")
         return database
 
+    def __del__(self) -> None:
+        self.close()
+
     def close(self) -> None:
         """
         Forget the texts.

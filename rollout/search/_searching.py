@@ -70,22 +70,27 @@ class Hit:
 class SearchResults(Iterator[Hit]):
     """
     The hits of one search, found as they are asked for; made by `search`.
-
-    Attributes:
-        is_indexed: There is an index, and it was asked.
-        scanned: How many sessions were read because the index does not have them as they are.
-        problems: Sessions that could not be read.
     """
 
-    def __init__(
-        self, query: Query, filters: Filters, home: Path, index: Index | None, progress: Callable[[int], None]
-    ) -> None:
-        self.is_indexed = index is not None
-        self.scanned = 0
-        self.problems: list[Problem] = []
-        self._query, self._filters, self._home = query, filters, home
-        self._index, self._progress = index, progress
-        self._hits = self._search()
+    def __init__(self, searching: _Searching) -> None:
+        self._searching = searching
+        # It does not know of these results: dropped half-way, they and the index are closed at once.
+        self._hits = searching.hits()
+
+    @property
+    def is_indexed(self) -> bool:
+        """There is an index, and it was asked."""
+        return self._searching.is_indexed
+
+    @property
+    def scanned(self) -> int:
+        """How many sessions were read because the index does not have them as they are."""
+        return self._searching.scanned
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Sessions that could not be read."""
+        return self._searching.problems
 
     def __next__(self) -> Hit:
         return next(self._hits)
@@ -104,8 +109,7 @@ class SearchResults(Iterator[Hit]):
         Close the index before the last hit.
         """
         self._hits.close()
-        if self._index is not None:
-            self._index.close()
+        self._searching.close()
 
     def sessions(self) -> Iterator[Path]:
         """
@@ -114,13 +118,38 @@ class SearchResults(Iterator[Hit]):
         Takes the place of the iteration over hits.
         """
         seen = set()
-        with closing(self._sessions()) as paths:
+        with closing(self._searching.sessions()) as paths:
             for path in paths:
                 if path not in seen:
                     seen.add(path)
                     yield path
 
-    def _sessions(self) -> Generator[Path]:
+
+class _Searching:
+    """
+    One search, at work.
+    """
+
+    def __init__(
+        self, query: Query, filters: Filters, home: Path, index: Index | None, progress: Callable[[int], None]
+    ) -> None:
+        self.is_indexed = index is not None
+        self.scanned = 0
+        self.problems: list[Problem] = []
+        self._query, self._filters, self._home = query, filters, home
+        self._index, self._progress = index, progress
+
+    def close(self) -> None:
+        """
+        Close the index.
+        """
+        if self._index is not None:
+            self._index.close()
+
+    def sessions(self) -> Generator[Path]:
+        """
+        Give the files of sessions that have a hit, some of them twice.
+        """
         is_of_time = self._filters.since is not None or self._filters.until is not None
         # When a line was recorded, only its file says.
         index = self._index
@@ -134,7 +163,7 @@ class SearchResults(Iterator[Hit]):
                 self._lose(index, error)
             else:
                 return
-        yield from (hit.path for hit in self)
+        yield from (hit.path for hit in self.hits())
 
     def _changed_sessions(self, index: Index, matcher: Matcher) -> Generator[Path, None, dict[int, Row | None]]:
         news = settled(index)
@@ -144,7 +173,10 @@ class SearchResults(Iterator[Hit]):
                 yield from (hit.path for hit in islice(hits, 1))
         return known
 
-    def _search(self) -> Generator[Hit]:
+    def hits(self) -> Generator[Hit]:
+        """
+        Give the hits.
+        """
         index = self._index
         tokenizer = TOKENIZER if index is None else index.tokenizer
         with closing(Matcher(self._query, tokenizer)) as matcher:
@@ -289,7 +321,7 @@ def search(
     if index is not None and index.tokenizer == TRIGRAM and not query.is_for_trigrams:
         index.close()
         index = None
-    return SearchResults(query, filters, folder, index, progress)
+    return SearchResults(_Searching(query, filters, folder, index, progress))
 
 
 def _id_of_row(found: tuple[Row, int]) -> int:
