@@ -302,7 +302,7 @@ def search(
             ``this OR that``. Empty, if *filters* says which texts are wanted.
         home: By default ``CODEX_HOME``, else ``~/.codex``.
         filters: Which sessions, and which texts of them.
-        use_index: Ask the index, if there is one. Without it all sessions are read: some 0.5 s a GB for a rare word.
+        use_index: Ask the index, if there is one. Without it all sessions are read: some 5 s a GB.
         progress: Called for each session that is read, with how many were.
 
     Returns:
