@@ -21,9 +21,9 @@ from rollout._descriptor import Descriptor
 from rollout.errors import SessionBusyError
 from rollout.layout import make_folder
 
-__all__ = ["SessionLock", "sessions_held"]
+__all__ = ["LOCKS_FOLDER", "SessionLock", "session_locks", "sessions_held"]
 
-_FOLDER = "thread-writer-locks"
+LOCKS_FOLDER = "thread-writer-locks"
 _COORDINATION = ".coordination.lock"
 _LOCKS_HELD = Path("/proc/locks")
 # Held by others for as long as it takes to open a file.
@@ -49,7 +49,7 @@ class SessionLock:
     def __init__(self, home: Path, session_id: str) -> None:
         self.session_id = session_id
         self._pid = os.getpid()
-        self.path = home / _FOLDER / f"{session_id}.lock"
+        self.path = home / LOCKS_FOLDER / f"{session_id}.lock"
         make_folder(self.path.parent)
         self._take()
 
@@ -98,14 +98,21 @@ def sessions_held(home: Path) -> set[str]:
 
     A lock file says nothing, so Linux is asked who holds a lock on it; elsewhere a lock file counts as held.
     """
-    folder = home / _FOLDER
+    locks = session_locks(home)
+    held = _inodes_locked() if locks else None
+    return {session_id for session_id, path in locks.items() if held is None or _inode(path) in held}
+
+
+def session_locks(home: Path) -> dict[str, Path]:
+    """
+    Give the lock files that there are, held or left, by the ids of their sessions.
+    """
+    folder = home / LOCKS_FOLDER
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".lock")]  # noqa: PTH208 -- names
-        held = _inodes_locked() if names else None
     except OSError:
-        return set()
-    ids = {name.removesuffix(".lock"): folder / name for name in names if name != _COORDINATION}
-    return {session_id for session_id, path in ids.items() if held is None or _inode(path) in held}
+        return {}
+    return {name.removesuffix(".lock"): folder / name for name in names if name != _COORDINATION}
 
 
 def _inodes_locked() -> set[int] | None:

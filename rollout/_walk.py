@@ -134,13 +134,20 @@ def folders(home: Path) -> Iterator[tuple[Path, int, list[str]]]:
     not there), and the names of what may be rollouts in it, newest first.
     """
     sessions = sessions_folder(home)
-    seen = [sessions, archive_folder(home)]
-    for _, folder in _day_folders(sessions, None, []):
-        seen += [parent for parent in (folder, *folder.parents[:2]) if parent not in seen[-4:]]
-    for folder in dict.fromkeys(folder for folder in seen if home in folder.parents):
-        # Asked before: what comes while the names are listed is news again.
-        mtime_ns = _mtime_ns(folder)
-        yield folder, mtime_ns, [name for name in _names_in(folder, []) if name.startswith("rollout-")]
+    yield _looked_into(sessions)
+    yield _looked_into(archive_folder(home))
+    for _, year in _numbered(sessions, []):
+        yield _looked_into(sessions / year)
+        for _, month in _numbered(sessions / year, []):
+            yield _looked_into(sessions / year / month)
+            for _, day in _numbered(sessions / year / month, []):
+                yield _looked_into(sessions / year / month / day)
+
+
+def _looked_into(folder: Path) -> tuple[Path, int, list[str]]:
+    # Asked before: what comes while the names are listed is news again.
+    mtime_ns = _mtime_ns(folder)
+    return folder, mtime_ns, [name for name in _names_in(folder, []) if name.startswith("rollout-")]
 
 
 def _mtime_ns(folder: Path) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
@@ -121,12 +120,8 @@ def session_stats(session: StrPath, *, home: StrPath | None = None) -> SessionSt
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         OSError, ModuleNotFoundError: As `read_lines`.
     """
-    return _counted(locate(session, home))
-
-
-def _counted(path: Path) -> SessionStats:
     counter = StatsCounter()
-    with read_lines(path) as lines:
+    with read_lines(locate(session, home)) as lines:
         for line in lines:
             counter.add(line)
     return counter.stats

@@ -10,14 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import click
 
 from rollout import store
-from rollout._facts import Facts
 from rollout._walk import walk
 from rollout.cli._live import progress
 from rollout.cli._options import ARCHIVED_SESSION, DELETED_SESSION, SESSION, SPAN, each, home_option, json_option
@@ -27,11 +25,10 @@ from rollout.errors import (
     RolloutError,
     SessionBusyError,
     SessionNotFoundError,
-    SessionStateError,
 )
 from rollout.history import load_history
-from rollout.layout import RolloutName, home_folder, home_of, trash_folder
-from rollout.reader import read_lines
+from rollout.layout import RolloutName, home_folder, trash_folder
+from rollout.store._moves import identified
 
 __all__ = [
     "archive_command",
@@ -45,8 +42,8 @@ __all__ = [
 
 _ERROR, _BUSY, _IN_PART = 2, 3, 4
 
-# Of a session that is shown to be chosen: lines in which its first words stand, and characters of them.
-_HEAD_LINES, _WORDS = 200, 60
+# Of a session that is shown to be chosen: characters of its first words.
+_WORDS = 60
 
 _dry_run_option = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
 _sessions_argument = click.argument("sessions", nargs=-1, required=True, type=SESSION)
@@ -141,9 +138,8 @@ def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run:
     failures: list[Exception] = []
     for path in paths:
         try:
-            _refuse_stray(path)
-            now = path if dry_run else change(path)
-        except (RolloutError, OSError, ImportError, EOFError) as error:
+            now = _unchanged(path) if dry_run else change(path)
+        except (RolloutError, OSError, ImportError) as error:
             failures.append(error)
             rows.append({"id": _id_of(path), "path": os.fspath(path), "error": str(error), "dry_run": dry_run})
             if not json:
@@ -159,16 +155,12 @@ def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run:
     return _BUSY if all(isinstance(error, SessionBusyError) for error in failures) else _ERROR
 
 
-def _refuse_stray(path: Path) -> None:
+def _unchanged(path: Path) -> Path:
     """
-    Refuse a path on which no walk through its home comes by: what a link leads to is not the home's to change.
+    Refuse what a change would refuse.
     """
-    home = home_of(path)
-    if home is not None:
-        below = path.absolute().relative_to(home).parts
-        folders = [home.joinpath(*below[:depth]) for depth in range(2, len(below) + 1)]
-        if not all(part.isdecimal() for part in below[1:-1]) or any(folder.is_symlink() for folder in folders):
-            raise SessionStateError(path, "a link leads there, or it lies where no sessions are; it is not changed")
+    identified(path, None, in_trash=True)
+    return path
 
 
 @click.command("delete")
@@ -231,11 +223,11 @@ def _is_confirmed(paths: list[Path], home: str | None, *, permanently: bool) -> 
 
 
 def _first_words(path: Path) -> str:
-    facts = Facts()
-    with suppress(OSError, ImportError), read_lines(path) as lines:
-        for line in islice(lines, _HEAD_LINES):
-            facts.add(line)
-    return facts.preview or ""
+    from rollout.search._scanning import facts_of  # noqa: PLC0415 -- 15 ms, for who is asked, or looks into the trash
+
+    with suppress(OSError, ImportError):
+        return facts_of(path).preview or ""
+    return ""
 
 
 @click.command("restore")

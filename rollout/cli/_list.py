@@ -33,7 +33,6 @@ from rollout.cli._output import (
 )
 from rollout.layout import home_folder
 from rollout.listing import Cursor, SessionSummary, list_sessions
-from rollout.reader import read_lines
 from rollout.store import find, session_names
 
 if TYPE_CHECKING:
@@ -174,15 +173,13 @@ def _rows_of(summaries: list[SessionSummary], home: Path) -> dict[Path, tuple[in
 
 
 def _count(path: Path) -> tuple[int | None, int | None]:
-    from rollout.stats import StatsCounter  # noqa: PLC0415 -- as above
+    from rollout.stats import session_stats  # noqa: PLC0415 -- as above
 
-    counter = StatsCounter()
     try:
-        for line in read_lines(path):
-            counter.add(line)
+        stats = session_stats(path)
     except (OSError, ImportError):
         return None, None
-    return counter.turns.count, counter.stats.tokens.total_tokens
+    return stats.turns, stats.tokens.total_tokens
 
 
 def _of_index(session: IndexedSession) -> _Listed:

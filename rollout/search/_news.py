@@ -15,10 +15,11 @@ from pathlib import Path
 import attrs
 from attrs import define, field
 
+from rollout._lock import LOCKS_FOLDER, session_locks
 from rollout._walk import folders
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
 from rollout.finding import find_session
-from rollout.layout import RolloutName, sessions_folder
+from rollout.layout import RolloutName
 from rollout.search._index import Index, Row, rollback
 from rollout.search._reading import Change, goes_on
 
@@ -26,7 +27,6 @@ __all__ = ["News", "changes", "note_folders", "plan", "settled"]
 
 # A folder that changed so lately may change again within the tick of its clock. Nanoseconds.
 _TICK = 10**9
-_LOCKS = "thread-writer-locks"
 
 
 @define
@@ -121,14 +121,10 @@ def _of_live_sessions(index: Index) -> News:
 
 
 def _live_paths(home: Path) -> Iterator[Path]:
-    try:
-        locks = os.listdir(home / _LOCKS)  # noqa: PTH208 -- names
-    except OSError:
-        return
-    for lock in locks:
+    for session_id in session_locks(home):
         # Whoever makes locks of other names.
         with suppress(SessionNotFoundError, AmbiguousSessionError):
-            yield find_session(lock.removesuffix(".lock"), home=home)
+            yield find_session(session_id, home=home)
 
 
 def plan(index: Index) -> News:
@@ -138,7 +134,7 @@ def plan(index: Index) -> News:
     news = News()
     known = {row.name: row for row in index.rows()}
     seen: set[str] = set()
-    news.folders = {_LOCKS: _mtime_ns(index.home, _LOCKS)}
+    news.folders = {LOCKS_FOLDER: _mtime_ns(index.home, LOCKS_FOLDER)}
     for folder, mtime_ns, names in folders(index.home):
         below = str(folder.relative_to(index.home))
         news.folders[below] = mtime_ns
@@ -146,11 +142,6 @@ def plan(index: Index) -> News:
             own_name = name.removesuffix(".zst")
             if own_name not in seen and _compare(news, known.get(own_name), folder, below, name):
                 seen.add(own_name)
-    # Those of years and months without a day, in which one may be made.
-    sessions = sessions_folder(index.home)
-    for folder in (*sessions.glob("[0-9]*"), *sessions.glob("[0-9]*/[0-9]*")):
-        below = str(folder.relative_to(index.home))
-        news.folders.setdefault(below, _mtime_ns(index.home, below))
     news.gone += [row.id for name, row in known.items() if name not in seen]
     return _sorted(news)
 

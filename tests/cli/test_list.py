@@ -216,7 +216,7 @@ def test_a_session_that_goes_meanwhile_is_listed_without_counts(
     home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = session(home, 0)
-    monkeypatch.setattr("rollout.cli._list.read_lines", lambda _: path.with_name("gone").open())
+    monkeypatch.setattr("rollout.stats.read_lines", lambda _: path.with_name("gone").open())
 
     assert run("list", "--fields", "id,turns,tokens").rows == [[IDS[0], "", ""]]
 
