@@ -22,7 +22,7 @@ from rollout.errors import InvalidLineError
 from rollout.schema import LINE_TYPES, RolloutItem
 
 __all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_json", "decode_line", "encode_item", "encode_json"]
-__all__ += ["encode_line", "format_timestamp"]
+__all__ += ["encode_line", "format_timestamp", "json_for_reading"]
 
 MAX_LINE_SIZE = 512 * 2**20
 """Bytes; a longer line is not recorded, and skipped by the reader without being held in memory."""
@@ -245,6 +245,13 @@ def encode_json(value: Any) -> str:
     Encode plain values as compact JSON text.
     """
     return _dumps(value, False, False, False, False, 0, False)
+
+
+def json_for_reading(value: Any) -> str:
+    """
+    Encode what `decode_json` or `decode_line` gave as JSON text in lines, NaN and infinity as such.
+    """
+    return _dumps(value, False, False, False, False, 2, True)
 
 
 def _to_bytes(text: str) -> bytes:

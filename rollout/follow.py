@@ -62,12 +62,14 @@ class Follower(Iterator[RolloutLine]):
 
     Attributes:
         path: The file.
-        skipped: The lines that could not be read so far. Numbers count from where the following began.
+        skipped: The lines that could not be read so far.
+        lineno: The number of the line given last; it and those of `skipped` count from where the following began.
     """
 
     def __init__(self, path: Path, *, from_start: bool, timeout: float | None) -> None:
         self.path = path
         self.skipped: list[SkippedLine] = []
+        self.lineno = 0
         self._timeout = timeout
         self._closed = threading.Event()
         self._file, _ = open_rollout(path)
@@ -94,9 +96,8 @@ class Follower(Iterator[RolloutLine]):
         self._closed.set()
 
     def _read(self) -> Iterator[RolloutLine]:
-        lineno = 0
         for raw, size in self._complete_lines():
-            lineno += 1
+            self.lineno += 1
             if raw is None:
                 reason = f"longer than {MAX_LINE_SIZE} bytes"
             elif not raw or raw.isspace():
@@ -109,7 +110,7 @@ class Follower(Iterator[RolloutLine]):
                 else:
                     yield line
                     continue
-            self.skipped.append(SkippedLine(lineno, self._offset - size - 1, size, reason))
+            self.skipped.append(SkippedLine(self.lineno, self._offset - size - 1, size, reason))
 
     def _complete_lines(self) -> Iterator[tuple[bytes | None, int]]:
         """

@@ -4,6 +4,8 @@ A session loaded again: its lines, its turns, and what of it goes to a model.
 
 from __future__ import annotations
 
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,10 +18,11 @@ from rollout._lineage import base_of, inherited_lines
 from rollout._prompts import is_context, is_prompt, with_recovered_cwd
 from rollout._turns import Turns, prompt_of
 from rollout.codec import RolloutLine
+from rollout.document import Document, DocumentBuilder
 from rollout.errors import MissingSessionMetaError, SessionNotFoundError
 from rollout.finding import locate
 from rollout.layout import StrPath, home_folder, home_of
-from rollout.reader import SkippedLine, read_lines
+from rollout.reader import LineReader, SkippedLine, read_lines
 from rollout.schema import CALL_OUTPUTS
 
 __all__ = ["History", "Turn", "load_history"]
@@ -64,6 +67,7 @@ class History:
         skipped: The lines that could not be read, and why.
         inherited: The lines before them, of the session that Codex forked this one from by reference.
         missing_base: The id of that session, if its file is not there: what this one has from it is missing.
+        numbers: The number of each line in the file, from 1.
     """
 
     path: Path
@@ -73,6 +77,7 @@ class History:
     skipped: tuple[SkippedLine, ...] = ()
     inherited: tuple[RolloutLine, ...] = field(default=(), repr=lambda lines: f"<{len(lines)} lines>")
     missing_base: str | None = None
+    numbers: Sequence[int] = field(default=(), repr=False)
 
     @property
     def items(self) -> tuple[schema.RolloutItem, ...]:
@@ -83,6 +88,32 @@ class History:
     def turns(self) -> tuple[Turn, ...]:
         """The turns in order, those rolled back and those inherited among them."""
         return tuple(_turns((*self.inherited, *self.lines)))
+
+    def numbered(self) -> Iterator[tuple[str, RolloutLine]]:
+        """
+        Give each line with its key in the document: its number in the file; ``b1``, ``b2`` for those inherited.
+        """
+        yield from ((f"b{number}", line) for number, line in enumerate(self.inherited, 1))
+        yield from ((str(number), line) for number, line in zip(self.numbers, self.lines, strict=True))
+
+    def document(self) -> Document:
+        """
+        Make the session's document for readers: turns, calls with their outputs, everything said once.
+        """
+        builder = DocumentBuilder(self.path)
+        for number, line in enumerate(self.inherited, 1):
+            builder.add(line, number, is_inherited=True)
+        skipped = deque(self.skipped)
+        for number, line in zip(self.numbers, self.lines, strict=True):
+            while skipped and skipped[0].lineno < number:
+                builder.add_unreadable(skipped.popleft())
+            builder.add(line, number)
+        for unreadable in skipped:
+            builder.add_unreadable(unreadable)
+        document = builder.document
+        assert document is not None  # noqa: S101 -- a history has a session_meta
+        document.missing_base = self.missing_base
+        return document
 
     def to_input(self) -> list[dict[str, Any]]:
         """
@@ -117,14 +148,21 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
     """
     path = locate(path_or_id, home)
     reader = read_lines(path)
-    lines = tuple(reader)
+    numbers = array("Q")
+    lines = tuple(_numbered(reader, numbers))
     meta = next((item for line in lines if isinstance(item := _meta_item(line), schema.SessionMeta)), None)
     if meta is None:
         raise MissingSessionMetaError(path, "no session_meta" if lines or reader.skipped else "empty session file")
     payloads = (line.payload for line in lines if line.type == "response_item")
     base, missing_base = _inherited(lines, home_of(path) or home_folder(home))
     meta = with_recovered_cwd(meta, payloads)
-    return History(path, meta.id, meta, lines, tuple(reader.skipped), base, missing_base)
+    return History(path, meta.id, meta, lines, tuple(reader.skipped), base, missing_base, numbers)
+
+
+def _numbered(reader: LineReader, numbers: array[int]) -> Iterator[RolloutLine]:
+    for line in reader:
+        numbers.append(reader.lineno)
+        yield line
 
 
 def _inherited(lines: Sequence[RolloutLine], home: Path) -> tuple[tuple[RolloutLine, ...], str | None]:

@@ -85,11 +85,13 @@ class LineReader(Iterator[RolloutLine]):
     Attributes:
         path: The file.
         skipped: The lines that could not be read so far.
+        lineno: The number of the line given last, from 1; blank lines count.
     """
 
     def __init__(self, path: Path, *, strict: bool = False) -> None:
         self.path = path
         self.skipped: list[SkippedLine] = []
+        self.lineno = 0
         self._strict = strict
         self._file, self._damage = open_rollout(path)
         self._lines = self._read()
@@ -125,6 +127,7 @@ class LineReader(Iterator[RolloutLine]):
             try:
                 for block in _blocks(self._file):
                     for number, raw in enumerate(block.lines, lineno + 1):
+                        self.lineno = number
                         try:
                             yield decode_line(raw)
                         except InvalidLineError as error:

@@ -190,6 +190,11 @@ class StatsCounter:
         return attrs.asdict(self)
 
     @property
+    def tokens(self) -> Tokens:
+        """The tokens used so far."""
+        return self.by_records if self.used == Tokens() else self.used
+
+    @property
     def stats(self) -> SessionStats:
         """What was counted so far."""
         first, last = seconds_of(self.first_at), seconds_of(self.last_at)
@@ -197,7 +202,7 @@ class StatsCounter:
             turns=self.turns.count,
             lines=dict(self.lines),
             tools=dict(self.tools),
-            tokens=self.by_records if self.used == Tokens() else self.used,
+            tokens=self.tokens,
             first_at=self.first_at,
             last_at=self.last_at,
             duration=max(last - first, 0.0) if first and last else 0.0,

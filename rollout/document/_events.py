@@ -1,0 +1,257 @@
+"""
+One event -> what a reader sees of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rollout._calls import strings_in
+from rollout.codec import json_for_reading
+from rollout.document._inputs import plan_of, set_input
+from rollout.document._model import Call, Item
+from rollout.document._parts import image, list_of, other, parts_of, picture, text_of
+from rollout.document._patches import changes_of
+
+__all__ = ["read_event"]
+
+_SILENT = frozenset({
+    "token_count", "task_started", "turn_started", "thread_settings_applied", "session_configured",
+    "shutdown_complete", "agent_message_delta", "agent_reasoning_delta", "agent_reasoning_raw_content_delta",
+    "agent_reasoning_section_break", "exec_command_output_delta", "conversation_path", "get_history_entry_response",
+    "list_custom_prompts_response", "mcp_list_tools_response",
+})  # fmt: skip
+# What only the event of an end says.
+_OVER = frozenset({"exit_code", "success", "status", "duration", "result"})
+_NANO = 1e-9
+# More is damage. Seconds: thirty years.
+_DURATION_MAX = 1e9
+
+
+def read_event(payload: Mapping[str, Any]) -> list[Item] | str:
+    """
+    Give what an event says, as `rollout.document._reading.read` does.
+    """
+    kind = str(payload.get("type"))
+    if kind in _SILENT:
+        return kind
+    reader = _EVENTS.get(kind)
+    return reader(payload) if reader else [other(kind, payload)]
+
+
+def _user_message(payload: Mapping[str, Any]) -> list[Item] | str:
+    sources = [*list_of(payload.get("images")), *list_of(payload.get("local_images"))]
+    images = tuple(image(source) for source in sources if isinstance(source, str))
+    text = text_of(payload.get("message"))
+    if payload.get("kind") in ("user_instructions", "environment_context"):
+        return [Item("", "context", title=str(payload["kind"]).replace("_", " "), text=text)]
+    return [Item("", "user", text=text, images=images)] if text or images else "user_message"
+
+
+def _said(kind: str, key: str, title: str = "") -> Callable[[Mapping[str, Any]], list[Item] | str]:
+    def reader(payload: Mapping[str, Any]) -> list[Item] | str:
+        text = text_of(payload.get(key))
+        return [Item("", kind, title=title, text=text)] if text else str(payload.get("type"))
+
+    return reader
+
+
+def _task_complete(payload: Mapping[str, Any]) -> list[Item] | str:
+    items = [Item("", "agent", text=text_of(payload.get("last_agent_message")))]
+    error = payload.get("error")
+    if error:
+        items.append(Item("", "error", text="\n".join(strings_in(error))))
+    return [item for item in items if item.text] or str(payload.get("type"))
+
+
+def _turn_aborted(payload: Mapping[str, Any]) -> list[Item]:
+    return [Item("", "interruption", title=text_of(payload.get("reason")))]
+
+
+def _rolled_back(payload: Mapping[str, Any]) -> list[Item]:
+    count: Any = payload.get("num_turns")
+    return [Item("", "notice", title="rolled back", text=f"{count} turn{'' if count == 1 else 's'} taken back")]
+
+
+def _review_began(payload: Mapping[str, Any]) -> list[Item]:
+    said = [text_of(payload.get("prompt")) or text_of(payload.get("user_facing_hint"))]
+    return [Item("", "notice", title="review began", text="\n".join(filter(None, said)))]
+
+
+def _review_ended(payload: Mapping[str, Any]) -> list[Item]:
+    return [Item("", "notice", title="review ended", text="\n".join(strings_in(payload.get("review_output"))))]
+
+
+def _goal(payload: Mapping[str, Any]) -> list[Item] | str:
+    goal: Any = payload.get("goal")
+    text = text_of(goal.get("objective")) if isinstance(goal, dict) else ""
+    return [Item("", "notice", title="goal", text=text)] if text else "thread_goal_updated"
+
+
+def _plan_update(payload: Mapping[str, Any]) -> list[Item]:
+    return [Item("", "plan", text=text_of(payload.get("explanation")), plan=plan_of(payload))]
+
+
+def _compaction(_: Mapping[str, Any]) -> list[Item]:
+    return [Item("", "compaction")]
+
+
+def _patch(payload: Mapping[str, Any]) -> list[Item]:
+    call = _call("apply_patch", payload, changes=changes_of(payload.get("changes")))
+    _end(call, payload)
+    return [Item("", "call", call=call)]
+
+
+def _command(payload: Mapping[str, Any]) -> list[Item]:
+    call = _call("shell", payload)
+    set_input(call, {key: payload.get(key) for key in ("command", "cwd")})
+    call.cwd = call.cwd and call.cwd.removeprefix("file://")
+    _end(call, payload)
+    return [Item("", "call", call=call)]
+
+
+def _mcp(payload: Mapping[str, Any]) -> list[Item]:
+    given: Any = payload.get("invocation")
+    given = given if isinstance(given, dict) else payload
+    names = filter(None, (text_of(given.get(key)) for key in ("server", "tool")))
+    call = _call(".".join(names) or str(payload.get("type")), payload)
+    set_input(call, given.get("arguments"))
+    _end(call, payload)
+    return [Item("", "call", call=call)]
+
+
+def _search(payload: Mapping[str, Any]) -> list[Item]:
+    call = _call("web_search", payload)
+    set_input(call, payload.get("action") or text_of(payload.get("query")))
+    return [Item("", "call", call=call)]
+
+
+def _image_viewed(payload: Mapping[str, Any]) -> list[Item]:
+    path = text_of(payload.get("path"))
+    return [Item("", "call", call=_call("view_image", payload, input=path))]
+
+
+def _image_made(payload: Mapping[str, Any]) -> list[Item]:
+    call = _call("image_generation", payload, input=text_of(payload.get("revised_prompt")))
+    call.images = picture(payload.get("result"))
+    return [Item("", "call", call=call)]
+
+
+def _call(tool: str, payload: Mapping[str, Any], **fields: Any) -> Call:
+    return Call(tool, str(payload.get("call_id") or payload.get("id") or "") or None, **fields)
+
+
+def _end(call: Call, payload: Mapping[str, Any]) -> None:
+    """
+    Put how a tool ended, as its event says, into its call; nothing, if it is the event of its beginning.
+    """
+    output = text_of(payload.get("aggregated_output")) or "".join(
+        text_of(payload.get(key)) for key in ("stdout", "stderr")
+    )
+    result = payload.get("result", payload.get("error"))
+    if not output and result is not None:
+        output = "\n".join(strings_in(result)) or json_for_reading(result)
+    code = payload.get("exit_code")
+    call.output = output if output or not payload.keys().isdisjoint(_OVER) else None
+    call.exit_code = code if type(code) is int else None
+    call.duration = _seconds(
+        payload.get("duration", payload.get("duration_ms")), 1000 if "duration_ms" in payload else 1
+    )
+    is_refused = isinstance(result, dict) and ("Err" in result or result.get("isError") is True)
+    call.is_failed = (
+        bool(call.exit_code) or payload.get("success") is False or is_refused or payload.get("status") == "failed"
+    )
+
+
+def _seconds(value: Any, per_second: int) -> float | None:
+    if isinstance(value, dict):
+        seconds, nanos = value.get("secs"), value.get("nanos")
+        value = seconds + nanos * _NANO if type(seconds) is int and type(nanos) is int else None
+    return value / per_second if type(value) in (int, float) and 0 <= value < _DURATION_MAX else None
+
+
+def _item_completed(payload: Mapping[str, Any]) -> list[Item] | str:
+    item = payload.get("item")
+    if not isinstance(item, dict):
+        return [other("item_completed", payload)]
+    kind = str(item.get("type"))
+    reader = _COMPLETED.get(kind)
+    return reader(item) if reader else [other(kind, item)]
+
+
+def _completed_user(item: Mapping[str, Any]) -> list[Item] | str:
+    text, images = parts_of(item.get("content"))
+    return [Item("", "user", text=text, images=images)] if text or images else "item_completed"
+
+
+def _completed_agent(item: Mapping[str, Any]) -> list[Item] | str:
+    text, images = parts_of(item.get("content") or text_of(item.get("text")))
+    return [Item("", "agent", text=text, images=images)] if text or images else "item_completed"
+
+
+def _completed_reasoning(item: Mapping[str, Any]) -> list[Item] | str:
+    texts = [*list_of(item.get("summary_text")), *list_of(item.get("raw_content"))]
+    return [Item("", "reasoning", text=text) for text in texts if isinstance(text, str) and text] or "item_completed"
+
+
+def _completed_plan(item: Mapping[str, Any]) -> list[Item] | str:
+    text = text_of(item.get("text"))
+    return [Item("", "plan", text=text)] if text else "item_completed"
+
+
+def _completed_output(item: Mapping[str, Any]) -> list[Item]:
+    text, images = parts_of(item.get("output"))
+    return [Item("", "call", call=_call("", item, output=text, images=images))]
+
+
+_EVENTS: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
+    "user_message": _user_message,
+    "agent_message": _said("agent", "message"),
+    "agent_reasoning": _said("reasoning", "text"),
+    "agent_reasoning_raw_content": _said("reasoning", "text"),
+    "task_complete": _task_complete,
+    "turn_complete": _task_complete,
+    "turn_aborted": _turn_aborted,
+    "error": _said("error", "message"),
+    "stream_error": _said("error", "message", "connection"),
+    "warning": _said("notice", "message", "warning"),
+    "background_event": _said("notice", "message"),
+    "undo_completed": _said("notice", "message", "undone"),
+    "turn_diff": _said("notice", "unified_diff", "changes of the turn"),
+    "thread_name_updated": _said("notice", "thread_name", "named"),
+    "thread_rolled_back": _rolled_back,
+    "thread_goal_updated": _goal,
+    "entered_review_mode": _review_began,
+    "exited_review_mode": _review_ended,
+    "plan_update": _plan_update,
+    "context_compacted": _compaction,
+    "patch_apply_begin": _patch,
+    "patch_apply_end": _patch,
+    "exec_command_begin": _command,
+    "exec_command_end": _command,
+    "mcp_tool_call_begin": _mcp,
+    "mcp_tool_call_end": _mcp,
+    "web_search_begin": _search,
+    "web_search_end": _search,
+    "view_image_tool_call": _image_viewed,
+    "image_generation_end": _image_made,
+    "item_completed": _item_completed,
+}
+_COMPLETED: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
+    "UserMessage": _completed_user,
+    "AgentMessage": _completed_agent,
+    "Reasoning": _completed_reasoning,
+    "Plan": _completed_plan,
+    "CommandExecution": _command,
+    "FileChange": _patch,
+    "FunctionCallOutput": _completed_output,
+    "McpToolCall": _mcp,
+    "DynamicToolCall": _mcp,
+    "WebSearch": _search,
+    "ImageView": _image_viewed,
+    "ImageGeneration": _image_made,
+    "ContextCompaction": _compaction,
+    "EnteredReviewMode": _review_began,
+    "ExitedReviewMode": _review_ended,
+}

@@ -1,0 +1,86 @@
+"""
+The parts that messages and outputs are made of: texts and images, whatever a damaged file has in their place.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from rollout.codec import json_for_reading
+from rollout.document._model import Image, Item
+
+__all__ = ["list_of", "other", "parts_of", "picture", "text_of"]
+
+# Pictures of which a browser runs nothing; SVG is none.
+_DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,[A-Za-z0-9+/=\s]*\Z")
+_BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+\Z")
+# Texts that Codex puts around an image.
+_IMAGE_MARK = re.compile(r"\s*</?image\b[^>]{0,400}>\s*")
+# Where an image part says which: those of the Responses API, of events, and of events' local files.
+_IMAGE_KEYS = ("image_url", "url", "path")
+_MEDIA_TYPES = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
+
+
+def text_of(value: Any) -> str:
+    """
+    Give a value if it is text, else no text.
+    """
+    return value if isinstance(value, str) else ""
+
+
+def list_of(value: Any) -> list[Any]:
+    """
+    Give a value if it is a list, else an empty one.
+    """
+    return value if isinstance(value, list) else []
+
+
+def parts_of(content: Any) -> tuple[str, tuple[Image, ...]]:
+    """
+    Give the text of a message's content, its parts joined with newlines, and its images.
+
+    A part that is neither stands in the text by its type, as ``[input_audio]``.
+    """
+    texts: list[str] = []
+    images: list[Image] = []
+    for part in [content] if isinstance(content, str) else list_of(content):
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, dict) and isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(part, dict):
+            source = next((part[key] for key in _IMAGE_KEYS if isinstance(part.get(key), str)), None)
+            if source is None:
+                texts.append(f"[{part.get('type')}]")
+            else:
+                images.append(image(source))
+    if images:
+        texts = [text for text in texts if not _IMAGE_MARK.fullmatch(text)]
+    return "\n".join(text for text in texts if text), tuple(images)
+
+
+def image(source: str) -> Image:
+    """
+    Tell an image that may be shown from one that may not.
+    """
+    found = _DATA_URL.match(source)
+    return Image(source, found[1] if found else None)
+
+
+def picture(base64: Any) -> tuple[Image, ...]:
+    """
+    Give the image that a tool made: base64 of a known kind, else none.
+    """
+    if not isinstance(base64, str) or not _BASE64.match(base64):
+        return ()
+    media_type = next((kind for mark, kind in _MEDIA_TYPES.items() if base64.startswith(mark)), None)
+    return (Image(f"data:{media_type};base64,{base64}", media_type),) if media_type else ()
+
+
+def other(kind: str, payload: Mapping[str, Any]) -> Item:
+    """
+    Give what is not known as it stands there.
+    """
+    return Item("", "other", title=kind, text=json_for_reading(payload))

@@ -1,0 +1,75 @@
+"""
+Patches, in the forms that Codex writes them: its own ``*** Begin Patch`` text, and the changes of its events.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from rollout.document._model import FileChange
+
+__all__ = ["changes_in", "changes_of"]
+
+_BEGIN, _END = "*** Begin Patch", "*** End Patch"
+_FILE = re.compile(r"\*\*\* (Add|Delete|Update) File: (.*)")
+_MOVE = "*** Move to: "
+
+
+def changes_in(text: str) -> tuple[FileChange, ...]:
+    """
+    Give the changes of the patch that a text holds, whatever stands around it; none if it holds none.
+    """
+    start = text.find(_BEGIN)
+    if start < 0:
+        return ()
+    end = text.find(_END, start)
+    return tuple(_changes(text[start : end if end >= 0 else None].split("\n")[1:]))
+
+
+def _changes(lines: list[str]) -> Iterator[FileChange]:
+    heading: re.Match[str] | None = None
+    moved_to: str | None = None
+    diff: list[str] = []
+    for line in [*lines, "*** Delete File: "]:
+        found = _FILE.match(line)
+        if found:
+            if heading:
+                yield FileChange(heading[2].strip(), heading[1].lower(), "\n".join(diff).rstrip("\n"), moved_to)
+            heading, moved_to, diff = found, None, []
+        elif line.startswith(_MOVE):
+            moved_to = line.removeprefix(_MOVE).strip()
+        elif not line.startswith("*** "):
+            diff.append(line)
+
+
+def changes_of(value: Any) -> tuple[FileChange, ...]:
+    """
+    Give the changes of an event: a mapping of paths to changes, or a list of changes with their paths.
+    """
+    if isinstance(value, dict):
+        pairs = [(path, change) for path, change in value.items() if isinstance(change, dict)]
+    elif isinstance(value, list):
+        pairs = [(str(change.get("path", "")), change) for change in value if isinstance(change, dict)]
+    else:
+        return ()
+    return tuple(_change(path, change) for path, change in pairs)
+
+
+def _change(path: str, change: dict[str, Any]) -> FileChange:
+    kind: Any = change.get("type", change.get("kind"))
+    if isinstance(kind, dict):
+        # As in {"kind": {"type": "update", "move_path": ...}} of the app server.
+        change = {**change, **kind}
+        kind = kind.get("type")
+    diff, content, moved_to = (
+        change.get("unified_diff", change.get("diff")),
+        change.get("content"),
+        change.get("move_path"),
+    )
+    if not isinstance(diff, str):
+        mark = "-" if kind == "delete" else "+"
+        content = content if isinstance(content, str) else ""
+        diff = "\n".join(f"{mark}{line}" for line in content.splitlines())
+    return FileChange(path, str(kind or "update"), diff.rstrip("\n"), moved_to if isinstance(moved_to, str) else None)

@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rollout.document import Call, FileChange, Item
+from tests.document.test_document import call, completed, event, items_of, output
+from tests.rollouts import Line
+
+PATCH = """*** Begin Patch
+*** Update File: a.py
+*** Move to: b.py
+@@ def f
+-old
++new
+ same
+*** End of File
+*** Add File: c.txt
++hi
+*** Delete File: d.txt
+*** End Patch"""
+CHANGES = (
+    FileChange("a.py", "update", "@@ def f\n-old\n+new\n same", "b.py"),
+    FileChange("c.txt", "add", "+hi"),
+    FileChange("d.txt", "delete", ""),
+)
+
+
+def only_call(lines: list[Line]) -> Call:
+    [item] = items_of(lines)
+    assert item.call is not None
+    return item.call
+
+
+def custom(text: str, name: str = "apply_patch") -> Line:
+    return "response_item", {"type": "custom_tool_call", "name": name, "input": text, "call_id": "c1"}
+
+
+class TestInputs:
+    @pytest.mark.parametrize(
+        ("arguments", "shown", "language"),
+        [
+            ({"command": ["bash", "-lc", "ls | wc"]}, "ls | wc", "bash"),
+            ({"command": ["rm", "a b"], "workdir": "/x"}, "rm 'a b'", "bash"),
+            ({"cmd": "ls"}, "ls", "bash"),
+            ({"command": [], "a": 1}, '{\n  "command": [],\n  "a": 1\n}', "json"),
+            ({"query": "weather"}, "weather", ""),
+            ({"type": "find_in_page"}, '{\n  "type": "find_in_page"\n}', "json"),
+            ({"query": "x", "limit": 5}, '{\n  "query": "x",\n  "limit": 5\n}', "json"),
+            ("not json", "not json", ""),
+            ('"text"', "text", ""),
+            ("null", "", ""),
+            ("[1]", "[\n  1\n]", "json"),
+        ],
+    )
+    def test_a_tool_was_given_what_a_reader_would_type(self, arguments: Any, shown: str, language: str) -> None:
+        found = only_call([call(arguments)])
+
+        assert (found.input, found.language) == (shown, language)
+
+    def test_the_folder_of_a_command_is_told(self) -> None:
+        assert only_call([call({"command": ["ls"], "workdir": "/x"})]).cwd == "/x"
+
+    @pytest.mark.parametrize(
+        "line",
+        [
+            custom(PATCH),
+            call({"input": PATCH}, "apply_patch"),
+            call({"command": ["apply_patch", PATCH]}),
+            call({"command": ["bash", "-lc", f"apply_patch <<'EOF'\n{PATCH}\nEOF"]}),
+        ],
+        ids=["custom", "function", "command", "heredoc"],
+    )
+    def test_a_patch_is_told_file_by_file(self, line: Line) -> None:
+        found = only_call([line])
+
+        assert found.changes == CHANGES
+        assert [change.counts for change in found.changes] == [(1, 1), (1, 0), (0, 0)]
+
+    def test_a_patch_without_end_is_read_as_far_as_it_goes(self) -> None:
+        assert only_call([custom("*** Begin Patch\nodd\n*** Add File: x\n+1")]).changes == (
+            FileChange("x", "add", "+1"),
+        )
+
+    def test_a_shell_call_of_the_model_says_where_it_ran(self) -> None:
+        action = {"type": "exec", "command": ["ls"], "working_directory": "/y"}
+
+        found = only_call([("response_item", {"type": "local_shell_call", "call_id": "c1", "action": action})])
+
+        assert (found.tool, found.input, found.cwd) == ("local_shell", "ls", "/y")
+
+    def test_a_search_needs_no_answer(self) -> None:
+        item = {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q"}}
+
+        found = only_call([completed("WebSearch", id="w", query="q"), ("response_item", item)])
+
+        assert (found.tool, found.input, found.output) == ("web_search", "q", "")
+
+    def test_an_image_that_was_made_is_shown_if_it_is_one(self) -> None:
+        item = {"type": "image_generation_call", "id": "i", "status": "completed", "revised_prompt": "a cat"}
+
+        made = only_call([("response_item", {**item, "result": "iVBORw0KGgo="})])
+        odd = only_call(
+            [("response_item", {**item, "result": "<svg>"}), event("image_generation_end", call_id="i", result="AAAA")]
+        )
+
+        assert (made.input, [image.media_type for image in made.images]) == ("a cat", ["image/png"])
+        assert odd.images == ()
+
+
+class TestAnswers:
+    def test_a_call_has_its_answer(self) -> None:
+        [item] = items_of([call({"cmd": "ls"}), output("Exit code: 3\nWall time: 0.5 seconds\nOutput:\nno")])
+
+        assert item.call == Call(
+            "shell",
+            "c1",
+            "ls",
+            "bash",
+            output="no",
+            exit_code=3,
+            is_failed=True,
+            duration=0.5,
+            elapsed=1.0,
+            output_line="3",
+        )
+        assert item.lines == ["2", "3"]
+
+    def test_of_two_outputs_the_longer_is_shown(self) -> None:
+        event_ = completed("CommandExecution", id="c1", command=["ls"], cwd="file:///x", aggregated_output="all of it",
+                           exit_code=0, duration={"secs": 1, "nanos": 500_000_000}, status="completed")  # fmt: skip
+
+        found = only_call([call({"cmd": "ls"}), event_, output("all ...")])
+        other_way = only_call([event_, call({"cmd": "ls"}, "exec"), output("all of it, and more")])
+
+        assert (found.output, found.output_line, found.duration, found.cwd) == ("all of it", "3", 1.5, "/x")
+        assert (other_way.tool, other_way.output, other_way.output_line) == ("exec", "all of it, and more", "4")
+
+    def test_an_output_of_parts_has_its_text_and_images(self) -> None:
+        parts = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "http://x/y.png"}, "b"]
+
+        found = only_call([call({}), output(parts)])
+
+        assert (found.output, [image.source for image in found.images]) == ("a\nb", ["http://x/y.png"])
+
+    def test_tools_that_were_found_are_an_answer(self) -> None:
+        search = {"type": "tool_search_call", "call_id": "c1", "execution": "client", "arguments": {"query": "q"}}
+        found = {"type": "tool_search_output", "call_id": "c1", "status": "completed", "execution": "x", "tools": ["t"]}
+
+        assert only_call([("response_item", search), ("response_item", found)]).output == '[\n  "t"\n]'
+
+    def test_an_id_that_is_used_again_is_another_call(self) -> None:
+        pairs = [call({"cmd": "a"}), output("1"), call({"cmd": "b"}), output("2"), output("3")]
+
+        calls = [item.call for item in items_of(pairs)]
+
+        assert [found and (found.input, found.output) for found in calls] == [("a", "1"), ("b", "2"), ("", "3")]
+
+    def test_calls_without_id_and_answers_without_call_stand_alone(self) -> None:
+        line = ("response_item", {"type": "local_shell_call", "call_id": None, "action": {"command": ["ls"]}})
+
+        items = items_of([line, line, output("lost", "c9")])
+
+        assert [item.call and item.call.output for item in items] == [None, None, "lost"]
+        assert items[2].call and items[2].call.output_line == "4"
+
+
+class TestEvents:
+    def test_the_events_of_a_command_belong_to_its_call(self) -> None:
+        lines = [
+            call({"command": ["make"]}),
+            event("exec_command_begin", call_id="c1", command=["make"], cwd="/x"),
+            event("exec_command_end", call_id="c1", stdout="o", stderr="e", exit_code=2, duration=1.5),
+        ]
+
+        found = only_call(lines)
+
+        assert (found.input, found.output, found.exit_code, found.is_failed, found.duration) == (
+            "make",
+            "oe",
+            2,
+            True,
+            1.5,
+        )
+
+    def test_a_command_that_only_events_tell_of_is_shown(self) -> None:
+        begun = only_call([event("exec_command_begin", call_id="c1", command="make", cwd=None)])
+        ended = only_call(
+            [event("exec_command_end", call_id="c1", command=["make"], exit_code="0", duration={"secs": 1})]
+        )
+
+        assert (begun.tool, begun.input, begun.output) == ("shell", "make", None)
+        assert (ended.output, ended.exit_code, ended.duration) == ("", None, None)
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"a.py": {"type": "update", "unified_diff": "@@\n-1\n+2\n", "move_path": "b.py"}},
+            [{"path": "a.py", "kind": {"type": "update", "move_path": "b.py"}, "diff": "@@\n-1\n+2\n"}],
+        ],
+    )
+    def test_a_patch_that_only_events_tell_of_is_shown(self, changes: Any) -> None:
+        found = only_call([event("patch_apply_end", call_id="p", changes=changes, success=False, stderr="no")])
+
+        assert found.changes == (FileChange("a.py", "update", "@@\n-1\n+2", "b.py"),)
+        assert (found.is_failed, found.output) == (True, "no")
+
+    def test_files_added_and_deleted_are_shown_whole(self) -> None:
+        changes = {
+            "a": {"type": "add", "content": "1\n2\n"},
+            "b": {"type": "delete", "content": "3"},
+            "c": {"content": 1},
+        }
+
+        found = only_call([completed("FileChange", id="p", changes=changes, status="failed")])
+
+        assert [(change.kind, change.diff) for change in found.changes] == [
+            ("add", "+1\n+2"),
+            ("delete", "-3"),
+            ("update", ""),
+        ]
+        assert found.is_failed
+
+    @pytest.mark.parametrize(
+        ("result", "shown", "is_failed"),
+        [
+            ({"Ok": {"content": [{"type": "text", "text": "fine"}]}}, "text\nfine", False),
+            ({"Err": "broken"}, "broken", True),
+            ({"isError": True, "content": 5}, '{\n  "isError": true,\n  "content": 5\n}', True),
+        ],
+    )
+    def test_a_tool_of_a_server_has_its_name_and_its_result(self, result: Any, shown: str, is_failed: bool) -> None:
+        given = {"server": "s", "tool": "t", "arguments": {"a": 1}}
+
+        found = only_call([event("mcp_tool_call_end", call_id="m", invocation=given, result=result, duration="x")])
+
+        assert (found.tool, found.input, found.output) == ("s.t", '{\n  "a": 1\n}', shown)
+        assert (found.is_failed, found.duration) == (is_failed, None)
+
+    def test_a_tool_of_the_client_has_its_name_too(self) -> None:
+        found = only_call([completed("DynamicToolCall", id="d", tool="t", arguments=None, duration_ms=250)])
+
+        assert (found.tool, found.input, found.duration) == ("t", "", 0.25)
+
+    def test_other_tools_are_shown_by_their_events(self) -> None:
+        lines = [
+            event("web_search_begin", call_id="w"),
+            event("web_search_end", call_id="w", query="q", action={"type": "open_page", "url": "http://x"}),
+            event("view_image_tool_call", call_id="v", path="/a.png"),
+            completed("ImageGeneration", id="i", revised_prompt="cat", result="R0lGODlh"),
+            completed("FunctionCallOutput", call_id="f", output=["x"]),
+            completed("McpToolCall", id="o"),
+        ]
+
+        calls = [item.call for item in items_of(lines)]
+
+        assert [found and (found.tool, found.input, found.output) for found in calls] == [
+            ("web_search", "http://x", None),
+            ("view_image", "/a.png", None),
+            ("image_generation", "cat", None),
+            ("", "", "x"),
+            ("McpToolCall", "", None),
+        ]
+
+
+def test_an_item_of_another_kind_has_no_call() -> None:
+    assert Item("1", "user").call is None
