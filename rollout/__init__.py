@@ -43,6 +43,7 @@ from rollout.verify import Fault, Verification, verify
 
 if TYPE_CHECKING:
     from rollout._commands import Stats
+    from rollout.frames import sessions_dataframe
     from rollout.history import History, Turn, load_history
     from rollout.listing import Cursor, Page, SessionSummary, list_sessions
     from rollout.policy import keep_all, seed_policy
@@ -89,6 +90,7 @@ __all__ = [
     "read_lines",
     "repair",
     "seed_policy",
+    "sessions_dataframe",
     "verify",
 ]
 
@@ -96,6 +98,7 @@ __all__ = [
 # Opened when something in them is asked for: who only reads needs no writer, and no classes of the format.
 _ROOMS = {
     "_commands": ["Stats"],
+    "frames": ["sessions_dataframe"],
     "history": ["History", "Turn", "load_history"],
     "listing": ["Cursor", "Page", "SessionSummary", "list_sessions"],
     "policy": ["keep_all", "seed_policy"],

@@ -8,12 +8,13 @@ from array import array
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import attrs
 from attrs import field, frozen
 
 from rollout import schema
+from rollout._display import Displayed
 from rollout._lineage import base_of, inherited_lines
 from rollout._prompts import is_context, is_prompt, with_recovered_cwd
 from rollout._turns import Turns, prompt_of
@@ -24,6 +25,9 @@ from rollout.finding import locate
 from rollout.layout import StrPath, home_folder, home_of
 from rollout.reader import LineReader, SkippedLine, read_lines
 from rollout.schema import CALL_OUTPUTS
+
+if TYPE_CHECKING:
+    import pandas as pd  # type: ignore[import-untyped]
 
 __all__ = ["History", "Turn", "load_history"]
 
@@ -55,7 +59,7 @@ class Turn:
 
 
 @frozen
-class History:
+class History(Displayed):
     """
     A session as its file has it.
 
@@ -114,6 +118,40 @@ class History:
         assert document is not None  # noqa: S101 -- a history has a session_meta
         document.missing_base = self.missing_base
         return document
+
+    def to_dataframe(self) -> pd.DataFrame:
+        """
+        Make a table of pandas of what a reader sees of the session, one item of its document a row, in order.
+
+        Returns:
+            A table whose columns have the same dtypes if it is empty. What is not known is missing (``<NA>``, ``NaT``,
+            NaN), as is what cannot be: the exit code of a message, an output before it is there.
+
+            * *key* (string): the number of the item's first line in the file; ``b12`` for one that was inherited.
+            * *turn* (Int64): the turn's number, from 1; 0 before the first prompt.
+            * *kind* (string): user, agent, call, or another of `rollout.document.ITEM_KINDS`.
+            * *title*, *tool* (string): what kind of notice or error it is; the tool that is called.
+            * *timestamp* (datetime64[us, UTC]): of its first line.
+            * *gap_seconds* (float64): seconds since the item before it.
+            * *duration_seconds* (float64): seconds that a call took, measured or else until its answer.
+            * *exit_code* (Int64), *is_failed* (boolean): of a call that was answered.
+            * *text*, *output* (string): what it says, of a call what the tool was given; what the tool answered.
+            * *characters*, *images*, *lines* (Int64): how many it has, of text and output; lines of the file.
+            * *total_tokens* (Int64): tokens that the session had used when it was recorded.
+            * *model* (string): the model of its turn.
+            * *is_rolled_back*, *is_inherited* (boolean): its turn was taken back; is another session's.
+
+        Raises:
+            ModuleNotFoundError: The extra ``pandas`` is not installed.
+        """
+        from rollout._frame import document_frame  # noqa: PLC0415 -- an extra
+
+        return document_frame(self.document())
+
+    def _shown(self) -> dict[str, str]:
+        from rollout._notebook import history_bundle  # noqa: PLC0415 -- for notebooks
+
+        return history_bundle(self.document())
 
     def to_input(self) -> list[dict[str, Any]]:
         """

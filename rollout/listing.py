@@ -14,6 +14,7 @@ from typing import Any
 from attrs import field, frozen
 
 from rollout import schema
+from rollout._display import Displayed
 from rollout._facts import Facts
 from rollout._prompts import with_recovered_cwd
 from rollout._structure import to_item
@@ -67,7 +68,7 @@ class Cursor:
 
 
 @frozen
-class SessionSummary:
+class SessionSummary(Displayed):
     """
     What a list shows of a session.
 
@@ -107,9 +108,14 @@ class SessionSummary:
         item = None if self._meta is None else to_item("session_meta", self._meta)
         return with_recovered_cwd(item, self.head) if isinstance(item, schema.SessionMeta) else None
 
+    def _shown(self) -> dict[str, str]:
+        from rollout._notebook import summary_bundle  # noqa: PLC0415 -- for notebooks
+
+        return summary_bundle(self)
+
 
 @frozen
-class Page:
+class Page(Displayed):
     """
     Some sessions, newest first.
 
@@ -126,6 +132,11 @@ class Page:
     scanned: int
     reached_cap: bool
     problems: tuple[Problem, ...] = ()
+
+    def _shown(self) -> dict[str, str]:
+        from rollout._notebook import page_bundle  # noqa: PLC0415 -- for notebooks
+
+        return page_bundle(self.items, None if self.next_cursor is None else str(self.next_cursor), self.problems)
 
 
 def list_sessions(

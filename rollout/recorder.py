@@ -17,6 +17,7 @@ from uuid import UUID, uuid4
 
 from rollout import layout, schema
 from rollout._commands import MAX_WAITING_SIZE, Add, Options, Stats
+from rollout._display import Displayed
 from rollout._file import AppendFile
 from rollout._git import collect_git_info
 from rollout._intake import take, take_all
@@ -37,7 +38,7 @@ __all__ = ["Recorder"]
 _log = logging.getLogger("rollout")
 
 
-class Recorder:
+class Recorder(Displayed):
     """
     Records a new session; `Recorder.resume` goes on with one.
 
@@ -195,6 +196,11 @@ class Recorder:
 
     def __repr__(self) -> str:
         return f"<Recorder {self._session_id} {'closed' if self.closed else 'open'} {self.path}>"
+
+    def _shown(self) -> dict[str, str]:
+        from rollout._notebook import recorder_bundle  # noqa: PLC0415 -- for notebooks
+
+        return recorder_bundle(self.path, self._session_id, closed=self.closed, stats=self.stats)
 
     def record(self, *items: Any) -> None:
         """

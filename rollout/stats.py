@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
 import attrs
@@ -305,13 +306,17 @@ def _number(value: Any) -> float:
     return value if type(value) in (int, float) and 0 < value < _NUMBER_MAX else 0
 
 
+# Of each class once: 0.3 ms a session.
+_hints = cache(get_type_hints)
+
+
 def _rebuilt(value: Any, kind: Any) -> Any:
     """
     Make of plain values what `attrs.asdict` made them from; refuses what is not of its kind.
     """
     origin, args = get_origin(kind), get_args(kind)
     if attrs.has(kind):
-        kinds = get_type_hints(kind)
+        kinds = _hints(kind)
         if isinstance(value, dict) and value.keys() == kinds.keys():
             return kind(**{name: _rebuilt(value[name], kinds[name]) for name in kinds})
     elif origin is dict and isinstance(value, dict):

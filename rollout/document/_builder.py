@@ -105,6 +105,8 @@ class DocumentBuilder:
         self._count += 1
         turn = self._turn_of(line, is_inherited)
         self._note_facts(line, turn, is_inherited)
+        if len(self._said) > 4 * _ECHO_LINES:
+            self._said = {k: said for k, said in self._said.items() if self._count - said.count <= _ECHO_LINES}
         found = read(line)
         if isinstance(found, str):
             turn.others.setdefault(found, []).append(key)

@@ -119,6 +119,7 @@ class Item:
         kind: One of `ITEM_KINDS`.
         title: What kind of notice, error, context or other thing it is; the author of a message of another agent.
         text: What it says: Markdown of user, agent, reasoning, plan, compaction; JSON of `other`; plain text elsewhere.
+            Of a call only of ``update_plan``: why the plan has changed.
         timestamp: Of its first line, as it stands in the file.
         gap: Seconds since the item before it, in whichever turn; None if that is not known.
         lines: The keys of all lines that say it: itself, its echoes, its answer.

@@ -109,6 +109,7 @@ def _called(payload: Mapping[str, Any], kind: str) -> Item:
     set_input(call, given)
     if call.tool == "update_plan":
         item.plan = plan_of(given)
+        item.text = text_of(given.get("explanation")) if item.plan else ""
     return item
 
 

@@ -262,6 +262,11 @@ class TestEchoes:
 
         assert len(items_of([message("assistant", "x"), *between, event("agent_message", message="x")])) == 2
 
+    def test_what_was_said_long_ago_is_forgotten(self) -> None:
+        builder = built([meta(), *(message("assistant", str(number)) for number in range(1000))])
+
+        assert len(builder._said) <= 130
+
     def test_paragraphs_of_reasoning_that_events_said_are_not_repeated_by_their_item(self) -> None:
         parts = [{"type": "summary_text", "text": text} for text in ("a", "b", "c")]
         item = ("response_item", {"type": "reasoning", "summary": parts[:2], "content": parts[2:]})
