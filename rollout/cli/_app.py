@@ -16,7 +16,8 @@ from typing import Any
 import click
 
 from rollout._version import __version__
-from rollout.cli._output import encode, one_line, visible
+from rollout._visible import one_line, visible
+from rollout.cli._output import encode
 from rollout.errors import RolloutError, SessionBusyError
 
 __all__ = ["COMMANDS", "group", "run"]
@@ -28,6 +29,8 @@ COMMANDS = {
     "list": "_list",
     "show": "_show",
     "follow": "_show",
+    "export": "_export",
+    "view": "_view",
     "search": "_search",
     "stats": "_counts",
     "path": "_list",

@@ -16,10 +16,12 @@ from typing import Any
 import click
 
 from rollout import store
+from rollout._units import size_text
+from rollout._visible import one_line
 from rollout._walk import walk
 from rollout.cli._live import progress
 from rollout.cli._options import ARCHIVED_SESSION, DELETED_SESSION, SESSION, SPAN, each, home_option, json_option
-from rollout.cli._output import encode, hint, note, one_line, path_text, say, size_text, table
+from rollout.cli._output import encode, hint, note, path_text, say, table
 from rollout.errors import (
     AmbiguousSessionError,
     RolloutError,

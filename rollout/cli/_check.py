@@ -20,11 +20,13 @@ import click
 from rollout import secrets
 from rollout._lineage import base_of
 from rollout._lock import sessions_held
+from rollout._units import size_text
 from rollout._version import __version__
+from rollout._visible import one_line, visible
 from rollout._walk import walk
 from rollout.cli._live import progress
 from rollout.cli._options import SESSION, each, home_option, json_option
-from rollout.cli._output import encode, hint, note, one_line, path_text, say, size_text, styled, visible
+from rollout.cli._output import encode, hint, note, path_text, say, styled
 from rollout.layout import RolloutName, home_folder
 from rollout.listing import list_sessions
 from rollout.repair import repair

@@ -13,9 +13,11 @@ import attrs
 import click
 
 from rollout._facts import Filters
+from rollout._units import duration_text, size_text
+from rollout._visible import one_line
 from rollout.cli._live import progress
 from rollout.cli._options import SESSION, each, filter_options, filters_from, home_option, json_option
-from rollout.cli._output import encode, hint, note, one_line, say, size_text, table
+from rollout.cli._output import encode, hint, note, say, table
 from rollout.layout import RolloutName, home_folder
 from rollout.search import indexed_sessions, indexed_stats
 from rollout.stats import SessionStats, combine, session_stats
@@ -23,8 +25,6 @@ from rollout.storage import Storage, home_storage, session_storage
 from rollout.store import find
 
 __all__ = ["stats_command", "storage_command"]
-
-_HOUR, _MINUTE = 3600, 60
 
 
 @click.command("stats")
@@ -77,8 +77,8 @@ def _show_stats(stats: SessionStats) -> None:
         ("from", one_line(stats.first_at or "")),
         ("to", one_line(stats.last_at or "")),
         ("turns", f"{stats.turns:,}"),
-        ("duration", _duration(stats.duration)),
-        ("of it working", _duration(stats.active_duration)),
+        ("duration", duration_text(stats.duration)),
+        ("of it working", duration_text(stats.active_duration)),
         ("tokens", f"{tokens.total_tokens:,}"),
         ("input tokens", f"{tokens.input_tokens:,}"),
         ("of it cached", f"{tokens.cached_input_tokens:,}"),
@@ -91,16 +91,8 @@ def _show_stats(stats: SessionStats) -> None:
         tools = sorted(stats.tools.items(), key=lambda item: -item[1].calls)
         table(
             (("tool", "left"), ("calls", "right"), ("failed", "right"), ("time", "right")),
-            [(one_line(n), f"{t.calls:,}", f"{t.failures:,}", _duration(t.duration)) for n, t in tools],
+            [(one_line(n), f"{t.calls:,}", f"{t.failures:,}", duration_text(t.duration)) for n, t in tools],
         )
-
-
-def _duration(seconds: float) -> str:
-    if seconds >= _HOUR:
-        return f"{seconds // _HOUR:.0f} h {seconds % _HOUR // _MINUTE:.0f} min"
-    if seconds >= _MINUTE:
-        return f"{seconds // _MINUTE:.0f} min {seconds % _MINUTE:.0f} s"
-    return f"{seconds:.1f} s"
 
 
 @click.command("storage")

@@ -5,38 +5,25 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Iterator
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import define
 
-from rollout._facts import Facts
-from rollout._lock import sessions_held
+from rollout._listed import Listed, fitting, is_filtered, with_counts
+from rollout._units import size_text
+from rollout._visible import one_line
 from rollout.cli._options import SESSION, SHORT_ID, as_form, filter_options, filters_from, format_options, home_option
-from rollout.cli._output import (
-    age,
-    cell,
-    count_text,
-    emit,
-    hint,
-    is_terminal,
-    one_line,
-    path_text,
-    say,
-    size_text,
-    table,
-)
+from rollout.cli._output import age, cell, count_text, emit, hint, is_terminal, path_text, say, table
 from rollout.layout import home_folder
 from rollout.listing import Cursor, SessionSummary, list_sessions
-from rollout.store import find, session_names
+from rollout.store import find
 
 if TYPE_CHECKING:
-    from rollout.search import IndexedSession
+    from rollout.search._sessions import Order
 
 __all__ = ["list_command", "path_command"]
 
@@ -45,27 +32,7 @@ _COLUMNS = (
     *(("turns", "right"), ("tokens", "right"), ("size", "right"), ("state", "left")),
 )
 _SPARE = ("size", "branch", "tokens", "turns", "folder")
-# Bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
-_COUNTED_SIZE = 256 * 2**10
 _WORDS, _SHORT = 200, 24
-
-
-@define
-class _Listed:
-    """
-    A session on the list, wherever what is known of it comes from.
-    """
-
-    path: Path
-    session_id: str
-    timestamp: str
-    updated_at: datetime | None
-    size: int
-    facts: Facts
-    turns: int | None
-    tokens: int | None
-    problem: str | None
-    is_archived: bool
 
 
 @click.command("list")
@@ -78,7 +45,7 @@ class _Listed:
 @filter_options
 @home_option
 def list_command(
-    home: str | None, count: int, cursor: str | None, sort: str, archived: bool, everything: bool, **options: Any
+    home: str | None, count: int, cursor: str | None, sort: Order, archived: bool, everything: bool, **options: Any
 ) -> int:
     """
     List sessions, newest first: those of @1, @2 and so on, by which other commands can be told which is meant.
@@ -98,29 +65,26 @@ def list_command(
     form = as_form(options)
     folder = home_folder(home).absolute()
     filters = filters_from(options, archived=archived)
-    is_filtered = filters.is_of_facts or filters.since is not None or filters.until is not None
+    is_chosen = is_filtered(filters)
     next_cursor: Cursor | None = None
-    sessions: Iterator[_Listed]
+    sessions: Iterator[Listed]
     # What is numbered is what @2 means.
-    is_numbered = not (is_filtered or archived or cursor or sort == "updated")
-    if sort == "updated" or is_filtered:
+    is_numbered = not (is_chosen or archived or cursor or sort == "updated")
+    if sort == "updated" or is_chosen:
         if cursor:
             raise click.UsageError("--cursor goes with none of the filters, nor with --sort updated.")
-        from rollout.search import indexed_sessions  # noqa: PLC0415 -- 15 ms, which a plain list does not need
-
-        sessions = map(_of_index, indexed_sessions(home=folder, filters=filters, order=sort))  # type: ignore[arg-type]
+        sessions = fitting(folder, filters, sort)
     elif everything:
-        sessions = _all_pages(folder, cursor, archived)
+        sessions = with_counts(folder, _all_summaries(folder, cursor, archived))
     else:
         page = list_sessions(home=folder, page_size=count, cursor=cursor, archived=archived)
         next_cursor = page.next_cursor
-        sessions = _counted(folder, page.items)
-    names, live = session_names(home=folder), sessions_held(folder)
-    rows = (_row(session, names, live) for session in islice(sessions, None if everything else count))
+        sessions = with_counts(folder, page.items)
+    rows = map(_row, islice(sessions, None if everything else count))
     page_end = None if next_cursor is None else str(next_cursor)
     is_found = emit(rows, "sessions", form, lambda found: _show(found, is_numbered=is_numbered), next_cursor=page_end)
     if not is_found:
-        hint(f"no session of {folder} fits" if is_filtered else f"no sessions in {folder}")
+        hint(f"no session of {folder} fits" if is_chosen else f"no sessions in {folder}")
     elif next_cursor is not None:
         hint(f"there are more: --cursor '{next_cursor}', -n or --all")
     elif next(sessions, None) is not None:
@@ -128,75 +92,21 @@ def list_command(
     return 0 if is_found else 1
 
 
-def _all_pages(home: Path, cursor: str | None, archived: bool) -> Iterator[_Listed]:
+def _all_summaries(home: Path, cursor: str | None, archived: bool) -> Iterator[SessionSummary]:
     after: Cursor | str | None = cursor
     while True:
         page = list_sessions(home=home, page_size=200, cursor=after, archived=archived)
-        yield from _counted(home, page.items)
+        yield from page.items
         if page.next_cursor is None:
             return
         after = page.next_cursor
 
 
-def _counted(home: Path, summaries: Iterable[SessionSummary]) -> Iterator[_Listed]:
-    """
-    Add what only reading them wholly can say: of small files at once, of large ones by the index.
-    """
-    summaries = list(summaries)
-    rows = _rows_of([item for item in summaries if item.size > _COUNTED_SIZE], home)
-    for item in summaries:
-        turns, tokens, problem = rows.get(item.path) or (None, None, None)
-        if item.size <= _COUNTED_SIZE and item.problem is None:
-            turns, tokens = _count(item.path)
-        yield _Listed(
-            item.path, item.session_id, item.timestamp, item.updated_at, item.size, item.facts, turns, tokens,
-            item.problem or problem, item.is_archived,
-        )  # fmt: skip
-
-
-def _rows_of(summaries: list[SessionSummary], home: Path) -> dict[Path, tuple[int, int, str | None]]:
-    if not summaries:
-        return {}
-    from rollout.search import Index  # noqa: PLC0415 -- as above
-
-    index = None
-    with suppress(ModuleNotFoundError):
-        index = Index.open(home)
-    if index is None:
-        return {}
-    named = {item.path.name.removesuffix(".zst"): item for item in summaries}
-    with index:
-        rows = list(index.rows(f"name IN ({', '.join('?' * len(named))})", *named))
-    return {
-        named[row.name].path: (row.turns, row.tokens, row.problem) for row in rows if row.size == named[row.name].size
-    }
-
-
-def _count(path: Path) -> tuple[int | None, int | None]:
-    from rollout.stats import session_stats  # noqa: PLC0415 -- as above
-
-    try:
-        stats = session_stats(path)
-    except (OSError, ImportError):
-        return None, None
-    return stats.turns, stats.tokens.total_tokens
-
-
-def _of_index(session: IndexedSession) -> _Listed:
-    return _Listed(
-        session.path, session.session_id, session.timestamp, session.updated_at, session.size, session.facts,
-        session.turns, session.tokens, session.problem, session.is_archived,
-    )  # fmt: skip
-
-
-def _row(session: _Listed, names: dict[str, str], live: set[str]) -> dict[str, Any]:
+def _row(session: Listed) -> dict[str, Any]:
     facts = session.facts
-    is_live = session.session_id in live
-    # What a writer is about to complete is not damaged.
-    state = "live" if is_live else "damaged" if session.problem else "archived" if session.is_archived else "ok"
     return {
         "id": session.session_id,
-        "name": names.get(session.session_id),
+        "name": session.name,
         "preview": facts.preview,
         "path": os.fspath(session.path),
         "started": session.timestamp,
@@ -210,7 +120,7 @@ def _row(session: _Listed, names: dict[str, str], live: set[str]) -> dict[str, A
         "turns": session.turns,
         "tokens": session.tokens,
         "size": session.size,
-        "state": state,
+        "state": session.state,
         "problem": session.problem,
     }
 

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from datetime import datetime, timedelta, timezone
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,8 +17,9 @@ import click
 from click.shell_completion import CompletionItem
 
 from rollout._facts import Filters
+from rollout._units import read_moment, read_span
+from rollout._visible import one_line
 from rollout._walk import rollouts_in, walk
-from rollout.cli._output import one_line
 from rollout.layout import RolloutName, home_folder, trash_folder
 from rollout.store import find, session_names
 
@@ -44,8 +45,6 @@ SHORT_ID = 13
 
 _COMPLETED_MAX = 50
 _WORD = re.compile(r"[\w@%+.][\w@%+./-]*")
-_SPAN = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
 
 
 class _Session(click.ParamType):  # type: ignore[type-arg]
@@ -83,24 +82,20 @@ class _Moment(click.ParamType):  # type: ignore[type-arg]
     name = "time"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        span = _SPAN.fullmatch(value)
-        try:
-            if span:
-                return datetime.now(timezone.utc) - timedelta(seconds=int(span[1]) * _SECONDS[span[2]])
-            # Without a zone it is local time.
-            return datetime.fromisoformat(re.sub(r"Z$", "+00:00", value)).astimezone(timezone.utc)
-        except (ValueError, OverflowError):
+        moment = read_moment(value)
+        if moment is None:
             self.fail(f"{value!r} is no time; say 30m, 12h, 2d, 1w, 2026-11-21 or 2026-11-21T14:30", param, ctx)
+        return moment
 
 
 class _Span(click.ParamType):  # type: ignore[type-arg]
     name = "span"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        span = _SPAN.fullmatch(value)
-        if span is None and value != "0":
+        span = 0.0 if value == "0" else read_span(value)
+        if span is None:
             self.fail(f"{value!r} is no span of time; say 30m, 12h, 7d or 2w", param, ctx)
-        return float(int(span[1]) * _SECONDS[span[2]]) if span else 0.0
+        return span
 
 
 MOMENT, SPAN = _Moment(), _Span()

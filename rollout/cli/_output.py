@@ -4,7 +4,6 @@ How things are shown: data to stdout, everything else to stderr; recorded text n
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import sys
@@ -17,8 +16,9 @@ from typing import Any
 
 import click
 
+from rollout._visible import one_line, visible
 from rollout.cli._live import hide_bar
-from rollout.codec import encode_json
+from rollout.export._json import json_escape, json_text
 
 __all__ = [
     "Format",
@@ -27,56 +27,26 @@ __all__ = [
     "count_text",
     "emit",
     "encode",
+    "has_colours",
     "hint",
     "is_terminal",
     "note",
-    "one_line",
     "paged",
     "path_text",
     "say",
-    "size_text",
     "styled",
     "table",
-    "visible",
 ]
 
 Format = Mapping[str, Any]
 
-# What a terminal may act on, or what turns the order of characters around: controls but newline and tab, the marks
-# of direction, line and paragraph separators, what is not seen, tags, halves of characters. Not the joiners, without
-# which Persian and the pictures of people are not what was written.
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\ud800-\udfff\U000e0000-\U000e007f]"
-)
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
 # Days up to two weeks: the first number that still tells sessions apart.
 _UNITS = ((14 * 86_400, 7 * 86_400, "w"), (86_400, 86_400, "d"), (3600, 3600, "h"), (60, 60, "m"))
 _YEAR = 365 * 86_400
 _KILO = 1000
-# Levels of JSON; Codex reads 127. For what the encoder refuses only.
-_DEPTH_MAX = 200
 # Columns of a table: between two, and of the one that gives way first.
 _GAP, _WIDE_MIN = 2, 24
-
-
-def visible(text: str) -> str:
-    """
-    Give a text in which nothing acts on a terminal: such characters stand there as escapes, as in ``\\x1b``.
-    """
-    return _UNSAFE.sub(_escape, text.replace("\r\n", "\n"))
-
-
-def _escape(found: re.Match[str]) -> str:
-    code = ord(found[0])
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def one_line(text: str) -> str:
-    """
-    Give a text for a line or a cell of a table.
-    """
-    return visible(" ".join(text.split()))
 
 
 def path_text(path: Path) -> str:
@@ -90,31 +60,9 @@ def encode(value: Any) -> str:
     """
     Encode as JSON that does nothing to a terminal: what JSON need not escape is escaped, too.
     """
-    try:
-        text = encode_json(value)
-    except OverflowError:
-        text = encode_json(_with_json_form(value, 0))
-    text = _UNSAFE.sub(_json_escape, text)
+    text = json_text(value)
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
-    return text if is_unicode else _NOT_ASCII.sub(_json_escape, text)
-
-
-def _with_json_form(value: Any, depth: int) -> Any:
-    """
-    Replace by null what a damaged file may hold and JSON may not: NaN, infinity, and what is too deep.
-    """
-    if depth > _DEPTH_MAX or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if isinstance(value, dict):
-        return {key: _with_json_form(part, depth + 1) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_with_json_form(part, depth + 1) for part in value]
-    return value
-
-
-def _json_escape(found: re.Match[str]) -> str:
-    units = found[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+    return text if is_unicode else _NOT_ASCII.sub(json_escape, text)
 
 
 def is_terminal() -> bool:
@@ -148,12 +96,18 @@ def hint(text: str) -> None:
         note(text)
 
 
+def has_colours() -> bool:
+    """
+    Say whether colours are wanted: on a terminal that has them, without ``NO_COLOR``.
+    """
+    return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
 def styled(text: str, **style: Any) -> str:
     """
-    Give a text with colours, where colours are wanted: on a terminal that has them, without ``NO_COLOR``.
+    Give a text with colours, where they are wanted.
     """
-    is_plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not is_terminal()
-    return text if is_plain else click.style(text, **style)
+    return click.style(text, **style) if has_colours() else text
 
 
 def emit(
@@ -319,17 +273,6 @@ def count_text(count: int) -> str:
             return f"{size:.0f}{unit}" if not unit or size >= 10 else f"{size:.1f}{unit}"
         size /= _KILO
     return f"{size:.1f}T"
-
-
-def size_text(size: float) -> str:
-    """
-    Give a number of bytes in the unit that fits.
-    """
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < _KILO:
-            return f"{size:.0f} {unit}" if unit == "B" or size >= 10 else f"{size:.1f} {unit}"
-        size /= _KILO
-    return f"{size:.1f} TB"
 
 
 def _screen() -> os.terminal_size:

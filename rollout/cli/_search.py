@@ -14,9 +14,11 @@ from typing import Any
 import click
 
 from rollout._texts import KINDS
+from rollout._units import size_text
+from rollout._visible import one_line, visible
 from rollout.cli._live import progress
 from rollout.cli._options import as_form, filter_options, filters_from, format_options, home_option, json_option
-from rollout.cli._output import emit, encode, hint, is_terminal, note, one_line, say, size_text, styled, table, visible
+from rollout.cli._output import emit, encode, hint, is_terminal, note, say, styled, table
 from rollout.layout import RolloutName, home_folder
 from rollout.search import Hit, Index, IndexBusyError, SearchResults, delete_index, index_path, search, update_index
 from rollout.search._update import changes

@@ -6,28 +6,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import attrs
 import click
 
 from rollout._lineage import base_of, inherited_lines
-from rollout._texts import KINDS, Text, Texts
+from rollout._texts import KINDS, Texts
 from rollout.cli._options import SESSION, as_form, format_options, home_option
-from rollout.cli._output import emit, encode, hint, note, one_line, paged, say, styled, visible
+from rollout.cli._output import emit, encode, hint, note, paged, say
 from rollout.codec import RolloutLine
 from rollout.errors import SessionNotFoundError
 from rollout.follow import follow
 from rollout.layout import home_folder, home_of
-from rollout.reader import read_lines
+from rollout.reader import LineReader, read_lines
 from rollout.secrets import Redaction
 from rollout.store import find
 
 __all__ = ["follow_command", "show_command"]
 
-# Lines of a tool's output that are shown unless all are asked for.
-_OUTPUT_LINES = 12
-_COLOURS = {"user": "green", "agent": "cyan", "reasoning": "bright_black", "call": "yellow", "summary": "magenta"}
+
+class Given(NamedTuple):
+    """
+    A line, its number in its file, and whether that is the file of the session that this one goes on from.
+    """
+
+    line: RolloutLine
+    number: int
+    is_inherited: bool = False
 
 
 @click.command("show")
@@ -57,15 +62,20 @@ def show_command(
     form = as_form(options)
     path = find(session, home=home)
     with read_lines(path) as reader:
-        lines = _with_inherited(reader, home_of(path) or home_folder(home))
         redaction = Redaction()
+        lines = _with_inherited(reader, home_of(path) or home_folder(home))
         if redact:
-            lines = (attrs.evolve(line, payload=redaction.redact(line.payload), keys=None) for line in lines)
+            from rollout.export._redact import redacted_line  # noqa: PLC0415 -- 6 ms, which few need
+
+            lines = (given._replace(line=redacted_line(given.line, redaction)) for given in lines)
         if any(form.values()):
-            is_found = emit(map(_row, _saying(lines, kind)), "lines", form, lambda _: None)
+            rows = map(_row, _saying((given.line for given in lines), kind))
+            is_found = emit(rows, "lines", form, lambda _: None)
         else:
-            shown = _Shown(full=full, kinds=kind or KINDS)
-            paged(part for line in lines for part in shown.of(line))
+            from rollout.cli._showing import Shown, renderer  # noqa: PLC0415 -- 20 ms, not for JSON
+
+            shown = Shown(reader, renderer(full=full), kind, redact=redaction.redact if redact else None)
+            paged(shown.all(lines))
             is_found = shown.count > 0
             if not is_found:
                 hint("nothing was said in it")
@@ -73,11 +83,12 @@ def show_command(
             note(f"{replaced.placeholder} stands for a {replaced.kind}, {replaced.count} times")
         if reader.skipped:
             count, first = len(reader.skipped), reader.skipped[0]
-            note(f"{count} lines could not be read; line {first.lineno}: {first.reason}. See rollout verify.")
+            reason = redaction.redact(first.reason)
+            note(f"{count} lines could not be read; line {first.lineno}: {reason}. See rollout verify.")
     return 0 if is_found else 1
 
 
-def _with_inherited(lines: Iterable[RolloutLine], home: Path) -> Iterator[RolloutLine]:
+def _with_inherited(lines: LineReader, home: Path) -> Iterator[Given]:
     """
     Put what a fork by reference refers to before its own lines.
     """
@@ -86,10 +97,11 @@ def _with_inherited(lines: Iterable[RolloutLine], home: Path) -> Iterator[Rollou
         if is_first and line.type == "session_meta":
             is_first = False
             try:
-                yield from inherited_lines(line.payload, home)
+                for number, inherited in enumerate(inherited_lines(line.payload, home), 1):
+                    yield Given(inherited, number, is_inherited=True)
             except (SessionNotFoundError, OSError, ImportError):
                 note(f"what it has from session {base_of(line.payload)} is missing: its file is not there")
-        yield line
+        yield Given(line, lines.lineno)
 
 
 def _saying(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[RolloutLine]:
@@ -101,54 +113,6 @@ def _saying(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[Ro
 
 def _row(line: RolloutLine) -> dict[str, Any]:
     return {"timestamp": line.timestamp, "ordinal": line.ordinal, "type": line.type, "payload": line.payload}
-
-
-class _Shown:
-    """
-    A session's lines as text for a terminal.
-    """
-
-    def __init__(self, *, full: bool, kinds: Iterable[str]) -> None:
-        self._full, self._kinds = full, frozenset(kinds)
-        self._texts = Texts()
-        self._has_heading = False
-        self.count = 0
-
-    def of(self, line: RolloutLine) -> Iterator[str]:
-        """
-        Give what a line adds.
-        """
-        if line.type == "session_meta" and not self._has_heading:
-            self._has_heading = True
-            yield _heading(line.payload)
-        for text in self._texts.of(line):
-            if text.kind in self._kinds:
-                self.count += 1
-                yield _title(text, line.timestamp)
-                yield from self._body(text)
-
-    def _body(self, text: Text) -> Iterator[str]:
-        lines = visible(text.text).rstrip("\n").split("\n")
-        shown = lines if self._full or text.kind != "output" else lines[:_OUTPUT_LINES]
-        for line in shown:
-            yield f"{line}\n"
-        if len(shown) < len(lines):
-            more = styled(f"... {len(lines) - len(shown)} more lines (--full)", dim=True)
-            yield f"{more}\n"
-        yield "\n"
-
-
-def _heading(payload: dict[str, Any]) -> str:
-    known = (payload.get(key) for key in ("id", "timestamp", "cwd", "originator", "cli_version"))
-    text = styled("  ".join(one_line(value) for value in known if isinstance(value, str)), dim=True)
-    return f"{text}\n\n"
-
-
-def _title(text: Text, timestamp: str | None) -> str:
-    who = f"{text.kind} {one_line(text.tool)}" if text.tool else text.kind
-    failed = styled(" failed", fg="red", bold=True) if text.is_failed else ""
-    time = styled(f"  {one_line(timestamp)}", dim=True) if timestamp else ""
-    return f"{styled(who, fg=_COLOURS.get(text.kind), bold=True)}{failed}{time}\n"
 
 
 @click.command("follow")
@@ -172,12 +136,14 @@ def follow_command(
       rollout follow @last --from-start --jsonl --timeout 60 > session.jsonl
     """
     path = find(session, home=home)
-    shown = _Shown(full=full, kinds=KINDS)
+    from rollout.cli._showing import Shown, renderer  # noqa: PLC0415
+
     count = 0
     hint(f"following {path}; Ctrl-C ends it")
     with follow(path, from_start=from_start, timeout=timeout) as follower:
+        shown = Shown(follower, renderer(full=full), is_live=True, is_whole=from_start)
         for count, line in enumerate(follower, 1):  # noqa: B007 -- said below
-            for part in [f"{encode(_row(line))}\n"] if jsonl else shown.of(line):
+            for part in [f"{encode(_row(line))}\n"] if jsonl else shown.of(Given(line, follower.lineno)):
                 say(part, end="")
         if follower.skipped:
             note(f"{len(follower.skipped)} lines could not be read: {follower.skipped[0].reason}")

@@ -50,7 +50,7 @@ def test_a_person_reads_a_table(path: Path, run: Run) -> None:
     rows = {line.split("  ")[0]: line.split("  ")[-1].strip() for line in lines if line}
     assert (rows["turns"], rows["duration"], rows["tokens"]) == ("2", "1 h 1 min", "1,234")
     assert lines[-2].split() == ["tool", "calls", "failed", "time"]
-    assert lines[-1].split() == ["shell", "1", "1", "0.0", "s"]
+    assert lines[-1].split() == ["shell", "1", "1", "0", "ms"]
 
 
 def test_durations_are_in_the_unit_that_fits(home: Path, run: Run) -> None:

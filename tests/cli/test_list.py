@@ -114,6 +114,15 @@ def test_all_lists_more_than_a_page(home: Path, run: Run) -> None:
     assert len(run("list", "--all", "--since", "1d").rows) == 30
 
 
+def test_all_lists_more_than_are_read_at_once(home: Path, run: Run) -> None:
+    for number in range(450):
+        put(home, seed_session("one"), session_id=IDS[0][:-3] + f"{number:03d}")
+
+    listed = run("list", "--all", "--fields", "id").rows
+
+    assert [row[0][-3:] for row in listed] == [f"{number:03d}" for number in reversed(range(450))]
+
+
 @pytest.mark.parametrize("is_indexed", [False, True])
 def test_filters_choose(home: Path, run: Run, is_indexed: bool) -> None:
     session(home, 0, cwd="/home/dev/parser/src", originator="codex_cli_rs", source="cli")

@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollout._units import size_text
+from rollout._visible import one_line, visible
 from rollout.cli import _live
-from rollout.cli._output import age, count_text, display_width, encode, one_line, size_text, table, visible
+from rollout.cli._output import age, count_text, display_width, encode, table
 from tests.cli.conftest import Run
 from tests.rollouts import put, seed_session
 

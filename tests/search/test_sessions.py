@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from rollout.search import Filters, IndexedSession, indexed_sessions, indexed_stats, update_index
+from rollout.search import Filters, IndexedSession, index_path, indexed_sessions, indexed_stats, update_index
 from rollout.stats import session_stats
 from rollout.store import archive, delete
 from tests.rollouts import bare_session, encode, meta, prompt, seed_session
-from tests.search.homes import OLD, many, put_session, session_id, timestamp
+from tests.search.homes import OLD, many, put_session, session_id, settle, timestamp
 
 
 def ids(**options: Any) -> list[int]:
@@ -35,6 +35,22 @@ def test_sessions_are_given_by_their_last_change_or_their_beginning(home: Path, 
 
     assert ids() == [1, 3, 2, 0]
     assert ids(order="created") == [3, 2, 1, 0]
+
+
+def test_of_sessions_begun_or_changed_at_once_the_highest_id_is_first(home: Path, way: str) -> None:
+    # The last is a session that was reverted: its file's own id, behind the session's, is what counts.
+    suffixes = [session_id(5), session_id(7), f"{session_id(9)}_{session_id(6)}"]
+    folder = home / "sessions" / "2026" / "11" / "01"
+    folder.mkdir(parents=True)
+    for suffix in suffixes:
+        path = folder / f"rollout-{timestamp(1)}-{suffix}.jsonl"
+        path.write_bytes(encode(seed_session("one")))
+        os.utime(path, (OLD, OLD))
+    if way == "index":
+        update_index()
+
+    assert ids(order="created") == [7, 9, 5]
+    assert ids() == [7, 9, 5]
 
 
 def test_a_session_says_what_it_is(home: Path) -> None:
@@ -144,3 +160,20 @@ def test_a_session_that_goes_while_they_are_walked_is_left_out(home: Path, monke
     monkeypatch.setattr("rollout.search._sessions.walk", late)
 
     assert ids() == [1]
+
+
+def test_what_a_damaged_index_does_not_give_the_files_do(home: Path) -> None:
+    many(home, 450)
+    settle(home)
+    update_index()
+
+    sessions = indexed_sessions(order="created")
+    first = [next(sessions).turns is None for _ in range(100)]
+    data = bytearray(index_path().read_bytes())
+    data[4096:] = b"\xff" * (len(data) - 4096)
+    index_path().write_bytes(bytes(data))
+    rest = list(sessions)
+
+    assert not any(first)
+    assert rest[-1].turns is None
+    assert [session.session_id for session in rest] == [session_id(number) for number in reversed(range(350))]

@@ -1,0 +1,118 @@
+"""
+A session as one JSON document for programs: turns, items, calls with their outputs. docs/export.md has its fields.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import attrs
+
+from rollout._visible import UNSAFE
+from rollout.codec import encode_json
+from rollout.export._detail import has_outputs, shown
+from rollout.export._words import account
+
+if TYPE_CHECKING:
+    from rollout.document import Document, Item, Turn
+    from rollout.history import History
+
+__all__ = ["export_json", "json_escape", "json_text"]
+
+# Levels of JSON; Codex reads 127. For what the encoder refuses only.
+_DEPTH_MAX = 200
+
+
+def export_json(history: History, *, detail: str = "full") -> Iterator[str]:
+    """
+    Give a session as one JSON document, in pieces: one for each item.
+
+    Valid JSON, whatever a damaged file holds: numbers that JSON has not are null there. Characters that act on a
+    terminal are escaped.
+
+    Args:
+        history: The session.
+        detail: One of `rollout.export.DETAILS`.
+
+    Raises:
+        ValueError: There is no such detail.
+    """
+    has_outputs(detail)
+    return _pieces(history.document(), detail)
+
+
+def _pieces(document: Document, detail: str) -> Iterator[str]:
+    yield f'{{"schema_version":1,"detail":{json_text(detail)},\n"session":{json_text(_session(document))},\n"turns":['
+    for number, turn in enumerate(document.turns):
+        yield ",\n" if number else "\n"
+        items, left_out = shown(turn, detail)
+        yield f'{json_text({**_turn(turn), "left_out": left_out})[:-1]},"items":['
+        for index, item in enumerate(items):
+            yield f"{',' if index else ''}\n{json_text(_item(item, has_output=has_outputs(detail)))}"
+        yield "]}"
+    stats, growth = attrs.asdict(document.stats), [list(pair) for pair in document.token_growth]
+    yield f'],\n"stats":{json_text(stats)},\n"token_growth":{json_text(growth)},\n'
+    yield f'"account":{json_text(attrs.asdict(account(document, detail)))}}}\n'
+
+
+def _session(document: Document) -> dict[str, Any]:
+    meta = document.meta
+    names = ("timestamp", "cwd", "originator", "cli_version", "source", "model_provider", "forked_from_id")
+    git = meta.git
+    return {
+        "id": document.session_id,
+        "title": document.title,
+        "path": str(document.path),
+        **{name: getattr(meta, name) for name in names},
+        "git": {name: getattr(git, name) for name in ("branch", "commit_hash", "repository_url")} if git else None,
+        "missing_base": document.missing_base,
+    }
+
+
+def _turn(turn: Turn) -> dict[str, Any]:
+    return attrs.asdict(turn, filter=lambda field, _: field.name != "items")
+
+
+def _item(item: Item, *, has_output: bool) -> dict[str, Any]:
+    plain = attrs.asdict(item)
+    if item.call is not None:
+        if not has_output:
+            plain["call"].update(output=None, images=[])
+        for change, own in zip(plain["call"]["changes"], item.call.changes, strict=True):
+            change["added"], change["removed"] = own.counts
+    return plain
+
+
+def json_text(value: Any) -> str:
+    """
+    Encode as JSON that does nothing to a terminal: what JSON need not escape is escaped, too.
+    """
+    try:
+        text = encode_json(value)
+    except OverflowError:
+        text = encode_json(_with_json_form(value, 0))
+    return UNSAFE.sub(json_escape, text)
+
+
+def _with_json_form(value: Any, depth: int) -> Any:
+    """
+    Replace by null what a damaged file may hold and JSON may not: NaN, infinity, and what is too deep.
+    """
+    if depth > _DEPTH_MAX or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    if isinstance(value, dict):
+        return {key: _with_json_form(part, depth + 1) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_with_json_form(part, depth + 1) for part in value]
+    return value
+
+
+def json_escape(found: re.Match[str]) -> str:
+    """
+    Give a character as JSON escapes it.
+    """
+    units = found[0].encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

@@ -1,0 +1,244 @@
+"""
+Recorded text -> markup that does nothing: Markdown, code, diffs.
+
+Whatever comes in, what goes out has no scripts, no attributes but those named here, nothing that loads, and no
+character that acts on a page. Every function is linear in its text, or is given no more than it can bear.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
+from functools import lru_cache
+from itertools import groupby
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.renderer import RendererHTML
+from markdown_it.rules_inline import StateInline, image
+from markdown_it.token import Token
+from markupsafe import Markup, escape
+from pygments.lexer import Lexer  # type: ignore[import-untyped]  # has no types
+from pygments.lexers import get_lexer_by_name  # type: ignore[import-untyped]  # as above
+from pygments.token import (  # type: ignore[import-untyped]  # as above
+    Comment,
+    Generic,
+    Keyword,
+    Name,
+    Number,
+    Operator,
+    String,
+)
+
+from rollout._visible import visible
+
+__all__ = ["CODE_MAX", "MARKDOWN_MAX", "code", "diff", "markdown", "plain"]
+
+MARKDOWN_MAX = 50_000
+"""Characters; a longer text is shown as it is. So many of the worst, ``![``, take 0.9 s; 100,000 take 4."""
+CODE_MAX = 10_000
+"""Characters; longer code has no colours."""
+
+# Lexers that were tried with code meant to keep them busy, of CODE_MAX characters; 0.5 s at most, as far as `_is_easy`
+# lets it through. Of others some take minutes: "make" for brackets, "csharp" for letters on lines of their own.
+_LANGUAGES = {
+    alias: name
+    for name, aliases in {
+        "bash": "bash sh shell zsh", "console": "console shell-session", "python": "python py python3",
+        "pycon": "pycon", "pytb": "pytb", "json": "json json5 jsonc", "yaml": "yaml yml", "toml": "toml",
+        "ini": "ini cfg", "javascript": "javascript js mjs", "typescript": "typescript ts", "html": "html",
+        "xml": "xml svg", "css": "css", "scss": "scss", "rust": "rust rs", "go": "go golang", "kotlin": "kotlin kt",
+        "ruby": "ruby rb", "php": "php", "sql": "sql", "docker": "docker dockerfile", "swift": "swift", "lua": "lua",
+        "r": "r", "perl": "perl pl", "powershell": "powershell ps1", "java": "java", "c": "c h",
+        "cpp": "cpp c++ cc hpp",
+    }.items()
+    for alias in aliases.split()
+}  # fmt: skip
+# These take time quadratic in words and comments.
+_SLOW, _SLOW_MAX = frozenset(("java", "c", "cpp")), 4_000
+# Characters: shorter code is always easy. Longer is not, if a line is this long, or if there are more lines than words.
+_EASY_MAX, _LINE_MIN = 1000, 4
+
+# Characters; most of what agents say is shorter.
+_SIMPLE_MAX = 2000
+_BREAKS = (Markup("\n"), Markup("<br>\n"))
+_LINK = re.compile(r"(?:https?://|mailto:)", re.IGNORECASE)
+# What lexers tell apart, in as few colours as a page can bear; the first that fits.
+_COLOURS = (
+    (Comment, "c"), (String, "s"), (Number, "m"), (Keyword, "k"), (Operator.Word, "k"), (Name.Tag, "k"),
+    (Name.Function, "f"), (Name.Class, "f"), (Name.Builtin, "f"), (Name.Decorator, "f"), (Name.Attribute, "v"),
+    (Name.Variable, "v"), (Generic.Heading, "k"), (Generic.Deleted, "gd"), (Generic.Inserted, "gi"),
+)  # fmt: skip
+# What Markdown makes one paragraph of, whatever its rules: lines that begin with a letter, and none of its signs.
+_SIMPLE = re.compile(r"[^\W\d_][^*_`\[\]<>&~|\\!\n]*(?:\n[^\W\d_][^*_`\[\]<>&~|\\!\n]*)*\n?")
+_DIFF_MARKS = {"+": "ins", "-": "del"}
+
+
+def plain(text: str) -> Markup:
+    """
+    Give a text as it is.
+    """
+    return escape(visible(text))
+
+
+def markdown(text: str, *, has_breaks: bool = False) -> Markup:
+    """
+    Give a text of Markdown, without its HTML, as blocks; a longer one than `MARKDOWN_MAX` as one of plain text.
+
+    Links lead to http, https and mailto only; pictures are named, not loaded.
+
+    Args:
+        text: The Markdown.
+        has_breaks: A newline ends a line, as where people type.
+    """
+    if len(text) > MARKDOWN_MAX:
+        return Markup("<pre>{}</pre>").format(plain(text))
+    text = visible(text)
+    if len(text) < _SIMPLE_MAX and _SIMPLE.fullmatch(text):
+        lines = (line.strip() for line in text.strip().split("\n"))
+        return Markup("<p>{}</p>\n").format(_BREAKS[has_breaks].join(lines))
+    # Twice: an entity such as &#x202e; becomes its character while it is rendered.
+    return Markup(visible(_parser(has_breaks).render(text)))  # noqa: S704 -- html=False escapes
+
+
+@lru_cache(maxsize=2)
+def _parser(has_breaks: bool) -> MarkdownIt:
+    parser = MarkdownIt("commonmark", {"html": False, "xhtmlOut": False, "breaks": has_breaks}).enable(
+        ["table", "strikethrough"]
+    )
+    parser.validateLink = lambda url: bool(_LINK.match(url))  # type: ignore[method-assign]  # meant to be replaced
+    for name, rule in (
+        ("link_open", _link_open),
+        ("image", _image),
+        ("fence", _fence),
+        ("code_block", _fence),
+        ("heading_open", _heading),
+        ("heading_close", _heading),
+    ):
+        parser.add_render_rule(name, rule)
+    for name in ("th_open", "td_open"):
+        parser.add_render_rule(name, _cell)
+    parser.inline.ruler.at("image", _any_image)
+    return parser
+
+
+def _any_image(state: StateInline, is_silent: bool) -> bool:
+    # Any address passes, since none is loaded: the picture is named, whatever it is.
+    validate, state.md.validateLink = state.md.validateLink, lambda url: True  # type: ignore[method-assign]  # noqa: ARG005
+    try:
+        return image(state, is_silent)
+    finally:
+        state.md.validateLink = validate  # type: ignore[method-assign]
+
+
+def _link_open(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: MutableMapping[str, Any]
+) -> str:
+    address = str(tokens[index].attrs["href"])
+    # One whose text is its address need not say it again on paper.
+    is_named = tokens[index].markup != "autolink"
+    return Markup('<a{} href="{}" title="{}" target="_blank" rel="noopener noreferrer nofollow">').format(
+        Markup(' class="named"') if is_named else "", address, address
+    )
+
+
+def _image(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: MutableMapping[str, Any]
+) -> str:
+    token = tokens[index]
+    source, name = str(token.attrs["src"]), "".join(child.content for child in token.children or ())
+    shown = source if len(source) <= 200 else f"{source[:200]}…"
+    return Markup('<span class="unloaded">image not loaded: {}{}</span>').format(f"{name} " if name else "", shown)
+
+
+def _fence(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: MutableMapping[str, Any]
+) -> str:
+    words = tokens[index].info.split()
+    return f"<pre><code>{code(tokens[index].content, words[0] if words else '')}</code></pre>\n"
+
+
+def _heading(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: MutableMapping[str, Any]
+) -> str:
+    # Below the page's own headings, which go down to the third level.
+    level = min(int(tokens[index].tag[1:]) + 3, 6)
+    return f"<h{level}>" if tokens[index].nesting == 1 else f"</h{level}>\n"
+
+
+def _cell(
+    _renderer: RendererHTML, tokens: Sequence[Token], index: int, _options: Any, _env: MutableMapping[str, Any]
+) -> str:
+    # The policy of the page allows no style attribute.
+    side = str(tokens[index].attrs.get("style", "")).removeprefix("text-align:")
+    return f'<{tokens[index].tag} class="{side}">' if side in ("center", "right") else f"<{tokens[index].tag}>"
+
+
+def code(text: str, language: str) -> Markup:
+    """
+    Give code in colours; in none where the language is not known, or the text may take a lexer long.
+
+    Args:
+        text: The code.
+        language: As Pygments or a writer of Markdown calls it.
+    """
+    text = visible(text)
+    if language in ("diff", "patch"):
+        return diff(text)
+    name = _LANGUAGES.get(language.lower())
+    if name is None or not _is_easy(text, _SLOW_MAX if name in _SLOW else CODE_MAX):
+        return escape(text)
+    # Not get_tokens: it prepares the text first, which takes as long again for a command.
+    return Markup("".join(_spans(_lexer(name).get_tokens_unprocessed(text))))  # noqa: S704 -- each part is escaped
+
+
+def _is_easy(text: str, limit: int) -> bool:
+    if len(text) <= _EASY_MAX:
+        return True
+    lines = text.split("\n")
+    return len(lines) * _LINE_MIN <= len(text) <= limit and max(map(len, lines)) <= _EASY_MAX
+
+
+@lru_cache(maxsize=64)
+def _lexer(name: str) -> Lexer:
+    # These options leave the text as it is.
+    return get_lexer_by_name(name, stripnl=False, ensurenl=False)
+
+
+def _spans(tokens: Iterable[tuple[int, Any, str]]) -> Iterator[str]:
+    last, parts = "", [""]
+    for _, kind, text in tokens:
+        colour = _colour(kind)
+        if colour != last:
+            yield _span(last, "".join(parts))
+            last, parts = colour, []
+        parts.append(text)
+    yield _span(last, "".join(parts))
+
+
+def _span(colour: str, text: str) -> str:
+    # Without quotes: a page of 50,000 items has a million of them.
+    return f"<i class={colour}>{escape(text)}</i>" if colour else str(escape(text))
+
+
+@lru_cache(maxsize=512)
+def _colour(kind: Any) -> str:
+    return next((colour for family, colour in _COLOURS if kind in family), "")
+
+
+def diff(text: str) -> Markup:
+    """
+    Give the lines of a diff: those added in ``ins``, those removed in ``del``, headings of parts in ``b``.
+    """
+    groups = groupby(visible(text).split("\n"), _diff_tag)
+    return Markup("".join(_diff_part(tag, "\n".join(lines)) for tag, lines in groups))  # noqa: S704 -- escaped there
+
+
+def _diff_part(tag: str, text: str) -> str:
+    return f"<{tag}>{escape(text)}\n</{tag}>" if tag else f"{escape(text)}\n"
+
+
+def _diff_tag(line: str) -> str:
+    if line.startswith(("+++ ", "--- ", "@@")):
+        return "b"
+    return _DIFF_MARKS.get(line[:1], "")
