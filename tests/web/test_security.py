@@ -1,0 +1,289 @@
+from __future__ import annotations
+
+import http.client
+import logging
+import os
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+
+from rollout.web import Viewer, make_viewer
+from tests.rollouts import ID, put, seed_session
+from tests.web.conftest import LIMIT, Answer, Asker
+
+PROMISED = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+PAGES = (
+    "/", "/search?q=hello", "/stats", f"/s/{ID}", f"/s/{ID}/raw/1", f"/s/{ID}/stats", f"/s/{ID}/export/html",
+    "/page.css", "/page.js", "/static/viewer.css", "/static/viewer.js", "/nothing", f"/s/{ID}?line=99",
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def session(home: Path) -> Path:
+    return put(home, seed_session("hello"))
+
+
+def assert_promised(answer: Answer) -> None:
+    policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
+    assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
+    assert policy["img-src"] == "'self' data:"
+    assert {name: answer.headers[name] for name in PROMISED} == PROMISED
+    assert [name for name in answer.headers if name.lower().startswith("access-control")] == []
+    assert answer.headers["Server"] == "rollout"
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_has_the_headers_that_keep_it_to_itself(ask: Asker, path: str) -> None:
+    answer = ask(path)
+
+    assert_promised(answer)
+    is_ours = path.startswith("/static/")
+    assert answer.headers["Cache-Control"] == ("no-cache" if is_ours else "no-store")
+
+
+def test_what_is_refused_has_them_too_and_says_nothing(ask: Asker) -> None:
+    refused = [
+        ask.raw("/"),
+        ask("/", "POST"),
+        ask("/", Host="evil.example"),
+        ask("/", Origin="http://evil.example"),
+    ]
+
+    for answer in refused:
+        assert_promised(answer)
+    assert [answer.text for answer in refused] == ["Not found\n", "Method not allowed\n", "Forbidden\n", "Forbidden\n"]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}", "127.0.0.1:{port}.evil", "", None],
+)
+def test_another_name_for_this_machine_is_forbidden(ask: Asker, host: str | None) -> None:
+    # DNS rebinding: a page of evil.example whose name leads to 127.0.0.1 by now.
+    answer = ask("/", Host=host and host.format(port=ask.port))
+
+    assert answer.status == 403
+
+
+def test_two_hosts_are_forbidden(ask: Asker) -> None:
+    target = f"GET /{ask.token}/ HTTP/1.1\r\nHost: {ask.authority}\r\nHost: evil.example\r\n\r\n"
+
+    assert b" 403 " in spoken(ask, target.encode())
+
+
+def test_an_address_with_a_host_in_it_is_not_found(ask: Asker) -> None:
+    assert ask.raw(f"http://evil.example/{ask.token}/").status == 403
+    assert ask.raw(f"{ask.origin}/{ask.token}/").status == 404
+
+
+@pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])
+def test_another_origin_is_forbidden(ask: Asker, origin: str) -> None:
+    assert ask("/", Origin=origin.format(port=ask.port)).status == 403
+
+
+def test_its_own_origin_is_answered(ask: Asker) -> None:
+    assert ask("/", Origin=ask.origin).status == 200
+
+
+@pytest.mark.parametrize(
+    ("fetch", "status"),
+    [
+        ({"Sec_Fetch_Site": "same-origin"}, 200),
+        ({"Sec_Fetch_Site": "none"}, 200),
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "no-cors", "Sec_Fetch_Dest": "image"}, 403),
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}, 403),
+        ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}, 403),
+        ({"Sec_Fetch_Site": "cross-site"}, 403),
+        # A link, in a notebook say, to what only who knows the token can link to.
+        ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}, 200),
+    ],
+)
+def test_what_another_site_makes_a_browser_fetch_is_forbidden(ask: Asker, fetch: dict[str, str], status: int) -> None:
+    assert ask("/", **fetch).status == status
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"])
+@pytest.mark.parametrize("path", ["/", f"/s/{ID}", "/nothing"])
+def test_whatever_would_change_something_is_not_allowed(ask: Asker, method: str, path: str) -> None:
+    answer = ask(path, method)
+
+    assert answer.status == 405
+    assert answer.headers["Allow"] == "GET, HEAD"
+
+
+def test_head_gives_the_headers_alone(ask: Asker) -> None:
+    for path in ("/", f"/s/{ID}", f"/s/{ID}/events"):
+        answer = ask(path, "HEAD")
+
+        assert (answer.status, answer.body) == (200, b"")
+        assert_promised(answer)
+
+
+def test_only_the_token_opens_it(ask: Asker) -> None:
+    others = [
+        "", ask.token[:-1], ask.token + "A", ask.token.swapcase(), "x", f"x/{ask.token}",
+        f"%{ord(ask.token[0]):x}{ask.token[1:]}",
+    ]  # fmt: skip
+
+    assert {ask.raw(f"/{token}/").status for token in others} == {404}
+    assert b" 404 " in spoken(ask, f"GET /{ask.token[:-1]}é/ HTTP/1.1\r\nHost: {ask.authority}\r\n\r\n".encode())
+    assert len(ask.token) == 43
+
+
+def test_each_viewer_has_a_token_of_its_own(home: Path) -> None:
+    with make_viewer(home) as one, make_viewer(home) as other:
+        assert Asker(one).token != Asker(other).token
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/../", "/..", "/./", "//", "/%2e%2e/", "/..%2f..%2fetc/passwd", "/static/../../_app.py",
+        "/static/..%2f_app.py", "/static/%2e%2e/_app.py", "/static/....//_app.py", "/static//etc/passwd",
+        "/static/viewer.css%00", "/s/%2fetc%2fpasswd",
+        "/s/../../etc/passwd", "/s//etc/passwd", "/s/...", f"/s/{ID}%2f..", f"/s/{ID}\\..", "/s/file", "/s/@last",
+        f"/s/{ID[:8]}", f"/s/{ID}.jsonl", f"/s/{ID}_{ID}", f"/s/{ID}/raw/../1", f"/s/{ID}/raw/-1", f"/s/{ID}/raw/1.5",
+        f"/s/{ID}/raw/99", f"/s/{ID}/output/1", f"/s/{ID}/export/exe", "/static/nothing.js", "/static/", "/static",
+        f"/s/{ID}/at/-1", f"/s/{ID}?page=9", f"/s/{ID}?page=x&line=x", f"/s/{ID}?turn=99",
+    ],
+)  # fmt: skip
+def test_no_trick_with_a_path_leads_anywhere(ask: Asker, path: str) -> None:
+    answer = ask(path)
+
+    assert answer.status == 404
+    assert b"root:" not in answer.body
+    assert b"import" not in answer.body
+
+
+def test_a_link_in_the_place_of_a_session_is_not_followed(
+    ask: Asker, home: Path, tmp_path: Path, session: Path
+) -> None:
+    secret = tmp_path / "secret.jsonl"
+    session.rename(secret)
+    session.symlink_to(secret)
+
+    assert ask(f"/s/{ID}").status == 404
+    assert ID not in ask("/").text
+
+
+def test_a_link_in_the_place_of_a_day_is_not_followed(ask: Asker, home: Path, tmp_path: Path, session: Path) -> None:
+    day = session.parent
+    day.rename(tmp_path / "elsewhere")
+    day.symlink_to(tmp_path / "elsewhere")
+
+    assert ask(f"/s/{ID}").status == 404
+
+
+def spoken(ask: Asker, request: bytes) -> bytes:
+    with socket.create_connection((ask.host, ask.port), timeout=LIMIT) as connection:
+        connection.sendall(request)
+        answer = b""
+        while part := connection.recv(65536):
+            answer += part
+    return answer
+
+
+@pytest.mark.parametrize("said", [b"<script>alert(1)</script>", b"GET / HTTP/9.9", b"\x16\x03\x01", b"PUT /"])
+def test_what_is_no_request_gets_no_answer(ask: Asker, said: bytes) -> None:
+    assert spoken(ask, said + b"\r\n\r\n") == b""
+
+
+@pytest.mark.parametrize(
+    "said", [b"GET / HTTP/1.1\r\n" + b"X-Script: <script>\r\n" * 200, b"GET /" + b"<script>" * 9000 + b" HTTP/1.1"]
+)
+def test_a_request_that_is_too_large_is_not_repeated(ask: Asker, said: bytes) -> None:
+    answer = spoken(ask, said + b"\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 4")
+    assert b"nosniff" in answer
+    assert b"default-src 'none'" in answer
+    assert answer.endswith(b"\r\n\r\n")
+    assert b"<script>" not in answer
+
+
+def test_it_is_served_to_this_machine_only(viewer: Viewer, ask: Asker, home: Path) -> None:
+    assert ask.host == "127.0.0.1"
+    for host in ("0.0.0.0", "::", "localhost", "192.168.1.2", "", "127.0.0.2"):  # noqa: S104
+        with pytest.raises(ValueError, match=r"listens on 127.0.0.1 or ::1 only"):
+            make_viewer(home, host=host)
+
+
+def test_it_is_served_on_ipv6_too(home: Path) -> None:
+    with make_viewer(home, host="::1") as viewer:
+        ask = Asker(viewer)
+
+        assert ask.authority == f"[::1]:{ask.port}"
+        assert ask("/").status == 200
+        assert ask("/", Host=f"127.0.0.1:{ask.port}").status == 403
+
+
+def test_a_port_that_is_taken_is_an_error(ask: Asker, home: Path) -> None:
+    with pytest.raises(OSError, match="in use"):
+        make_viewer(home, port=ask.port)
+
+
+def test_nothing_is_said_of_requests_and_faults_are_made_visible(
+    ask: Asker, session: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def fail(path: Path) -> bool:
+        raise KeyError("\x1b[31mred")
+
+    ask("/")
+    monkeypatch.setattr("rollout.web._site.Site.is_live", staticmethod(fail))
+    answer = ask(f"/s/{ID}")
+
+    assert answer.status == 500
+    assert "fault of this program" in answer.text
+    assert_promised(answer)
+    logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len(logged) == 1
+    assert "KeyError" in logged[0]
+    assert "\x1b" not in logged[0]
+    out, err = capfd.readouterr()
+    assert ask.token not in out + err + caplog.text
+
+
+def test_a_fault_in_the_middle_of_an_answer_is_logged(
+    ask: Asker, session: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object, turn: object) -> str:
+        raise KeyError("\x1b[31mred")
+
+    monkeypatch.setattr("rollout.export._html_renderer.Renderer.turn", fail)
+    with pytest.raises(http.client.IncompleteRead):
+        ask(f"/s/{ID}")
+
+    assert "KeyError" in caplog.text
+    assert "\x1b" not in caplog.text
+
+
+def test_a_connection_that_says_nothing_does_not_keep_it_from_closing(home: Path) -> None:
+    with make_viewer(home) as viewer:
+        ask = Asker(viewer)
+        silent = socket.create_connection((ask.host, ask.port), timeout=LIMIT)
+        assert ask("/").status == 200
+    with silent:
+        assert silent.recv(1) == b""
+
+
+def test_one_that_was_never_served_closes(home: Path) -> None:
+    viewer = make_viewer(home)
+
+    viewer.close()
+
+    assert [thread for thread in threading.enumerate() if "viewer" in thread.name] == []
+
+
+def test_sessions_of_others_are_not_readable_by_name(ask: Asker, home: Path) -> None:
+    os.makedirs(home / "sessions" / "..hidden", exist_ok=True)  # noqa: PTH103
+
+    assert ask("/s/..hidden").status == 404

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import signal
+import sys
+import urllib.request
+import webbrowser
+from pathlib import Path
+
+import pytest
+
+from rollout.cli import _app
+from rollout.web import Viewer, make_viewer
+from tests.cli.conftest import Run, Running, run
+from tests.rollouts import ID, put, seed_session
+
+__all__ = ["run"]
+
+
+@pytest.fixture(autouse=True)
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Ctrl-C, as soon as it is served.
+    """
+
+    def serve(self: Viewer) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Viewer, "serve_forever", serve)
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    found: list[str] = []
+    monkeypatch.setattr(webbrowser, "open", lambda url: found.append(url) or True)
+    return found
+
+
+def test_view_prints_its_address_and_nothing_else(run: Run, home: Path, opened: list[str]) -> None:
+    done = run("view")
+
+    assert done.status == 130
+    assert done.out.startswith("http://127.0.0.1:")
+    assert done.out.count("\n") == 1
+    assert opened == []
+
+
+def test_view_opens_the_browser_for_who_sits_at_a_terminal(run: Run, home: Path, opened: list[str]) -> None:
+    done = run("view", screen=True)
+
+    assert opened == [done.out.strip()]
+    assert "Ctrl-C ends it" in done.err
+
+
+def test_view_opens_no_browser_where_none_is_wanted(run: Run, home: Path, opened: list[str]) -> None:
+    run("view", "--no-browser", screen=True)
+
+    assert opened == []
+
+
+def test_view_begins_with_a_session(run: Run, home: Path) -> None:
+    put(home, seed_session("q"))
+
+    for reference in ("@last", ID[:13]):
+        assert run("view", reference).out.strip().endswith(f"/s/{ID}")
+
+
+def test_view_of_a_session_that_is_not_there_is_an_error(run: Run, home: Path) -> None:
+    assert "no session" in run("view", "01a1").err
+    assert run("view", "/nowhere.jsonl").status == 2
+
+
+def test_view_listens_where_it_is_told_to(run: Run, home: Path, tmp_path: Path) -> None:
+    done = run("view", "--host", "::1", "--home", tmp_path)
+
+    assert done.out.startswith("http://[::1]:")
+    assert run("view", "--host", "0.0.0.0").status == 2  # noqa: S104
+    assert run("view", "--port", "99999").status == 2
+
+
+def test_view_on_a_port_that_is_taken_is_an_error(run: Run, home: Path) -> None:
+    viewer = make_viewer(home)
+    port = viewer.url.split(":")[2].partition("/")[0]
+
+    done = run("view", "--port", port)
+    viewer.close()
+
+    assert done.status == 2
+    assert "in use" in done.err
+
+
+def test_view_without_its_extra_says_which(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("rollout.web")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "flask", None)
+
+    done = run("view")
+
+    assert done.status == 2
+    assert "pip install 'rollout-recorder[web]'" in done.err
+
+
+def test_view_serves_until_it_is_interrupted(home: Path) -> None:
+    put(home, seed_session("a question"))
+    running = Running("view")
+    assert running.process.stdout is not None
+    url = running.process.stdout.readline().strip()
+
+    with urllib.request.urlopen(url) as answer:  # noqa: S310
+        page = answer.read().decode()
+    done = running.interrupt()
+
+    assert "a question" in page
+    assert (done.status, done.out, done.err) == (130, "", "rollout: interrupted\n")
+
+
+def test_view_ends_at_once_while_somebody_follows(home: Path) -> None:
+    put(home, seed_session("a question"))
+    running = Running("view", ID)
+    assert running.process.stdout is not None
+    url = running.process.stdout.readline().strip()
+    stream = urllib.request.urlopen(f"{url}/events")  # noqa: S310
+    assert stream.readline() == b"retry: 1000\n"
+
+    running.process.send_signal(signal.SIGINT)
+
+    assert running.process.wait(10) == 130
+    stream.close()
+    running.end()
+
+
+def test_the_command_is_in_the_group() -> None:
+    assert _app.COMMANDS["view"] == "_view"
