@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN := $(BIN)/python
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format lint type test test-all test-codex test-naive cov stress fuzz guarantees docs bench build check clean
+.PHONY: help demo install format lint type test test-all test-codex test-browser test-naive cov stress fuzz guarantees docs bench build check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,10 @@ test-codex: install ## the tests against the real Codex, which npm installs
 	$(RUN) tests/codex/install.py
 	ROLLOUT_REQUIRE_CODEX=1 $(RUN) -m pytest tests/codex -m codex
 
+test-browser: install ## the pages in a real Chromium, which must be there; axe-core comes from npm
+	$(RUN) tests/browser/install.py
+	ROLLOUT_REQUIRE_BROWSER=1 $(RUN) -m pytest tests/browser -m browser
+
 test-naive: install ## the tests that a plain port of the original must fail: each does
 	$(RUN) tests/guarantees.py --naive
 
@@ -78,6 +82,7 @@ bench: install ## what everything costs beside its peers: benchmarks/results, in
 	$(RUN) -m compileall -q rollout
 	$(RUN) benchmarks/run.py
 	$(RUN) benchmarks/bench_home.py
+	$(RUN) benchmarks/bench_see.py
 
 build: install ## sdist and wheel; the wheel is tried in an environment of its own
 	rm -rf dist build
@@ -92,4 +97,4 @@ build: install ## sdist and wheel; the wheel is tried in an environment of its o
 check: lint type cov docs build ## all of it; what CI runs
 
 clean: ## remove what git ignores
-	rm -rf $(VENV) .demo-home .codex-versions .coverage .coverage.* .hypothesis .*_cache build dist docs/_build *.egg-info
+	rm -rf $(VENV) .demo-home .codex-versions .axe-core .screenshots .coverage .coverage.* .hypothesis .*_cache build dist docs/_build *.egg-info

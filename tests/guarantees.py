@@ -90,6 +90,10 @@ ROWS = {
         "`verify(path)`, `repair(path)`",
         "each fault is named by line and byte; a copy is written, with every line that can be read; the original stays",
     ),
+    "shown": (
+        "showing recorded text: `rollout show`, exports, the viewer, a notebook",
+        "no escape sequence reaches the terminal; in a page nothing that was recorded runs, is loaded, or leaves it",
+    ),
     "security": (
         "hostile names, links, ids, repositories",
         "nothing outside of the home is made, opened or followed; files are 0600, folders 0700; git runs nothing that "

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rollout import (
     EncodeError,
+    History,
     InvalidLineError,
     MissingSessionMetaError,
     Recorder,
@@ -76,6 +77,15 @@ def _as_history(path: Path, count: int) -> None:
         assert turn.lines
     for item in history.to_input():
         assert isinstance(item["type"], str)
+    _as_document(history)
+
+
+def _as_document(history: History) -> None:
+    document = history.document()
+    told = {key for turn in document.turns for item in turn.items for key in item.lines}
+    told |= {key for turn in document.turns for keys in turn.others.values() for key in keys}
+    assert told == {key for key, _ in history.numbered()} | {str(line.lineno) for line in history.skipped}
+    assert document.line_count == len(history.lines) + len(history.skipped)
 
 
 def _repaired(path: Path, count: int) -> None:
