@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 RUN := $(BIN)/python
+# Two at once: they wait for other processes half of the time.
+PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help demo install format lint type test test-all test-codex test-browser test-naive cov stress fuzz guarantees docs bench build check clean
@@ -40,7 +42,7 @@ type: install ## mypy --strict over the package and its API
 	$(BIN)/mypy
 
 test: install ## the tests; under five minutes
-	$(RUN) -m pytest
+	$(PYTEST)
 
 test-all: ## the tests on each Python from 3.10 to 3.13 that is found
 	$(PYTHON) tests/every_python.py
@@ -57,10 +59,7 @@ test-naive: install ## the tests that a plain port of the original must fail: ea
 	$(RUN) tests/guarantees.py --naive
 
 cov: install ## the tests with the coverage gate
-	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest
-	$(RUN) -m coverage combine --quiet
-	$(RUN) -m coverage report
+	$(PYTEST) --cov --cov-config=setup.cfg --cov-report=term
 
 stress: install ## what takes longer than a test run may
 	$(RUN) -m pytest -m slow -o faulthandler_timeout=900

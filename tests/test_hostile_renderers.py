@@ -25,6 +25,7 @@ from rollout.secrets import Redaction
 from tests.hostile import SESSIONS, html
 from tests.rollouts import put, seed_session
 
+pytestmark = pytest.mark.promise("shown")
 # Elements of text, tables, lists, and of our own pages; none of them loads or runs anything by itself.
 _TAGS = frozenset(
     re.findall(

@@ -563,7 +563,9 @@ class TestResume:
 
         Recorder.resume(path).close()
 
-    @pytest.mark.parametrize("name", ["other.jsonl", f"rollout-2026-11-21T01-25-37-{uuid4()}.jsonl"])
+    @pytest.mark.parametrize(
+        "name", ["other.jsonl", "rollout-2026-11-21T01-25-37-1acc47ac-de4e-436d-b575-ee0cc3b9a0a7.jsonl"]
+    )
     def test_of_a_file_of_another_name_locks_the_session_its_meta_says(self, home: Path, name: str) -> None:
         session_id = str(uuid4())
         path = write_session(home, ("session_meta", meta(session_id), None), session_id=session_id)

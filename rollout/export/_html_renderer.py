@@ -121,7 +121,8 @@ class Renderer:
         """
         Give the jump list of turns.
         """
-        return self._contents.render(turns=[(turn, _turn_title(turn)) for turn in document.turns])
+        count = sum(turn.number > 0 for turn in document.turns)
+        return self._contents.render(turns=[(turn, _turn_title(turn)) for turn in document.turns], count=count)
 
     def closing(self, document: Document) -> str:
         """

@@ -236,6 +236,7 @@ def looked_at(hostile: Path, request: pytest.FixtureRequest, monkeypatch: pytest
     return hostile
 
 
+@pytest.mark.promise("shown")
 @pytest.mark.parametrize("args", LOOKS, ids=lambda args: " ".join(args)[:40].encode("ascii", "ignore").decode())
 def test_no_command_that_looks_lets_anything_through(looked_at: Path, run: Run, args: list[str]) -> None:
     before = snapshot(looked_at)
@@ -248,6 +249,7 @@ def test_no_command_that_looks_lets_anything_through(looked_at: Path, run: Run, 
     assert after == before
 
 
+@pytest.mark.promise("shown")
 @pytest.mark.parametrize(
     "args",
     [
@@ -265,6 +267,7 @@ def test_a_terminal_gets_colours_and_nothing_else(
     harmless(terminal(*args, env={"PAGER": "cat"}), args)
 
 
+@pytest.mark.promise("shown")
 def test_a_process_of_its_own_is_as_harmless(hostile: Path, rollout: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CODEX_HOME", os.fspath(hostile / "home"))
 

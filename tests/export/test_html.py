@@ -636,7 +636,7 @@ def test_the_jump_list_has_all_turns(home: Path) -> None:
 
     contents = Renderer().contents(document.document())
 
-    assert "<summary>3 turns</summary>" in contents
+    assert "<summary>2 turns</summary>" in contents
     assert '<li><a href="#t1"><span>1 </span>one</a></li>' in contents
     assert '<li class="rolled-back"><a href="#t2">' in contents
 
