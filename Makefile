@@ -92,6 +92,7 @@ build: install ## sdist and wheel; the wheel is tried in an environment of its o
 	build/smoke/bin/rollout; test $$? -eq 2 # says which extra it needs
 	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check "$$(ls dist/*.whl)[cli]"
 	build/smoke/bin/rollout list --home build/smoke/home
+	build/smoke/bin/rollout export @last --home build/smoke/home -o build/smoke/session.html
 
 check: lint type cov docs build ## all of it; what CI runs
 

@@ -473,7 +473,7 @@ const rollout = (() => {
       link = make("a", { href: `#${section.id}` });
       const later = all("a", list).find((a) => Number(a.hash.slice(2)) > Number(section.id.slice(1)));
       list.insertBefore(make("li", {}, link), later?.parentElement || null);
-      side.querySelector("summary").textContent = plural(list.children.length, "turn");
+      side.querySelector("summary").textContent = plural(all('a:not([href="#t0"])', list).length, "turn");
     }
     link.replaceChildren(...[...title.childNodes].map((node) => node.cloneNode(true)));
     link.parentElement.classList.toggle("rolled-back", section.querySelector(".turn-head").matches(".rolled-back"));
