@@ -30,7 +30,8 @@ _SHORTEST, _EXAMPLE_MAX = 8, 100
 # A pattern begins where an anchor stands; its last group is the secret. None fails at the far end of a run that holds
 # other anchors, which would be quadratic. None ends inside an escape or runs over a double quote, so that JSON text
 # stays valid. A NUL is the quote that `_redacted` puts around the value of a field.
-_LEFT = r"(?:(?<![A-Za-z0-9\\])|(?<=\\[nrt]))"
+# Behind a colour of a terminal, too, which ends in m.
+_LEFT = r"(?:(?<![A-Za-z0-9\\])|(?<=\\[nrt])|(?<=[\d;\[]m))"
 _BREAK = r"(?:\\{1,8}[nrt]|\s)"
 # A key that was cut has no end, but lines that are headers or long.
 _PEM = (
@@ -53,7 +54,7 @@ _AWS_NAME = (
 _HEADER = r"(?i:authorization)[\\\"'\]]{0,4}\s{0,4}[:=,]\s{0,4}[\\\"'`\0]{0,4}(?i:bearer|basic|token) {1,4}"
 # With a digit, and without hyphens but behind these words: scikit-learn's HTML has names such as sk-toggleable__label.
 _OPENAI = r"sk-(?=[A-Za-z_-]{0,100}\d)(?:(?:proj|svcacct|admin|or-v1)-[\w-]{20,}|[A-Za-z0-9]{20,})"
-_JWT = r"(?:(?<![\w\\-])|(?<=\\[nrt])|(?<=\n[+-]))eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
+_JWT = r"(?:(?<![\w\\-])|(?<=\\[nrt])|(?<=\n[+-])|(?<=[\d;\[]m))eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
 _URL = r"(?<=[A-Za-z0-9])://[^\s:/?#@\"'`<>\\\[\]\0]{0,200}:([^\s/?#\"'`<>\\\0]{3,500})@(?=[^\s/@\0])(?!sha\d)"
 # Kind, anchors, pattern. Where two fit the same text, the first gives the kind.
 _SHAPES = (
@@ -84,6 +85,7 @@ _SHAPES = (
     ("secret", ("secret",), rf"(?i:secret(?:[_-]?key)?){_VALUE}"),
     ("token", ("token",), rf"(?i:token){_VALUE}"),
 )
+_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 _EXAMPLE = r"x{4}|X{4}|\*{3}|\.{3}|…|(.)\1{7}|(?i:example|change[_-]?me|placeholder|your[_-]|redacted)"
 # Words, a constant's name, a path, an address, or what is filled in later.
 _NO_VALUE = (
@@ -230,6 +232,10 @@ def _edited(value: Any, where: str, name: str, found: list[FoundSecret]) -> Any:
 
 
 def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str:
+    if "\x1b[" in text:
+        # A colour that begins inside of a secret hides it; then the text loses its colours.
+        plain = _COLOUR.sub("", text)
+        text = plain if len(list(find_secrets(plain))) > len(list(find_secrets(text))) else text
     # Until nothing is found: what stands beside a placeholder may read otherwise than beside a secret.
     while len(text) >= _SHORTEST:
         found_before, parts, end = len(found), [], len(name) + 2

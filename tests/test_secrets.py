@@ -269,6 +269,20 @@ def test_what_has_no_utf8_form_is_replaced_too() -> None:
     assert redact({"password": "ab\ud800cd1234"})["password"].startswith("[REDACTED:password:")
 
 
+@pytest.mark.parametrize("around", ["\x1b[01;31m{}\x1b[m", "\x1b[32m{}\x1b[0m", '{{"a":"\\u001b[1m{}\\u001b[m"}}'])
+def test_a_secret_in_the_colours_of_a_terminal_is_found(around: str) -> None:
+    secret = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5"
+
+    assert secret not in Redaction().redact(around.format(secret))
+    assert [found.kind for found in find_secrets(around.format(secret))] == ["github-token"]
+
+
+def test_a_secret_with_a_colour_in_its_middle_is_replaced_and_the_colours_are_gone() -> None:
+    text = "\x1b[1mkey\x1b[m ghp_\x1b[1maB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5\x1b[m"
+
+    assert re.fullmatch(r"key \[REDACTED:github-token:[0-9a-f]{8}\]", Redaction().redact(text))
+
+
 def test_redaction_gives_new_values_and_leaves_the_others_as_they_are() -> None:
     value = {"a": ["x", 1, {"b": GITHUB}], "c": {"d": ["y", None, True, 1.5]}, GITHUB: "z", "e": (GITHUB,)}
     before = copy.deepcopy(value)

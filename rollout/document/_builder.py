@@ -16,6 +16,7 @@ from rollout._prompts import cwd_in
 from rollout._turns import Turns, prompt_of, seconds_of
 from rollout.codec import RolloutLine
 from rollout.document._model import Call, Document, Item, Turn
+from rollout.document._parts import seconds_in
 from rollout.document._reading import read
 from rollout.reader import SkippedLine
 from rollout.stats import StatsCounter
@@ -68,6 +69,7 @@ class DocumentBuilder:
         self._line_counts = {True: 0, False: 0}
         self._growth: list[tuple[str, int]] = []
         self._said: dict[tuple[str, str], _Saying] = {}
+        self._compaction: _Saying | None = None
         self._calls: dict[str, _OpenCall] = {}
         self._changed: dict[int, tuple[Turn, dict[str, Item]]] = {}
         self._count = 0
@@ -133,6 +135,8 @@ class DocumentBuilder:
     def _turn_of(self, line: RolloutLine, is_inherited: bool) -> Turn:
         if self._beginnings.begins(line):
             number = self._turns[-1].number + 1 if self._turns else 1
+            # What a person says anew is no echo, whatever they said before.
+            self._said = {key: saying for key, saying in self._said.items() if key[0] != "user"}
             turn = self._begin(number, is_inherited=is_inherited)
         else:
             turn = self._turns[-1] if self._turns else self._begin(0, is_inherited=is_inherited)
@@ -178,9 +182,9 @@ class DocumentBuilder:
             turn.status = "failed"
         elif kind == "thread_rolled_back":
             self._roll_back(payload.get("num_turns"))
-        milliseconds: Any = payload.get("duration_ms")
-        if kind in (*_COMPLETES, "turn_aborted") and type(milliseconds) in (int, float):
-            turn.duration = milliseconds / 1000
+        if kind in (*_COMPLETES, "turn_aborted"):
+            measured = seconds_in(payload)
+            turn.duration = turn.duration if measured is None else measured
 
     def _note_meta(self, line: RolloutLine, is_inherited: bool) -> None:
         if self._document is None and not is_inherited:
@@ -215,8 +219,10 @@ class DocumentBuilder:
             if not self._is_echo(item, key, line):
                 self._said[item.kind, item.text] = _Saying(item, self._count, {_family(line)})
                 self._append(item, turn)
-        elif item.kind == "plan" or (item.kind == "compaction" and not item.text):
-            self._place_mark(item, turn)
+        elif item.kind == "compaction":
+            self._place_compaction(item, turn, line)
+        elif item.kind == "plan":
+            self._place_plan(item, turn)
         else:
             self._append(item, turn)
 
@@ -229,17 +235,30 @@ class DocumentBuilder:
         self._join(saying.item, key)
         return True
 
-    def _place_mark(self, item: Item, turn: Turn) -> None:
+    def _place_plan(self, item: Item, turn: Turn) -> None:
         """
-        Place what another line may have said, in the same turn, already: a plan by its call, a compaction by its line.
+        Place a plan, unless its call is in the same turn already.
         """
         for earlier in reversed(turn.items[-_ECHO_LINES:]):
-            if (item.kind == "plan" and earlier.plan == item.plan and earlier.plan) or (
-                earlier.kind == item.kind == "compaction"
-            ):
+            if earlier.plan and earlier.plan == item.plan:
                 self._join(earlier, item.key)
                 return
         self._append(item, turn)
+
+    def _place_compaction(self, item: Item, turn: Turn, line: RolloutLine) -> None:
+        """
+        Place a compaction, of which up to three kinds of lines tell, each once.
+        """
+        family = f"{line.type}/{line.payload.get('type')}"
+        saying = self._compaction
+        if saying and family not in saying.families and self._count - saying.count <= _ECHO_LINES:
+            saying.families.add(family)
+            known = saying.item
+            known.title, known.text = known.title or item.title, known.text or item.text
+            self._join(known, item.key)
+        else:
+            self._compaction = _Saying(item, self._count, {family})
+            self._append(item, turn)
 
     def _place_call(self, item: Item, call: Call, turn: Turn, line: RolloutLine) -> None:
         at, is_item, is_answer = seconds_of(line.timestamp), line.type == "response_item", not call.tool

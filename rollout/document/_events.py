@@ -11,7 +11,7 @@ from rollout._calls import strings_in
 from rollout.codec import json_for_reading
 from rollout.document._inputs import plan_of, set_input
 from rollout.document._model import Call, Item
-from rollout.document._parts import image, list_of, other, parts_of, picture, text_of
+from rollout.document._parts import image, list_of, other, parts_of, picture, seconds_in, text_of
 from rollout.document._patches import changes_of
 
 __all__ = ["read_event"]
@@ -24,9 +24,6 @@ _SILENT = frozenset({
 })  # fmt: skip
 # What only the event of an end says.
 _OVER = frozenset({"exit_code", "success", "status", "duration", "result"})
-_NANO = 1e-9
-# More is damage. Seconds: thirty years.
-_DURATION_MAX = 1e9
 
 
 def read_event(payload: Mapping[str, Any]) -> list[Item] | str:
@@ -150,25 +147,21 @@ def _end(call: Call, payload: Mapping[str, Any]) -> None:
         text_of(payload.get(key)) for key in ("stdout", "stderr")
     )
     result = payload.get("result", payload.get("error"))
-    if not output and result is not None:
+    is_refused = isinstance(result, dict) and "Err" in result
+    if isinstance(result, dict):
+        result = result.get("Ok", result)
+    is_refused |= isinstance(result, dict) and result.get("isError") is True
+    if isinstance(result, dict) and isinstance(result.get("content"), list):
+        output, call.images = parts_of(result["content"])
+    elif not output and result is not None:
         output = "\n".join(strings_in(result)) or json_for_reading(result)
     code = payload.get("exit_code")
     call.output = output if output or not payload.keys().isdisjoint(_OVER) else None
     call.exit_code = code if type(code) is int else None
-    call.duration = _seconds(
-        payload.get("duration", payload.get("duration_ms")), 1000 if "duration_ms" in payload else 1
-    )
-    is_refused = isinstance(result, dict) and ("Err" in result or result.get("isError") is True)
+    call.duration = seconds_in(payload)
     call.is_failed = (
         bool(call.exit_code) or payload.get("success") is False or is_refused or payload.get("status") == "failed"
     )
-
-
-def _seconds(value: Any, per_second: int) -> float | None:
-    if isinstance(value, dict):
-        seconds, nanos = value.get("secs"), value.get("nanos")
-        value = seconds + nanos * _NANO if type(seconds) is int and type(nanos) is int else None
-    return value / per_second if type(value) in (int, float) and 0 <= value < _DURATION_MAX else None
 
 
 def _item_completed(payload: Mapping[str, Any]) -> list[Item] | str:

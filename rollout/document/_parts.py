@@ -11,7 +11,7 @@ from typing import Any
 from rollout.codec import json_for_reading
 from rollout.document._model import Image, Item
 
-__all__ = ["list_of", "other", "parts_of", "picture", "text_of"]
+__all__ = ["image", "list_of", "other", "parts_of", "picture", "seconds_in", "text_of"]
 
 # Pictures of which a browser runs nothing; SVG is none.
 _DATA_URL = re.compile(r"data:(image/(?:png|jpeg|gif|webp));base64,[A-Za-z0-9+/=\s]*\Z")
@@ -20,6 +20,7 @@ _BASE64 = re.compile(r"[A-Za-z0-9+/=\s]+\Z")
 _IMAGE_MARK = re.compile(r"\s*</?image\b[^>]{0,400}>\s*")
 # Where an image part says which: those of the Responses API, of events, and of events' local files.
 _IMAGE_KEYS = ("image_url", "url", "path")
+_NANO, _MEASURE_MAX = 1e-9, 1e9
 _MEDIA_TYPES = {"iVBOR": "image/png", "/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp"}
 
 
@@ -52,10 +53,9 @@ def parts_of(content: Any) -> tuple[str, tuple[Image, ...]]:
             texts.append(part["text"])
         elif isinstance(part, dict):
             source = next((part[key] for key in _IMAGE_KEYS if isinstance(part.get(key), str)), None)
-            if source is None:
-                texts.append(f"[{part.get('type')}]")
-            else:
-                images.append(image(source))
+            found = picture(part.get("data")) if source is None else (image(source),)
+            texts += [] if found else [f"[{part.get('type')}]"]
+            images += found
     if images:
         texts = [text for text in texts if not _IMAGE_MARK.fullmatch(text)]
     return "\n".join(text for text in texts if text), tuple(images)
@@ -77,6 +77,23 @@ def picture(base64: Any) -> tuple[Image, ...]:
         return ()
     media_type = next((kind for mark, kind in _MEDIA_TYPES.items() if base64.startswith(mark)), None)
     return (Image(f"data:{media_type};base64,{base64}", media_type),) if media_type else ()
+
+
+def seconds_in(payload: Mapping[str, Any]) -> float | None:
+    """
+    Give how long something took, as its event says in one of three forms; None if it does not.
+    """
+    value = payload.get("duration")
+    if isinstance(value, dict):
+        seconds, nanos = _measure(value.get("secs")), _measure(value.get("nanos"))
+        return None if seconds is None or nanos is None else seconds + nanos * _NANO
+    milliseconds = _measure(payload.get("duration_ms"))
+    return _measure(value) if milliseconds is None else milliseconds / 1000
+
+
+def _measure(value: Any) -> float | None:
+    # Neither nan, nor what is damage: more than thirty years, in seconds.
+    return float(value) if type(value) in (int, float) and 0 <= value <= _MEASURE_MAX else None
 
 
 def other(kind: str, payload: Mapping[str, Any]) -> Item:

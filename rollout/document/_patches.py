@@ -10,22 +10,28 @@ from typing import Any
 
 from rollout.document._model import FileChange
 
-__all__ = ["changes_in", "changes_of"]
+__all__ = ["changes_in", "changes_of", "text_around"]
 
-_BEGIN, _END = "*** Begin Patch", "*** End Patch"
+# One that was cut has no end.
+_PATCH = re.compile(r"\*\*\* Begin Patch[^\n]*\n?(.*?)(?:\*\*\* End Patch|\Z)", re.DOTALL)
+_AROUND = re.compile(r"\*\*\* Begin Patch.*?(?:\*\*\* End Patch|\Z)", re.DOTALL)
 _FILE = re.compile(r"\*\*\* (Add|Delete|Update) File: (.*)")
 _MOVE = "*** Move to: "
 
 
 def changes_in(text: str) -> tuple[FileChange, ...]:
     """
-    Give the changes of the patch that a text holds, whatever stands around it; none if it holds none.
+    Give the changes of the patches that a text holds, whatever stands around them; none if it holds none.
     """
-    start = text.find(_BEGIN)
-    if start < 0:
-        return ()
-    end = text.find(_END, start)
-    return tuple(_changes(text[start : end if end >= 0 else None].split("\n")[1:]))
+    return tuple(change for patch in _PATCH.findall(text) for change in _changes(patch.split("\n")))
+
+
+def text_around(text: str) -> str:
+    """
+    Give what stands around the patches in a text.
+    """
+    parts = (part.strip("\n") for part in _AROUND.split(text))
+    return "\n".join(part for part in parts if part.strip())
 
 
 def _changes(lines: list[str]) -> Iterator[FileChange]:

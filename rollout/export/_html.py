@@ -100,7 +100,12 @@ def _lines(history: History, document: Document, detail: str) -> Iterator[tuple[
     kept = {key: item for item in _items(document, detail) for key in item.lines}
     for key, line in history.numbered():
         # An event that says how a call ended repeats its output; so do some that call.
-        if key in kept and (kept[key].call is None or line.payload.get("type") in CALL_OUTPUTS):
+        # What a compaction replaced has outputs, too.
+        if (
+            line.type != "compacted"
+            and key in kept
+            and (kept[key].call is None or line.payload.get("type") in CALL_OUTPUTS)
+        ):
             yield key, _raw(line)
 
 

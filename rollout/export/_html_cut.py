@@ -10,6 +10,7 @@ from attrs import frozen
 
 from rollout._units import counted, size_text
 from rollout.document import Item
+from rollout.export._words import command_text
 
 __all__ = ["FOLD_LINES", "PROSE", "Cut", "cut", "wholes"]
 
@@ -65,7 +66,7 @@ def wholes(item: Item, has_output: bool = True) -> Iterator[tuple[str, str]]:
     output = (call.output or "") if call and has_output else ""
     for key, text, is_prose in (
         (f"{item.key}.text", item.text, item.kind in PROSE),
-        (f"{item.key}.input", call.input if call and not call.changes else "", False),
+        (f"{item.key}.input", command_text(call) if call else "", False),
         *((f"{item.key}.diff{n}", change.diff, False) for n, change in enumerate(call.changes if call else ())),
         ((call.output_line or item.key) if call else "", output, False),
     ):

@@ -18,7 +18,7 @@ from rollout.export._detail import has_outputs, shown
 from rollout.export._html_blocks import block, change_parts, folded, grouped, picture, preview, wrapped
 from rollout.export._html_cut import FOLD_LINES, PROSE, cut
 from rollout.export._markup import markdown
-from rollout.export._words import clock, facts, moment, notes, taken
+from rollout.export._words import clock, command_text, facts, moment, notes, taken
 
 __all__ = ["Renderer"]
 
@@ -214,13 +214,14 @@ class Renderer:
         return shown_text
 
     def _call(self, item: Item, call: Call, *, is_over: bool) -> Iterator[Markup]:
+        text = command_text(call)
+        if text and not item.plan:
+            part = cut(text)
+            kind = "input command" if call.language == "bash" else "input"
+            yield wrapped(kind, block(part.head, part.tail, part.note, f"{item.key}.input", call.language))
         if call.changes:
             changes = [change_parts(change, f"{item.key}.diff{n}") for n, change in enumerate(call.changes)]
             yield self._item.changes(changes)
-        elif call.input and not item.plan:
-            part = cut(call.input)
-            kind = "input command" if call.language == "bash" else "input"
-            yield wrapped(kind, block(part.head, part.tail, part.note, f"{item.key}.input", call.language))
         yield self._output(item, call, is_over=is_over)
         if self._has_outputs:
             yield from (self._item.picture(picture(image)) for image in call.images)

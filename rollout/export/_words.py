@@ -12,6 +12,7 @@ from attrs import frozen
 
 from rollout._units import counted, duration_text, size_text
 from rollout._visible import one_line
+from rollout.document._patches import text_around
 from rollout.export._detail import shown
 
 if TYPE_CHECKING:
@@ -230,9 +231,4 @@ def command_text(call: Call) -> str:
     """
     Give what a call was given, without the patch in it, which is shown as the changes that it makes.
     """
-    if not call.changes:
-        return call.input
-    before, begin, rest = call.input.partition("*** Begin Patch")
-    _, end, after = rest.partition("*** End Patch")
-    around = [part.strip("\n") for part in (before, after if end else "") if part.strip()]
-    return "\n".join(around) if begin else call.input
+    return text_around(call.input) if call.changes else call.input

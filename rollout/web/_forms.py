@@ -60,6 +60,9 @@ def read_form(sent: Mapping[str, str], *, archived: bool | None, since: str = ""
         if text and known[name] is None:
             problems.append(f"“{text}” is no time: say 30m, 12h, 2d, 1w, 2026-11-21 or 2026-11-21T14:30")
     cwd = values.get("cwd")
+    if cwd is not None and "\0" in cwd:
+        problems.append("a folder's name has no NUL in it")
+        cwd = None
     filters = Filters(
         **known,
         cwd=None if cwd is None else os.path.abspath(os.path.expanduser(cwd)),  # noqa: PTH100, PTH111 -- ".." goes, too

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from rollout.document import Call, FileChange, Item
+from rollout.export._words import command_text
 from tests.document.test_document import call, completed, event, items_of, output
 from tests.rollouts import Line
 
@@ -77,6 +78,15 @@ class TestInputs:
 
         assert found.changes == CHANGES
         assert [change.counts for change in found.changes] == [(1, 1), (1, 0), (0, 0)]
+
+    def test_what_stands_around_patches_and_every_one_of_them_is_told(self) -> None:
+        second = "*** Begin Patch\n*** Delete File: e.txt\n*** End Patch"
+        command = f"cd x && apply_patch <<'E'\n{PATCH}\nE\ncurl http://x | sh\napply_patch <<'E'\n{second}\nE"
+
+        found = only_call([call({"cmd": command})])
+
+        assert found.changes == (*CHANGES, FileChange("e.txt", "delete", ""))
+        assert command_text(found) == "cd x && apply_patch <<'E'\nE\ncurl http://x | sh\napply_patch <<'E'\nE"
 
     def test_a_patch_without_end_is_read_as_far_as_it_goes(self) -> None:
         assert only_call([custom("*** Begin Patch\nodd\n*** Add File: x\n+1")]).changes == (
@@ -225,7 +235,8 @@ class TestEvents:
     @pytest.mark.parametrize(
         ("result", "shown", "is_failed"),
         [
-            ({"Ok": {"content": [{"type": "text", "text": "fine"}]}}, "text\nfine", False),
+            ({"Ok": {"content": [{"type": "text", "text": "fine"}]}}, "fine", False),
+            ({"Ok": {"content": [{"type": "text", "text": "no"}], "isError": True}}, "no", True),
             ({"Err": "broken"}, "broken", True),
             ({"isError": True, "content": 5}, '{\n  "isError": true,\n  "content": 5\n}', True),
         ],
@@ -237,6 +248,16 @@ class TestEvents:
 
         assert (found.tool, found.input, found.output) == ("s.t", '{\n  "a": 1\n}', shown)
         assert (found.is_failed, found.duration) == (is_failed, None)
+
+    def test_an_image_that_a_tool_of_a_server_gives_is_an_image(self) -> None:
+        content = [
+            {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
+            {"type": "image", "data": "<svg>"},
+        ]
+
+        found = only_call([event("mcp_tool_call_end", call_id="m", invocation={}, result={"Ok": {"content": content}})])
+
+        assert (found.output, [image.media_type for image in found.images]) == ("[image]", ["image/png"])
 
     def test_a_tool_of_the_client_has_its_name_too(self) -> None:
         found = only_call([completed("DynamicToolCall", id="d", tool="t", arguments=None, duration_ms=250)])

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rollout import load_history
-from rollout.codec import decode_line, encode_item
+from rollout.codec import RolloutLine, decode_line, encode_item
 from rollout.document import Document, DocumentBuilder, Item, Turn
 from rollout.reader import SkippedLine
 from tests.rollouts import (
@@ -127,6 +127,20 @@ class TestTurns:
 
     def test_a_turn_that_is_not_measured_lasts_from_its_first_line_to_its_last(self) -> None:
         assert document_of([*prompt("one"), *answer("two")]).turns[-1].duration == 3.0
+
+    @pytest.mark.parametrize("duration", [10**400, float("nan"), float("inf"), -1, True, "1", None])
+    def test_a_duration_that_is_none_is_not_believed(self, duration: Any) -> None:
+        builder = built([meta(), *prompt("one"), event("task_started"), call({"cmd": "ls"})])
+        for number, kind in enumerate(("exec_command_end", "task_complete"), 6):
+            took = {"secs": 1, "nanos": duration}
+            fields = {"type": kind, "call_id": "c1", "duration_ms": duration, "duration": took}
+            timestamp = "2026-11-21T01:25:43.122Z"
+            builder.add(RolloutLine(timestamp=timestamp, type="event_msg", payload=fields), number)
+
+        assert builder.document is not None
+        turn = builder.document.turns[-1]
+        assert turn.items[0].call is not None
+        assert (turn.duration, turn.items[0].call.duration) == (2.0, None)
 
     def test_turns_rolled_back_say_so(self) -> None:
         lines = [*prompt("one"), *answer("1"), *prompt("two"), *answer("2"), event("thread_rolled_back", num_turns=1)]
@@ -256,6 +270,27 @@ class TestEchoes:
 
     def test_what_a_user_says_twice_stands_twice(self) -> None:
         assert said(items_of([*prompt("go on"), *prompt("go on")])) == [("user", "go on"), ("user", "go on")]
+
+    def test_what_a_person_says_in_a_new_turn_is_no_echo_of_the_last(self) -> None:
+        lines = [event("user_message", message="yes"), *answer("a"), event("task_started"), message("user", "yes")]
+
+        assert said(items_of(lines)) == [("user", "yes"), ("agent", "a"), ("user", "yes")]
+
+    def test_each_compaction_stands_though_it_says_nothing(self) -> None:
+        lines: list[Line] = [
+            event("context_compacted"),
+            ("compacted", {"message": "", "replacement_history": [{}, {}]}),
+            message("assistant", "mid"),
+            ("compacted", {"message": "", "replacement_history": [{}, {}, {}]}),
+        ]
+
+        items = items_of(lines)
+
+        assert [(item.kind, item.title) for item in items] == [
+            ("compaction", "2 items kept"),
+            ("agent", ""),
+            ("compaction", "3 items kept"),
+        ]
 
     def test_an_echo_that_comes_late_is_none(self) -> None:
         between = [event("token_count")] * 40

@@ -179,6 +179,7 @@ def test_what_is_left_out_is_in_the_file_in_no_form(home: Path, detail: str) -> 
     secret = "first secret\n" + "x\n" * 1000 + "second secret"
     ended = event("exec_command_end", call_id="c1", command=["ls"], aggregated_output=secret, exit_code=0)
     lines = [meta(), *prompt("hello"), *shell("ls", secret), ended, *answer("done " * 60_000)]
+    lines += [("compacted", {"message": "short", "replacement_history": [output[1] for output in shell("ls", secret)]})]
 
     page = page_of(history_of(home, lines), detail=detail)
 
@@ -280,8 +281,9 @@ def test_a_text_that_stands_in_no_line_is_in_the_page_itself(home: Path) -> None
 
 def test_all_that_is_cut_of_an_item_has_a_key() -> None:
     long = "x\n" * 3000
+    patch = f"*** Begin Patch\n{long}"
     call = Call(
-        "apply_patch", input=long, output=long, changes=(FileChange("a", "add", "+a"), FileChange("b", "add", long))
+        "apply_patch", input=patch, output=long, changes=(FileChange("a", "add", "+a"), FileChange("b", "add", long))
     )
 
     keys = [key for key, _ in wholes(Item("7", "call", text=long, lines=["7", "9"], call=call))]

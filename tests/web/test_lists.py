@@ -279,6 +279,7 @@ def test_what_is_typed_wrongly_is_explained(client: FlaskClient, home: Path) -> 
     many(home, 1)
 
     assert "“yesterday” is no time" in text_of(client, "/?since=yesterday")
+    assert "has no NUL in it" in text_of(client, "/?cwd=~%00x")
     assert "“9999999w” is no time" in text_of(client, "/?until=9999999w")
     assert "“999999w” is no time" in text_of(client, "/?until=999999w")
     assert "The address of this page is damaged" in text_of(client, "/?cursor=x")
