@@ -134,6 +134,12 @@ def naive_failures() -> set[str]:
     said = {name_of(test) for test, result in results.items() if result["naive"] == "fails"}
     failed = {test for test, result in results.items() if result["outcome"] == "failed"}
     ran = {name_of(test) for test, result in results.items() if result["outcome"] != "skipped"}
+    # Fifty kills that all miss a write happen in one run of a hundred.
+    for _ in range(2):
+        spared = (said & ran) - set(map(name_of, failed))
+        if spared:
+            again = run("-m", "promise and not slow", "-k", " or ".join(spared), "tests/faults", ROLLOUT_SUBJECT="naive")
+            failed |= {test for test, result in again.items() if result["outcome"] == "failed"}
     wrong = (said & ran) ^ set(map(name_of, failed))
     if wrong or not said:
         raise SystemExit(f"a plain port was to fail these, and did not, or the other way round: {sorted(wrong)}")
