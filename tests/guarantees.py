@@ -138,7 +138,8 @@ def naive_failures() -> set[str]:
     for _ in range(2):
         spared = (said & ran) - set(map(name_of, failed))
         if spared:
-            again = run("-m", "promise and not slow", "-k", " or ".join(spared), "tests/faults", ROLLOUT_SUBJECT="naive")
+            names = " or ".join(spared)
+            again = run("-m", "promise and not slow", "-k", names, "tests/faults", ROLLOUT_SUBJECT="naive")
             failed |= {test for test, result in again.items() if result["outcome"] == "failed"}
     wrong = (said & ran) ^ set(map(name_of, failed))
     if wrong or not said:
