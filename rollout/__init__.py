@@ -13,9 +13,9 @@ Records agent sessions as Codex rollouts, from plain blocking Python, and reads 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from rollout._opening import opener
 from rollout._version import __version__
 from rollout._walk import Problem
 from rollout.codec import RolloutLine
@@ -96,24 +96,18 @@ __all__ = [
 
 
 # Opened when something in them is asked for: who only reads needs no writer, and no classes of the format.
-_ROOMS = {
-    "_commands": ["Stats"],
-    "frames": ["sessions_dataframe"],
-    "history": ["History", "Turn", "load_history"],
-    "listing": ["Cursor", "Page", "SessionSummary", "list_sessions"],
-    "policy": ["keep_all", "seed_policy"],
-    "recorder": ["Recorder"],
-    "schema": ["SessionMeta"],
-}
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF:
-        # From now on found without this function.
-        globals()[name] = found = getattr(import_module(f"rollout.{_ROOM_OF[name]}"), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = opener(
+    globals(),
+    {
+        "_commands": ["Stats"],
+        "frames": ["sessions_dataframe"],
+        "history": ["History", "Turn", "load_history"],
+        "listing": ["Cursor", "Page", "SessionSummary", "list_sessions"],
+        "policy": ["keep_all", "seed_policy"],
+        "recorder": ["Recorder"],
+        "schema": ["SessionMeta"],
+    },
+)
 
 
 def __dir__() -> list[str]:

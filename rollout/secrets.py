@@ -235,7 +235,7 @@ def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str
     if "\x1b[" in text:
         # A colour that begins inside of a secret hides it; then the text loses its colours.
         plain = _COLOUR.sub("", text)
-        text = plain if len(list(find_secrets(plain))) > len(list(find_secrets(text))) else text
+        text = plain if len(find_secrets(plain)) > len(find_secrets(text)) else text
     # Until nothing is found: what stands beside a placeholder may read otherwise than beside a secret.
     while len(text) >= _SHORTEST:
         found_before, parts, end = len(found), [], len(name) + 2

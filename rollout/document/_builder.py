@@ -39,6 +39,15 @@ class _Saying:
     count: int
     families: set[str]
 
+    def is_echoed(self, family: str, count: int) -> bool:
+        """
+        Say whether a line of this kind, that many lines into the session, says it again; it is noted that it did.
+        """
+        if family in self.families or count - self.count > _ECHO_LINES:
+            return False
+        self.families.add(family)
+        return True
+
 
 @define
 class _OpenCall:
@@ -228,9 +237,8 @@ class DocumentBuilder:
 
     def _is_echo(self, item: Item, key: str, line: RolloutLine) -> bool:
         saying = self._said.get((item.kind, item.text))
-        if saying is None or self._count - saying.count > _ECHO_LINES or _family(line) in saying.families:
+        if saying is None or not saying.is_echoed(_family(line), self._count):
             return False
-        saying.families.add(_family(line))
         saying.item.images = saying.item.images or item.images
         self._join(saying.item, key)
         return True
@@ -251,8 +259,7 @@ class DocumentBuilder:
         """
         family = f"{line.type}/{line.payload.get('type')}"
         saying = self._compaction
-        if saying and family not in saying.families and self._count - saying.count <= _ECHO_LINES:
-            saying.families.add(family)
+        if saying and saying.is_echoed(family, self._count):
             known = saying.item
             known.title, known.text = known.title or item.title, known.text or item.text
             self._join(known, item.key)

@@ -10,8 +10,9 @@ All give pieces of text, to be written one after another as UTF-8. Nothing here 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rollout._opening import opener
 
 if TYPE_CHECKING:
     from rollout.export._detail import DETAILS
@@ -24,19 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["DETAILS", "export_html", "export_json", "export_markdown", "export_text", "redacted"]
 
 # Opened when something in them is asked for, as in rollout itself: a page needs an extra, the others do not.
-_ROOMS = {
-    "_detail": ["DETAILS"],
-    "_html": ["export_html"],
-    "_json": ["export_json"],
-    "_markdown": ["export_markdown"],
-    "_redact": ["redacted"],
-    "_text": ["export_text"],
-}
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF:
-        globals()[name] = found = getattr(import_module(f"rollout.export.{_ROOM_OF[name]}"), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = opener(
+    globals(),
+    {
+        "_detail": ["DETAILS"],
+        "_html": ["export_html"],
+        "_json": ["export_json"],
+        "_markdown": ["export_markdown"],
+        "_redact": ["redacted"],
+        "_text": ["export_text"],
+    },
+)

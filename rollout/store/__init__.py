@@ -7,8 +7,9 @@ either the old or the new state when it is killed, and tells Codex's own databas
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from rollout._opening import opener
 
 if TYPE_CHECKING:
     from rollout.store._compression import compress, decompress
@@ -31,17 +32,12 @@ __all__ = [
 ]
 
 # Opened when something in them is asked for, as in rollout itself: names are wanted for every list, zstd for few.
-_ROOMS = {
-    "_compression": ["compress", "decompress"],
-    "_fork": ["fork"],
-    "_moves": ["archive", "delete", "deleted_sessions", "restore", "unarchive"],
-    "_names": ["find", "rename_session", "session_names"],
-}
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _ROOM_OF:
-        globals()[name] = found = getattr(import_module(f"rollout.store.{_ROOM_OF[name]}"), name)
-        return found
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__ = opener(
+    globals(),
+    {
+        "_compression": ["compress", "decompress"],
+        "_fork": ["fork"],
+        "_moves": ["archive", "delete", "deleted_sessions", "restore", "unarchive"],
+        "_names": ["find", "rename_session", "session_names"],
+    },
+)
