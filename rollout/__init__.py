@@ -34,6 +34,7 @@ from rollout.errors import (
     SessionStateError,
     UnsupportedSessionError,
     WriteError,
+    WriterStartError,
 )
 from rollout.finding import find_session
 from rollout.follow import Follower, follow
@@ -81,6 +82,7 @@ __all__ = [
     "UnsupportedSessionError",
     "Verification",
     "WriteError",
+    "WriterStartError",
     "__version__",
     "find_session",
     "follow",

@@ -5,6 +5,7 @@ An open file that knows whether its number is still its own: daemons close them 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
@@ -38,6 +39,15 @@ class Descriptor:
             return None
         is_ours = self._owners.get(self.fd) is self and _identity(status) == self.identity
         return status if is_ours else None
+
+    def is_at(self, path: Path) -> bool:
+        """
+        Return whether a path names this file.
+        """
+        try:
+            return _identity(path.stat()) == self.identity
+        except OSError:
+            return False
 
     @property
     def is_ours(self) -> bool:

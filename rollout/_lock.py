@@ -50,10 +50,10 @@ class SessionLock:
         self.session_id = session_id
         self._pid = os.getpid()
         self.path = home / LOCKS_FOLDER / f"{session_id}.lock"
-        make_folder(self.path.parent)
         self._take()
 
     def _take(self) -> None:
+        make_folder(self.path.parent)
         with _coordinated(self.path.parent):
             fd = _open(self.path)
             if not _try_lock(fd):
@@ -69,14 +69,27 @@ class SessionLock:
 
     def renew(self) -> None:
         """
-        Take it again if the program has closed its descriptor, which frees it.
+        Take it again if the program has closed its descriptor, which frees it, or if its file was removed.
+
+        A removed file still holds the lock, but a new writer makes another file and locks that. A forked child does
+        not look for the file: the process that made the lock does.
 
         Raises:
             SessionBusyError, OSError: As for a new one; the session is not this writer's any more.
         """
-        if not self._descriptor.is_ours:
-            self._take()
-            self._pid = os.getpid()
+        is_ours = self._descriptor.is_ours
+        if is_ours and (os.getpid() != self._pid or self._descriptor.is_at(self.path)):
+            return
+        old = self._descriptor
+        self._take()
+        self._pid = os.getpid()
+        old.close()
+
+    def follow(self, home: Path) -> None:
+        """
+        Note that the home, and the lock's file with it, was renamed.
+        """
+        self.path = home / LOCKS_FOLDER / self.path.name
 
     def release(self) -> None:
         """

@@ -22,6 +22,8 @@ LINGER = 0.001
 Seconds that the writer waits for more before it takes what there is, unless somebody flushes or much is there.
 """
 
+_CHECK_INTERVAL = 1.0
+
 
 def _own_queue() -> Any:
     """
@@ -58,10 +60,14 @@ class Commands(Queue[Command]):
         options: How many commands may wait, and how many bytes they and what could not be written may take; a
             single command may take more.
         refusal: Gives the error for who comes when it is closed.
+        check: Called every second while a command waits for space; raises where none will come.
     """
 
-    def __init__(self, options: Options, refusal: Callable[[], Exception]) -> None:
+    def __init__(
+        self, options: Options, refusal: Callable[[], Exception], check: Callable[[], None] = lambda: None
+    ) -> None:
         super().__init__(options.queue_size)
+        self._check = check
         self._max_size = options.max_waiting_size
         self.is_closed = self._is_ended = False
         self.refusal = refusal
@@ -120,9 +126,11 @@ class Commands(Queue[Command]):
 
     def _wait_and_put(self, command: Command, gate: Gate | None, deadline: Deadline) -> None:
         while gate is not None:
-            if not gate.acquire(timeout=deadline.left):
+            self._check()
+            if gate.acquire(timeout=min(deadline.left, _CHECK_INTERVAL)):
+                gate = self._try_to_put(command)
+            elif not deadline.left:
                 raise queue.Full
-            gate = self._try_to_put(command)
 
     def _is_in_here(self) -> bool:
         """

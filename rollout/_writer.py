@@ -11,22 +11,25 @@ thread's; `Writer.stats` reads its counters without a lock.
 from __future__ import annotations
 
 import logging
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from queue import Full
 
 from rollout._commands import Add, Command, Deadline, Flush, Options, Shutdown, Stats
+from rollout._encoder import Encoder
 from rollout._file import AppendFile
 from rollout._live import live
 from rollout._queue import Commands
-from rollout.codec import encode_item
 from rollout.errors import (
     FlushTimeoutError,
     RecorderClosedError,
     RecorderFullError,
     UnsupportedSessionError,
     WriteError,
+    WriterStartError,
 )
 
 __all__ = ["RETRY_INTERVAL", "Writer"]
@@ -36,9 +39,6 @@ RETRY_INTERVAL = 0.5
 
 # A waiter looks this often (seconds) whether the thread it waits for still lives.
 _ALIVE_POLL = 0.1
-# A child waits so long (seconds) for its parent to write the first line, and looks so often.
-_BEGINNING_TIMEOUT = 6.0
-_BEGINNING_POLL = 0.01
 
 _log = logging.getLogger("rollout")
 
@@ -64,7 +64,6 @@ class Writer:
         first_ms: int = 0,
         ordinal: int | None = None,
     ) -> None:
-        self.path = file.path
         self._file = file
         self._options = options
         self._record_timeout = 0 if options.on_full == "raise" else None
@@ -72,13 +71,11 @@ class Writer:
         self._first_ms = first_ms
         self._ordinal = ordinal
         self._is_child = False
-        self._starting = threading.RLock()
         self._clear()
         try:
             self._start()
-        except RuntimeError:
-            # There can be no more threads.
-            self._let_go()
+        except WriterStartError:
+            self._file.discard()
             raise
         except BaseException:
             # Interrupted: the thread runs.
@@ -87,10 +84,11 @@ class Writer:
         live.add(self)
 
     def _clear(self) -> None:
-        self._commands = Commands(self._options, lambda: RecorderClosedError(self.path))
-        self._file.forget()
+        self._pid = os.getpid()
+        self._starting = threading.RLock()
+        self._commands = Commands(self._options, lambda: RecorderClosedError(self.path), self._check_wait)
         self._batch: Sequence[Command] = ()
-        self._taken_lines = self._lost_lines = 0
+        self._encoder = Encoder(self.path.name, self._ordinal)
         self._next_try = 0.0
         self._is_dead = False
         self._thread: threading.Thread | None = None
@@ -101,22 +99,43 @@ class Writer:
                 thread = threading.Thread(target=self._run, name=f"rollout-writer {self.path.name}", daemon=True)
                 # Before it starts: a signal handler may come here in between.
                 self._thread = thread
-                thread.start()
-
-    def share(self) -> None:
-        """
-        After a fork, in the parent: from now on the child, too, may append to the file.
-        """
-        self._file.is_shared = True
+                try:
+                    thread.start()
+                except RuntimeError as error:
+                    self._thread = None
+                    raise WriterStartError(str(error)) from error
 
     def begin_again(self) -> None:
         """
         After a fork, in the child: forget what the parent will write; a thread is started when there is something.
         """
-        self._starting = threading.RLock()
-        self._is_child = self._file.is_shared = True
+        self._is_child = True
         self._first = None
+        self._file.inherit()
         self._clear()
+
+    def _check_process(self) -> None:
+        """
+        Refuse to wait for a thread that is not in this process: its fork was not Python's, so nothing began again.
+        """
+        if os.getpid() != self._pid:
+            raise WriterStartError(
+                f"process {os.getpid()} was forked from {self._pid} by other means than os.fork, without the writer's "
+                "thread; what was recorded here is not written"
+            )
+
+    def _check_wait(self) -> None:
+        """
+        Refuse to wait for space that only this caller can make, by freeing memory.
+        """
+        self._check_process()
+        if self._encoder.is_short_of_memory:
+            raise Full
+
+    @property
+    def path(self) -> Path:
+        """The session's file; where it lies now, if it was moved."""
+        return self._file.path
 
     @property
     def is_closed(self) -> bool:
@@ -128,11 +147,11 @@ class Writer:
         commands, file = self._commands, self._file
         return Stats(
             queued=len(commands.queue),
-            pending=len(file.lines),
+            pending=self._pending,
             waiting_size=commands.waiting_size,
             written_lines=file.written_lines,
             written_bytes=file.written_bytes,
-            last_error=file.error,
+            last_error=self._error,
         )
 
     def refusal(self) -> Exception:
@@ -150,6 +169,7 @@ class Writer:
             RecorderClosedError: It is closed; none was taken.
             WriteError: The writer has died; none was taken.
             UnsupportedSessionError: A child cannot number the lines of a paginated session.
+            WriterStartError: This process has no thread for it, and cannot start one.
         """
         if self._thread is None:
             if self._ordinal is not None:
@@ -159,7 +179,7 @@ class Writer:
             self._commands.hand_over(command, self._record_timeout)
         except Full:
             error = RecorderFullError(self.path, len(self._commands.queue), self._commands.waiting_size)
-            raise error from self._file.error
+            raise error from self._error
 
     def flush(self, timeout: float | None, *, fsync: bool) -> None:
         """
@@ -169,7 +189,9 @@ class Writer:
             RecorderClosedError: It is closed.
             WriteError: Something is not in the file, or not synced.
             FlushTimeoutError: It took too long.
+            WriterStartError: As for `add`.
         """
+        self._check_process()
         if self._commands.is_interrupted:
             # Only the call that was interrupted could let the writer come to it.
             raise self._late("a flush inside of record()", 0)
@@ -190,7 +212,9 @@ class Writer:
         Raises:
             WriteError: Not all is in the file.
             FlushTimeoutError: It took too long; the thread goes on.
+            WriterStartError: The thread is not in this process.
         """
+        self._check_process()
         deadline = Deadline(timeout)
         if self._thread is None:
             self._end_unstarted()
@@ -238,14 +262,23 @@ class Writer:
             raise command.error
 
     def _late(self, what: str, timeout: float | None) -> FlushTimeoutError:
-        return FlushTimeoutError(self.path, what, timeout or 0, len(self._commands.queue) + len(self._file.lines))
+        return FlushTimeoutError(self.path, what, timeout or 0, len(self._commands.queue) + self._pending)
+
+    @property
+    def _pending(self) -> int:
+        """Lines that were taken and are not in the file."""
+        return len(self._file.lines) + len(self._encoder.waiting)
+
+    @property
+    def _error(self) -> BaseException | None:
+        return self._file.error or self._encoder.error
 
     def _outcome(self) -> WriteError | None:
-        file = self._file
-        if not (file.lines or self._lost_lines or file.is_unsynced or self._is_dead):
+        file, pending, lost = self._file, self._pending, self._encoder.lost_count + self._file.cut_lines
+        if not (pending or lost or file.is_unsynced or file.is_misplaced or self._is_dead):
             return None
-        error = WriteError(self.path, len(file.lines), self._lost_lines)
-        error.__cause__ = file.error
+        error = WriteError(self.path, pending, lost)
+        error.__cause__ = self._error or file.cut_error
         return error
 
     # From here on: the writer's thread.
@@ -254,11 +287,15 @@ class Writer:
         self._commands.consumer = threading.get_ident()
         try:
             if self._is_child:
-                self._await_beginning()
+                self._file.await_beginning()
             if self._first:
-                self._obey((self._first_line(self._first),))
-            while not self._obey(self._commands.take_all(self._file.waiting_size, self._pause())):
-                pass
+                first = self._first()
+                first.time_ms = self._first_ms
+                self._obey((first,))
+            is_done = False
+            while not is_done:
+                waiting_size = self._file.waiting_size + self._encoder.waiting_size
+                is_done = self._obey(self._commands.take_all(waiting_size, self._pause()))
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
         finally:
@@ -266,57 +303,36 @@ class Writer:
             self._commands.consumer = 0
             self._let_go()
 
-    def _first_line(self, make: Callable[[], Add]) -> Add:
-        add = make()
-        add.time_ms = self._first_ms
-        return add
-
-    def _await_beginning(self) -> None:
-        # The parent's thread may still be asking git: the first line is its meta. It has 5 seconds for that.
-        deadline = time.monotonic() + _BEGINNING_TIMEOUT
-        while self._file.is_empty and time.monotonic() < deadline:
-            time.sleep(_BEGINNING_POLL)
-
     def _pause(self) -> float | None:
-        return RETRY_INTERVAL if self._file.lines or self._file.is_unsynced else None
+        return RETRY_INTERVAL if self._pending or self._file.is_unsynced else None
 
     def _obey(self, commands: Sequence[Command]) -> bool:
         """
         Carry out a batch; True if that was the last.
         """
         self._batch = commands
-        adds = _adds(commands)
-        self._taken_lines += len(adds)
-        self._file.add(self._encode(adds))
+        self._encoder.take(commands)
         flushes = [command for command in commands if isinstance(command, Flush)]
-        # While a disk refuses, an attempt costs as much as waits; nobody is told of its outcome but who flushes.
-        if flushes or not self._file.error or time.monotonic() >= self._next_try:
-            self._file.write()
+        # While a disk refuses, an attempt costs as much as waits; its outcome is told only to a flush.
+        is_due = bool(flushes) or time.monotonic() >= self._next_try
+        if is_due or not self._encoder.is_short_of_memory:
+            self._encode()
+        if is_due or not self._file.error:
+            self._file.write(check_path=bool(flushes))
             if self._options.fsync or self._file.is_unsynced or any(command.fsync for command in flushes):
                 self._file.sync()
             self._next_try = time.monotonic() + RETRY_INTERVAL
-        outcome = self._outcome()
-        for command in flushes:
-            command.answer(outcome)
+        if flushes:
+            outcome = self._outcome()
+            self._file.acknowledge()
+            for command in flushes:
+                command.answer(outcome)
         self._batch = ()
-        is_done = not self._file.lines and not self._file.is_unsynced
+        is_done = not self._pending and not self._file.is_unsynced
         return is_done and any(type(command) is Shutdown for command in flushes)
 
-    def _encode(self, adds: Sequence[Add]) -> list[bytes]:
-        lines = []
-        ordinal = self._ordinal
-        for add in adds:
-            try:
-                lines.append(encode_item(add.kind, add.payload, add.time_ms, ordinal, add.metadata, add.is_ascii))
-            except Exception as error:  # noqa: BLE001 -- see below
-                # Only memory can be short here, as the snapshot holds nothing but JSON; it costs no other item.
-                self._lost_lines += 1
-                self._file.error = error
-                _log.exception("%s: an item could not be encoded and is lost", self.path.name)
-            else:
-                if ordinal is not None:
-                    self._ordinal = ordinal = ordinal + 1
-        return lines
+    def _encode(self) -> None:
+        self._file.add(self._encoder.encode())
 
     def _die(self, error: BaseException) -> None:
         """
@@ -328,22 +344,8 @@ class Writer:
         self._commands.refusal = lambda: self._outcome() or RecorderClosedError(self.path)
         self._commands.end(Shutdown())
         waiting = self._commands.take_all()
-        self._lost_lines = self._taken_lines + len(_adds(waiting)) - self._file.written_lines
+        self._encoder.give_up(waiting, self._file.written_lines)
         self._file.drop()
         for command in (*self._batch, *waiting):
             if isinstance(command, Flush) and not command.done.is_set():
                 command.answer(self._outcome())
-
-
-def _adds(commands: Sequence[Command]) -> list[Add]:
-    """
-    Give the items to write, one by one.
-    """
-    adds: list[Add] = []
-    for command in commands:
-        if type(command) is Add:
-            adds.append(command)
-            for add in command.rest:
-                add.time_ms = command.time_ms
-                adds.append(add)
-    return adds

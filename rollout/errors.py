@@ -5,6 +5,7 @@ RolloutError
 ├── EncodeError (TypeError)             record(): an item has no JSON form
 ├── RecorderClosedError (RuntimeError)  the recorder was closed before
 ├── RecorderFullError                   no space for what waits to be written
+├── WriterStartError (RuntimeError)     the writer's thread cannot start: no more threads, or the program ends
 ├── WriteError                          lines wait in memory; the disk refused them
 ├── FlushTimeoutError (TimeoutError)    the writer was still busy
 ├── SessionBusyError                    another writer holds the session
@@ -41,9 +42,18 @@ __all__ = [
     "SessionStateError",
     "UnsupportedSessionError",
     "WriteError",
+    "WriterStartError",
 ]
 
 _EXAMPLES_SHOWN = 3
+
+
+def _why(error: BaseException) -> str:
+    """
+    Return what caused an error; a MemoryError has no text but its name.
+    """
+    cause = error.__cause__
+    return f"{str(cause) or type(cause).__name__}; " if cause else ""
 
 
 class RolloutError(Exception):
@@ -103,21 +113,38 @@ class RecorderFullError(RolloutError):
         self.waiting_size = waiting_size
 
     def __str__(self) -> str:
-        why = f"{self.__cause__}; " if self.__cause__ else ""
+        why = _why(self)
         return (
             f"{self.path.name}: {why}{self.queued} calls and {self.waiting_size} bytes wait to be written already; "
             "nothing of this one was recorded. Wait for flush() and record it again."
         )
 
 
+class WriterStartError(RolloutError, RuntimeError):
+    """
+    The writer's thread cannot start; nothing was recorded, and a new session has left no file.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot record: {self.reason}"
+
+
 class WriteError(RolloutError):
     """
-    Lines could not be written; `__cause__` says why.
+    Lines could not be written, or are not in the file that `Recorder.path` names; `__cause__` says why.
 
     Attributes:
         path: The session's file.
         pending: How many lines wait in memory for the next attempt.
-        lost: How many lines will never be written, because they could not be encoded or the writer died.
+        lost: How many lines will never be written, because they could not be encoded, the writer died, or another
+            program has cut them off the file before a flush was answered.
     """
 
     def __init__(self, path: Path, pending: int, lost: int = 0) -> None:
@@ -127,7 +154,7 @@ class WriteError(RolloutError):
         self.lost = lost
 
     def __str__(self) -> str:
-        why = f"{self.__cause__}; " if self.__cause__ else ""
+        why = _why(self)
         lost = f"{self.lost} lost; " if self.lost else ""
         waiting = f"{self.pending} lines wait in memory, and are tried again twice a second, at flush and at close."
         return f"{self.path.name}: {why}{lost}{waiting if self.pending else 'no lines wait in memory.'}"

@@ -21,7 +21,7 @@ from rollout._display import Displayed
 from rollout._file import AppendFile
 from rollout._git import collect_git_info
 from rollout._intake import take, take_all
-from rollout._live import abandon
+from rollout._live import abandon, starting
 from rollout._lock import SessionLock
 from rollout._plain import snapshot
 from rollout._resume import open_for_append
@@ -66,6 +66,7 @@ class Recorder(Displayed):
     Raises:
         OSError: The file or its lock could not be created; as it came, so that the caller may go on unrecorded.
         SessionBusyError: Another writer holds a session of this id.
+        WriterStartError: There can be no more threads, or the program is ending; no file is left.
         ValueError: *session_id* is not a UUID, or one of the last three is none it can be.
     """
 
@@ -102,14 +103,15 @@ class Recorder(Displayed):
             model_provider=model_provider,
         )
         first = partial(_meta_line, snapshot(meta))
-        missing = [made.parent for made in layout.missing_folders(folder)]
-        lock = SessionLock(folder, own_id)
-        try:
-            path, fd = layout.create_session_file(folder, own_id, now_ms / 1000)
-        except BaseException:
-            lock.release()
-            raise
-        self._begin(path, fd, lock, policy, missing, options, first=first, first_ms=now_ms)
+        with starting():
+            missing = [made.parent for made in layout.missing_folders(folder)]
+            lock = SessionLock(folder, own_id)
+            try:
+                path, fd = layout.create_session_file(folder, own_id, now_ms / 1000)
+            except BaseException:
+                lock.release()
+                raise
+            self._begin(path, fd, lock, policy, missing, options, first=first, first_ms=now_ms)
 
     @classmethod
     def resume(
@@ -146,14 +148,16 @@ class Recorder(Displayed):
             SessionBusyError: Another writer, ours or Codex, holds the session.
             MissingSessionMetaError: The file does not say whose it is.
             UnsupportedSessionError: Appending would damage the session.
+            WriterStartError: There can be no more threads, or the program is ending.
             ValueError: One of the last three is none it can be.
         """
         options = Options(fsync, queue_size, max_waiting_size, on_full)
         path = locate(path_or_id, home).absolute()
-        fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
         recorder = cls.__new__(cls)
         recorder._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- as above
-        recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
+        with starting():
+            fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
+            recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
         return recorder
 
     def _begin(
@@ -173,7 +177,11 @@ class Recorder(Displayed):
 
     @property
     def path(self) -> Path:
-        """The session's file; there from the beginning, complete after `close`."""
+        """
+        The session's file; there from the beginning, complete after `close`.
+
+        Where it was archived or renamed meanwhile, this is its new place, known after the next `flush` or `close`.
+        """
         return self._writer.path
 
     @property
@@ -215,7 +223,8 @@ class Recorder(Displayed):
 
         Raises:
             EncodeError: An item has no JSON form; the others were recorded.
-            RecorderFullError: There is no space, and *on_full* is "raise" or this interrupts a call that waits.
+            RecorderFullError: There is no space, and *on_full* is "raise", this interrupts a call that waits, or what
+                waits cannot be written for want of memory.
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
         """

@@ -9,6 +9,7 @@ from rollout import Recorder, WriteError, load_history
 from rollout._descriptor import Descriptor
 from rollout._file import AppendFile
 from rollout._lock import SessionLock
+from rollout._open_rollout import OpenRollout
 from tests.rollouts import ID
 
 
@@ -16,8 +17,12 @@ def open_file(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
+def rollout_of(recorder: Recorder) -> OpenRollout:
+    return recorder._writer._file._rollout
+
+
 def close_behind_its_back(recorder: Recorder) -> None:
-    for descriptor in (recorder._writer._file._file, recorder._writer._file._lock._descriptor):
+    for descriptor in (rollout_of(recorder)._file, rollout_of(recorder)._lock._descriptor):
         os.close(descriptor.fd)
 
 
@@ -59,7 +64,7 @@ def test_a_recorder_opens_its_rollout_again_and_takes_its_lock_again(home: Path)
     recorder.user_message("after")
     recorder.flush(fsync=True)
 
-    assert recorder._writer._file._lock._descriptor.is_ours
+    assert rollout_of(recorder)._lock._descriptor.is_ours
     recorder.close()
     assert [turn.prompt for turn in load_history(recorder.path).turns] == ["before", "after"]
     assert list((home / "thread-writer-locks").glob("*-*")) == []
@@ -89,7 +94,8 @@ def test_a_rollout_that_is_another_or_gone_is_not_written_to_and_told(home: Path
         recorder.flush()
 
     recorder._writer._file.drop()
-    recorder.close()
+    with pytest.raises(WriteError, match="the rollout was deleted"):
+        recorder.close()
     assert content.count(b"\n") == 3
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import gc
 import os
 import sys
@@ -21,9 +22,11 @@ from rollout import (
     RolloutError,
     UnsupportedSessionError,
     WriteError,
+    WriterStartError,
     load_history,
 )
 from rollout import _commands as commands_room
+from rollout import _encoder as encoder_room
 from rollout import _file as file_room
 from rollout import _live as live_room
 from rollout import _queue as queue_room
@@ -436,7 +439,7 @@ class TestFsync:
         recorder.path.write_bytes(content)
         recorder.flush(fsync=True)
 
-    def test_what_took_the_place_of_a_file_is_not_written_to_after_a_failed_sync(
+    def test_after_a_failed_sync_the_file_is_synced_where_it_was_moved_and_what_took_its_place_is_left_alone(
         self, recorder: Recorder, failing_once: Callable[[], None]
     ) -> None:
         recorder.flush(fsync=True)
@@ -444,15 +447,15 @@ class TestFsync:
         failing_once()
         with pytest.raises(WriteError, match="I/O error"):
             recorder.flush(fsync=True)
-        moved = recorder.path.rename(recorder.path.with_suffix(".moved"))
-        recorder.path.write_bytes(b"another")
+        place = recorder.path
+        moved = place.rename(place.with_suffix(".moved"))
+        place.write_bytes(b"another")
 
-        with pytest.raises(WriteError, match="another file has taken the place"):
-            recorder.flush(fsync=True)
-
-        assert recorder.path.read_bytes() == b"another"
-        moved.replace(recorder.path)
         recorder.flush(fsync=True)
+
+        assert recorder.path == moved
+        assert prompts(moved) == ["x"]
+        assert place.read_bytes() == b"another"
 
 
 class TestChild:
@@ -505,7 +508,7 @@ class TestChild:
     def test_waits_no_longer_than_its_limit(
         self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer_room, "_BEGINNING_TIMEOUT", 0.02)
+        monkeypatch.setattr(file_room, "_BEGINNING_TIMEOUT", 0.02)
         writer = make_child()
 
         writer.flush(30, fsync=False)
@@ -534,13 +537,15 @@ class TestChild:
         writer.close(None)
 
     def test_closes_off_half_a_line_where_others_append(self, recorder: Recorder, disk: Disk) -> None:
-        live_room._after_fork_in_parent()
         recorder.flush()
         disk.on_write = failing(1, after=20)
 
-        recorder.user_message("one")
-        with pytest.raises(WriteError):
-            recorder.flush()
+        with recorder.path.open("rb") as other:
+            # What a child holds while it may write.
+            fcntl.flock(other, fcntl.LOCK_SH)
+            recorder.user_message("one")
+            with pytest.raises(WriteError):
+                recorder.flush()
         recorder.flush()
 
         assert prompts(recorder.path) == ["one"]
@@ -557,13 +562,16 @@ class TestChild:
         monkeypatch.setitem(sys.modules, "multiprocessing.util", util)
         writer = make_child()
 
+        monkeypatch.setattr(live_room._Ending, "is_known_to_multiprocessing", False)
+        monkeypatch.setattr(live_room._Ending, "has_begun", False)
         live_room._after_fork_in_child()
-        for finalize in finalizers:
-            finalize()
-        live_room._after_fork_in_child()
+        # The one it was forked with, which another list has replaced in a child of multiprocessing, and its own.
+        assert finalizers == [live_room._end_behind_threads] * 2
+        finalizers[1]()
 
-        assert finalizers == [live_room.close_all]
         assert writer.is_closed
+        with pytest.raises(WriterStartError, match="the program is ending"):
+            Recorder()
 
     def test_leaves_the_lock_file_to_its_parent(self, home: Path) -> None:
         lock = SessionLock(home, ID)
@@ -578,7 +586,7 @@ class TestDeath:
     @pytest.fixture
     def bug(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
         def inject() -> None:
-            def die(self: Any, command: Any) -> None:
+            def die(self: Any) -> None:
                 raise RuntimeError("bug")
 
             monkeypatch.setattr(writer_room.Writer, "_encode", die)
@@ -630,16 +638,16 @@ class TestDeath:
 def test_an_item_that_cannot_be_encoded_costs_no_other_and_is_told(
     home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    real = writer_room.encode_item
+    real = encoder_room.encode_item
 
-    def short_of_memory(kind: str, payload: Any, *rest: Any) -> bytes:
+    def bug(kind: str, payload: Any, *rest: Any) -> bytes:
         if payload.get("message") == "big":
-            raise MemoryError
+            raise AttributeError
         return real(kind, payload, *rest)
 
     recorder = Recorder(home=home)
     recorder.flush()
-    monkeypatch.setattr(writer_room, "encode_item", short_of_memory)
+    monkeypatch.setattr(encoder_room, "encode_item", bug)
     recorder.record({"type": "event_msg", "payload": {"type": "user_message", "message": "big"}})
     recorder.user_message("small")
 
@@ -651,14 +659,63 @@ def test_an_item_that_cannot_be_encoded_costs_no_other_and_is_told(
         recorder.close()
 
 
+@pytest.mark.promise("full")
+def test_items_for_which_there_is_no_memory_wait_in_order_and_are_written_when_there_is(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = encoder_room.encode_item
+
+    def short_of_memory(kind: str, payload: Any, *rest: Any) -> bytes:
+        if payload.get("message") == "big":
+            raise MemoryError
+        return real(kind, payload, *rest)
+
+    recorder = Recorder(home=home, queue_size=1, max_waiting_size=5000)
+    recorder.flush()
+    monkeypatch.setattr(encoder_room, "encode_item", short_of_memory)
+    recorder.user_message("before")
+    recorder.record(
+        *({"type": "event_msg", "payload": {"type": "user_message", "message": t}} for t in ("big", "after"))
+    )
+
+    with pytest.raises(WriteError, match="2 lines wait in memory"):
+        recorder.flush()
+    assert prompts(recorder.path) == ["before"]
+    with pytest.raises(RecorderFullError, match="MemoryError"):
+        while True:
+            recorder.user_message("x" * 1000)
+    monkeypatch.undo()
+    recorder.flush()
+
+    assert prompts(recorder.path)[:3] == ["before", "big", "after"]
+    assert recorder.stats.last_error is None
+    recorder.close()
+
+
+def test_lines_that_cannot_be_joined_for_want_of_memory_wait(home: Path, recorder: Recorder, disk: Disk) -> None:
+    def on_write(data: bytes) -> int | None:
+        raise MemoryError
+
+    recorder.flush()
+    disk.on_write = on_write
+    recorder.user_message("kept")
+    with pytest.raises(WriteError, match="2 lines wait in memory"):
+        recorder.flush()
+    disk.on_write = lambda data: None
+    recorder.flush()
+
+    assert prompts(recorder.path) == ["kept"]
+
+
 def test_a_thread_that_cannot_start_frees_file_and_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
     monkeypatch.setattr(threading.Thread, "start", refuse)
-    with pytest.raises(RuntimeError, match="new thread"):
+    with pytest.raises(WriterStartError, match="cannot record: can't start new thread"):
         Recorder(home=home)
 
+    assert list(home.glob("sessions/*/*/*/*")) == []
     assert [path.name for path in (home / "thread-writer-locks").iterdir()] == [".coordination.lock"]
 
 

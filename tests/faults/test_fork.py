@@ -199,22 +199,29 @@ def write(fd, data):
     return os.write(fd, data[:20])
 rec = rollout.Recorder()
 rec.flush()
+recorded, may_end = os.pipe(), os.pipe()
 if not (pid := os.fork()):
+    rec.record(message("child"))
+    rec.flush()
+    os.write(recorded[1], b"x")
+    os.read(may_end[0], 1)
     os._exit(0)
-wait(pid)
+os.read(recorded[0], 1)
 disk_room.os = Disk(write=write)
 rec.record(message("whole"))
 try:
     rec.flush()
 except rollout.WriteError as error:
     assert error.pending == 1
+os.write(may_end[1], b"x")
+wait(pid)
 rec.close()
 print(rec.path)
 """
     )
 
     history = load_history(path)
-    assert [line.payload["content"][0]["text"] for line in history.lines[1:]] == ["whole"]
+    assert [line.payload["content"][0]["text"] for line in history.lines[1:]] == ["child", "whole"]
     assert [skipped.size for skipped in history.skipped] == [20]
 
 

@@ -129,7 +129,7 @@ def test_a_logging_handler_that_records_may_run_on_the_writers_thread(
     run(
         program,
         """
-import rollout._writer as room
+import rollout._encoder as room
 real = room.encode_item
 def encode_item(kind, payload, *rest):
     if payload.get("content", [{}])[0].get("text") == "loop":
