@@ -179,6 +179,8 @@ def _tell_multiprocessing() -> None:
 def _is_ending() -> bool:
     """
     Return whether this is called by an exit handler of the program, or of a child of multiprocessing.
+
+    Up to Python 3.11 that cannot be told in a program that has not imported threading before.
     """
     main = threading.main_thread()
     if not main.is_alive() and threading.current_thread() is main:

@@ -266,7 +266,6 @@ class Writer:
 
     @property
     def _pending(self) -> int:
-        """Lines that were taken and are not in the file."""
         return len(self._file.lines) + len(self._encoder.waiting)
 
     @property

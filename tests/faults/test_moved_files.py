@@ -1,0 +1,445 @@
+"""
+The rollout is renamed, archived, linked, cut or written to by other programs while it is recorded.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rollout import Recorder, SessionBusyError, WriteError, load_history, read_lines
+from rollout import _open_rollout as open_room
+from rollout._lock import LOCKS_FOLDER
+from rollout._open_rollout import OpenRollout
+from tests.faults.programs import Program, in_order
+from tests.rollouts import ID
+
+
+def say(recorder: Recorder, text: str) -> None:
+    recorder.record({"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]})
+
+
+@pytest.fixture
+def started(home: Path) -> Recorder:
+    recorder = Recorder(home=home)
+    say(recorder, "one")
+    recorder.flush()
+    return recorder
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
+def rename(path: Path) -> Path:
+    return path.rename(f"{path}.1")
+
+
+def rename_and_create(path: Path) -> Path:
+    moved = rename(path)
+    path.touch()
+    return moved
+
+
+def archive(path: Path) -> Path:
+    folder = path.parents[4] / "archived_sessions"
+    folder.mkdir()
+    return path.rename(folder / path.name)
+
+
+def rename_home(path: Path) -> Path:
+    home = path.parents[4]
+    return home.rename(home.with_name("renamed")) / path.relative_to(home)
+
+
+@pytest.mark.promise("moved")
+@pytest.mark.parametrize("move", [rename, rename_and_create, archive, rename_home])
+@pytest.mark.parametrize("call", ["flush", "sync", "close"])
+def test_after_a_move_every_line_is_in_the_file_that_path_names(
+    started: Recorder, move: Callable[[Path], Path], call: str
+) -> None:
+    place = started.path
+    moved = move(place)
+
+    say(started, "two")
+    if call != "close":
+        started.flush(fsync=call == "sync")
+        assert started.path == moved
+        say(started, "three")
+    started.close()
+
+    assert started.path == moved
+    assert in_order(moved) == ["one", "two", *(["three"] if call != "close" else [])]
+    assert not place.exists() or place.read_bytes() == b""
+    home = moved.parents[1] if move is archive else moved.parents[4]
+    assert [path.name for path in (home / LOCKS_FOLDER).iterdir()] == [".coordination.lock"]
+
+
+def test_a_move_to_a_place_where_no_session_is_listed_is_a_warning_and_an_archive_is_none(
+    home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for move, warnings in ((archive, 0), (rename, 1)):
+        caplog.clear()
+        recorder = Recorder(home=home)
+        recorder.flush()
+        move(recorder.path)
+        recorder.close()
+        assert sum(record.levelno == logging.WARNING for record in caplog.records) == warnings
+        shutil.rmtree(home)
+
+
+@pytest.mark.promise("moved")
+def test_an_archive_is_followed_also_where_the_system_does_not_tell_the_names_of_open_files(
+    started: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: Path) -> Path:
+        raise OSError(2, "no /proc here")
+
+    monkeypatch.setattr(Path, "readlink", fail)
+    moved = archive(started.path)
+    started.close()
+
+    assert started.path == moved
+
+
+@pytest.mark.promise("moved")
+def test_a_file_whose_descriptor_was_closed_and_that_was_archived_is_found_again(started: Recorder) -> None:
+    moved = archive(started.path)
+    os.close(started._writer._file._rollout.fd)
+
+    say(started, "two")
+    started.close()
+
+    assert started.path == moved
+    assert in_order(moved) == ["one", "two"]
+
+
+def link_and_remove(path: Path) -> None:
+    path.with_suffix(".backup").hardlink_to(path)
+    path.unlink()
+
+
+def link_and_replace(path: Path) -> None:
+    link_and_remove(path)
+    shutil.copy(path.with_suffix(".backup"), path)
+
+
+def replace(path: Path) -> None:
+    copy = path.with_suffix(".copy")
+    shutil.copy(path, copy)
+    copy.replace(path)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.promise("moved")
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (link_and_remove, "the rollout was removed; what was written is in the file with inode"),
+        (
+            link_and_replace,
+            "another file has taken the place of the rollout; what was written is in the file with inode",
+        ),
+        (replace, "the rollout was deleted"),
+        (remove, "the rollout was deleted"),
+    ],
+)
+@pytest.mark.parametrize("waiting", [True, False])
+def test_a_file_that_has_lost_its_name_is_told_at_every_flush_and_close_and_the_lines_wait(
+    started: Recorder, harm: Callable[[Path], None], message: str, waiting: bool
+) -> None:
+    harm(started.path)
+
+    if waiting:
+        say(started, "two")
+    for call in (started.flush, started.flush, started.close):
+        with pytest.raises(WriteError, match=message) as error:
+            call()
+        assert error.value.pending == waiting
+
+    assert not started.path.exists() or in_order(started.path) == ["one"]
+    if waiting:
+        started._writer._file.drop()
+        with pytest.raises(WriteError, match=message):
+            started.close()
+
+
+@pytest.mark.promise("moved")
+def test_what_waits_for_a_name_is_written_when_the_file_has_it_again(started: Recorder) -> None:
+    link_and_replace(started.path)
+    say(started, "two")
+    with pytest.raises(WriteError):
+        started.flush()
+
+    started.path.with_suffix(".backup").replace(started.path)
+    started.close()
+
+    assert in_order(started.path) == ["one", "two"]
+
+
+@pytest.mark.promise("moved")
+def test_a_lost_name_is_noticed_without_a_flush_by_a_write_that_comes_a_second_later(started: Recorder) -> None:
+    say(started, "two")
+    started.flush()
+    link_and_replace(started.path)
+    backup = started.path.with_suffix(".backup")
+    started._writer._file._rollout._next_check = 0.0
+
+    say(started, "three")
+    wait_until(lambda: started.stats.last_error is not None)
+
+    assert "another file" in str(started.stats.last_error)
+    assert in_order(backup) == ["one", "two"]
+    backup.replace(started.path)
+    started.close()
+
+
+@pytest.mark.promise("moved")
+def test_after_a_cut_to_nothing_the_file_begins_with_its_meta_again(
+    started: Recorder, caplog: pytest.LogCaptureFixture
+) -> None:
+    copy = started.path.with_suffix(".1")
+    shutil.copy(started.path, copy)
+    os.truncate(started.path, 0)
+
+    say(started, "two")
+    started.flush()
+    say(started, "three")
+    started.close()
+
+    history = load_history(started.path)
+    assert [line.type for line in history.lines].count("session_meta") == 1
+    assert history.meta.id == started.session_id
+    assert in_order(started.path) == ["two", "three"]
+    assert in_order(copy) == ["one"]
+    assert "another program cut the rollout from" in caplog.text
+
+
+@pytest.mark.promise("moved")
+def test_a_resumed_file_that_is_cut_begins_with_its_meta_again(started: Recorder) -> None:
+    started.close()
+    with Recorder.resume(started.path) as recorder:
+        os.truncate(recorder.path, 0)
+        say(recorder, "two")
+
+    assert load_history(recorder.path).meta.id == started.session_id
+    assert in_order(recorder.path) == ["two"]
+
+
+@pytest.mark.promise("moved")
+@pytest.mark.parametrize("size", [-5, -1])
+def test_a_line_that_another_program_has_cut_does_not_glue_to_the_next(started: Recorder, size: int) -> None:
+    os.truncate(started.path, started.path.stat().st_size + size)
+
+    say(started, "two")
+    started.close()
+
+    lines = read_lines(started.path)
+    assert [line.type for line in lines] == ["session_meta", *["response_item"] * (2 if size == -1 else 1)]
+    assert len(lines.skipped) == (size != -1)
+    assert in_order(started.path)[-1] == "two"
+
+
+@pytest.mark.promise("moved")
+def test_lines_that_were_cut_off_before_a_flush_was_answered_are_told_once_as_lost(started: Recorder) -> None:
+    size = started.path.stat().st_size
+    say(started, "two")
+    wait_until(lambda: started.stats.written_lines == 3)
+    os.truncate(started.path, size)
+    say(started, "three")
+
+    with pytest.raises(WriteError, match="another program cut the rollout") as error:
+        started.flush()
+    started.flush()
+    started.close()
+
+    assert (error.value.pending, error.value.lost) == (0, 1)
+    assert in_order(started.path) == ["one", "three"]
+
+
+@pytest.mark.promise("moved")
+def test_half_a_line_of_another_program_does_not_glue_to_the_next(started: Recorder) -> None:
+    with started.path.open("ab") as other:
+        other.write(b'{"half')
+
+    say(started, "two")
+    started.close()
+
+    history = load_history(started.path)
+    assert in_order(started.path) == ["one", "two"]
+    assert [skipped.size for skipped in history.skipped] == [6]
+
+
+@pytest.mark.promise("moved")
+def test_a_removed_folder_of_locks_is_made_again_and_keeps_others_out(
+    started: Recorder, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(home / LOCKS_FOLDER)
+    monkeypatch.setattr(open_room, "_CHECK_INTERVAL", 0.0)
+    started._writer._file._rollout._next_check = 0.0
+
+    say(started, "two")
+    started.flush()
+
+    with pytest.raises(SessionBusyError):
+        Recorder.resume(started.path)
+    started.close()
+    Recorder.resume(started.path).close()
+
+
+@pytest.mark.promise("moved")
+def test_a_session_that_another_took_after_the_lock_was_removed_is_told_and_the_lines_wait(
+    started: Recorder, home: Path
+) -> None:
+    shutil.rmtree(home / LOCKS_FOLDER)
+    other = Recorder.resume(started.path)
+    started._writer._file._rollout._next_check = 0.0
+
+    say(started, "two")
+    with pytest.raises(WriteError) as error:
+        started.flush()
+    assert isinstance(error.value.__cause__, SessionBusyError)
+    say(other, "other")
+    other.close()
+    started._writer._file._rollout._next_check = 0.0
+    started.close()
+
+    assert in_order(started.path) == ["one", "other", "two"]
+
+
+def test_a_rollout_that_lies_in_no_home_and_was_renamed_is_followed(home: Path, tmp_path: Path) -> None:
+    with Recorder(home=home, session_id=ID) as first:
+        say(first, "one")
+    alone = first.path.rename(tmp_path / "alone.jsonl")
+    with Recorder.resume(alone, home=home) as recorder:
+        moved = alone.rename(tmp_path / "moved.jsonl")
+        say(recorder, "two")
+
+    assert recorder.path == moved
+    assert in_order(moved) == ["one", "two"]
+
+
+@pytest.mark.promise("moved")
+def test_a_child_goes_on_where_the_file_was_moved_to(program: Program) -> None:
+    path = program.run("""
+rec = rollout.Recorder()
+rec.record(message("parent"))
+rec.flush()
+moved = str(rec.path) + ".1"
+if not (pid := os.fork()):
+    os.rename(rec.path, moved)
+    logging.disable()
+    rec.record(message("child"))
+    rec.close()
+    assert str(rec.path) == moved
+    os._exit(0)
+wait(pid)
+logging.disable()
+rec.record(message("on"))
+rec.close()
+assert str(rec.path) == moved
+os.rename(moved, moved[:-2])
+print(moved[:-2])
+""")
+
+    assert in_order(path) == ["parent", "child", "on"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
+def test_a_child_that_has_given_up_its_rights_goes_on_by_the_descriptor_of_its_parent(program: Program) -> None:
+    path = program.run("""
+rec = rollout.Recorder()
+rec.record(message("parent"))
+rec.flush()
+if not (pid := os.fork()):
+    os.setgid(65534)
+    os.setuid(65534)
+    rec.record(message("child"))
+    rec.flush()
+    os._exit(0)
+wait(pid)
+rec.close()
+print(rec.path)
+""")
+
+    assert in_order(path) == ["parent", "child"]
+
+
+@pytest.mark.promise("full")
+def test_a_subprocess_with_a_function_before_its_exec_leaves_no_half_line_on_a_disk_that_fills_up(
+    program: Program,
+) -> None:
+    path = program.run("""
+import subprocess
+rec = rollout.Recorder()
+rec.flush()
+subprocess.run(["true"], preexec_fn=os.setsid, check=True)
+_, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, hard))
+for n in range(40):
+    rec.record(message(str(n)))
+try:
+    rec.flush()
+except rollout.WriteError:
+    pass
+assert rec.path.read_bytes().endswith(b"\\n")
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+rec.close()
+print(rec.path)
+""")
+
+    assert in_order(path) == [str(n) for n in range(40)]
+    assert load_history(path).skipped == ()
+
+
+@pytest.mark.promise("full")
+def test_items_that_do_not_fit_into_memory_are_written_when_they_do(program: Program) -> None:
+    path = program.run("""
+rec = rollout.Recorder()
+rec.flush()
+big = "x" * (10 << 20)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+_, hard = resource.getrlimit(resource.RLIMIT_AS)
+resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), hard))
+for text in ("0", big + "1", "2", big + "3", "4"):
+    rec.record(message(text))
+try:
+    rec.flush()
+    raise SystemExit("there is enough memory")
+except rollout.WriteError as error:
+    assert error.lost == 0 and "memory" in str(error), error
+resource.setrlimit(resource.RLIMIT_AS, (hard, hard))
+rec.close()
+print(rec.path)
+""")
+
+    assert [text[-1] for text in in_order(path)] == list("01234")
+
+
+def test_a_file_system_without_locks_for_files_closes_off_half_a_line(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with Recorder(home=home) as recorder:
+        recorder.flush()
+        file: OpenRollout = recorder._writer._file._rollout
+
+        def fail(fd: int, how: int) -> None:
+            raise OSError(38, "Function not implemented")
+
+        monkeypatch.setattr(open_room.fcntl, "flock", fail)
+        file._share()
+        with file.alone() as is_alone:
+            assert not is_alone
+        monkeypatch.undo()
