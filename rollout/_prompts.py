@@ -25,7 +25,6 @@ _CONTEXT = re.compile(
     )\s*""",
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
-_CWD = re.compile(r"<cwd>(.*?)</cwd>", re.DOTALL)
 
 
 def message_text(payload: Mapping[str, Any]) -> str:
@@ -65,8 +64,10 @@ def cwd_in(payload: Mapping[str, Any]) -> str | None:
     """
     Give the folder that an environment context names; None if a response item is none, or names none.
     """
-    found = _CWD.search(message_text(payload)) if is_context(payload) else None
-    return found and found[1]
+    # Not by a regular expression: where the mark is never closed, it looks for its end from each of them.
+    _, mark, cwd = message_text(payload).partition("<cwd>") if is_context(payload) else ("", "", "")
+    cwd, end, _ = cwd.partition("</cwd>")
+    return cwd if mark and end else None
 
 
 def _is_of_user(payload: Mapping[str, Any]) -> bool:

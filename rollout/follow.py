@@ -13,13 +13,13 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO
 
+from rollout._blocks import end_of_lines
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.finding import locate
 from rollout.layout import StrPath
-from rollout.reader import SkippedLine, lines_backwards, open_rollout
+from rollout.reader import SkippedLine, open_rollout
 
 __all__ = ["Follower", "follow"]
 
@@ -73,7 +73,7 @@ class Follower(Iterator[RolloutLine]):
         self._timeout = timeout
         self._closed = threading.Event()
         self._file, _ = open_rollout(path)
-        self._offset = 0 if from_start else _end_of_lines(self._file)
+        self._offset = 0 if from_start else end_of_lines(self._file)
         self._lines = self._read()
 
     def __next__(self) -> RolloutLine:
@@ -97,11 +97,8 @@ class Follower(Iterator[RolloutLine]):
 
     def _read(self) -> Iterator[RolloutLine]:
         for raw, size in self._complete_lines():
-            self.lineno += 1
             if raw is None:
                 reason = f"longer than {MAX_LINE_SIZE} bytes"
-            elif not raw or raw.isspace():
-                continue
             else:
                 try:
                     line = decode_line(raw)
@@ -114,7 +111,8 @@ class Follower(Iterator[RolloutLine]):
 
     def _complete_lines(self) -> Iterator[tuple[bytes | None, int]]:
         """
-        Give raw lines, None for one too long to be held, and their sizes; `_offset` is behind the one given last.
+        Yield lines that are not blank, None for one too long to be held, and their sizes; `lineno` is the number of the
+        one given last, `_offset` the byte behind it.
         """
         last_line_at = time.monotonic()
         pause = _POLL_BUSY
@@ -122,10 +120,18 @@ class Follower(Iterator[RolloutLine]):
             # Asked before reading: what is complete when `close` is called is still given.
             is_closed = self._closed.is_set()
             block, too_long = self._read_block()
-            for raw in block.split(b"\n")[:-1]:
+            # Blank lines alone, of which a block may have a million, are not looked at one by one.
+            is_blank = block.isspace()
+            for raw in () if is_blank else block.split(b"\n")[:-1]:
+                self.lineno += 1
                 self._offset += len(raw) + 1
-                yield raw, len(raw)
+                if raw and not raw.isspace():
+                    yield raw, len(raw)
+            if is_blank:
+                self.lineno += block.count(b"\n")
+                self._offset += len(block)
             if too_long:
+                self.lineno += 1
                 self._offset += too_long
                 yield None, too_long - 1
             if block or too_long:
@@ -170,7 +176,3 @@ class Follower(Iterator[RolloutLine]):
         self._file.close()
         self._file = file
         return True
-
-
-def _end_of_lines(file: BinaryIO) -> int:
-    return file.seek(0, os.SEEK_END) - len(next(lines_backwards(file)))

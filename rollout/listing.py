@@ -4,8 +4,7 @@ Sessions newest first, page by page. Order and paging work on file names; only t
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from attrs import field, frozen
 
 from rollout import schema
+from rollout._blocks import Bounds
 from rollout._display import Displayed
 from rollout._facts import Facts
 from rollout._prompts import with_recovered_cwd
@@ -22,7 +22,7 @@ from rollout._walk import Problem, walk
 from rollout.codec import RolloutLine
 from rollout.errors import InvalidCursorError
 from rollout.layout import RolloutName, StrPath, home_folder, parse_key
-from rollout.reader import SkippedLine, decode_backwards, read_lines
+from rollout.reader import LineReader, decode_backwards
 
 __all__ = ["Cursor", "Page", "SessionSummary", "list_sessions"]
 
@@ -35,6 +35,10 @@ _TAIL_LINES = 200
 _SCAN_LIMIT = 10_000
 # Bytes of a file that is read whole.
 _SMALL = 64 * 2**10
+# What a listing reads at most of a file, whatever is in it, once from its beginning and once from its end. 8 MiB: a
+# first prompt with two images of 3 MB, which are base64 in it. 2000 lines: more than _SMALL bytes have, 39 being the
+# shortest line there is; as garbage they take 12 ms. 64 MiB: the end of what is compressed costs 50 ms to get to.
+_BOUNDS = Bounds(size=8 * 2**20, line_count=2000, unpacked_size=64 * 2**20)
 
 
 @frozen
@@ -82,7 +86,8 @@ class SessionSummary(Displayed):
         preview: The user's first words.
         has_early_user_message: A user_message event stands before the 10th record: Codex of 2025 lists it.
         head: The payloads of its first records (session_meta and response items), up to 10.
-        tail: The payloads of its last response items, up to 10, in order.
+        tail: The payloads of its last response items, up to 10, in order; of a compressed file only if it has at most
+            64 MiB uncompressed.
         is_archived: It lies in the archive.
         problem: Why it could not be read, or not wholly; None if it could.
     """
@@ -151,7 +156,9 @@ def list_sessions(
     """
     List sessions, newest first by file name. Reads only names, and the beginning and end of the files on the page.
 
-    A file or folder that cannot be read does not end the listing; it is reported.
+    A file or folder that cannot be read does not end the listing; it is reported. At most 8 MiB and 2000 lines are
+    read from either end of a file, and at most 64 MiB of a compressed one decompressed: what lies behind is not known
+    to the list.
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
@@ -208,12 +215,12 @@ def _summarize(name: RolloutName, is_archived: bool) -> SessionSummary:
     }
     try:
         status = name.path.stat()
-        with read_lines(name.path) as reader:
+        with LineReader(name.path, bounds=_BOUNDS) as reader:
             # All of a small file, which then is opened once: half of what a page takes.
             lines = tuple(reader) if status.st_size <= _SMALL and not name.is_compressed else None
             head = _head(lines or reader)
-            tail = _tail(lines[::-1]) if lines else _tail_of(name)
-            problem = _problem(head["meta"], bool(head["head"]), reader.skipped)
+            tail = _tail(lines[::-1]) if lines and not reader.is_cut else _tail_of(name)
+            problem = _problem(head["meta"], bool(head["head"]), reader)
     except (OSError, ImportError) as error:
         return SessionSummary(**known, problem=str(error))
     updated_at = datetime.fromtimestamp(status.st_mtime, timezone.utc)
@@ -249,20 +256,19 @@ def _says_whose(payload: dict[str, Any]) -> bool:
     return isinstance(payload.get("id"), str) and isinstance(payload.get("timestamp"), str)
 
 
-def _problem(meta: dict[str, Any] | None, has_head: bool, skipped: Sequence[SkippedLine]) -> str | None:
-    if skipped:
-        return f"line {skipped[0].lineno}: {skipped[0].reason}"
-    if meta is None:
-        return "no session_meta" if has_head else "empty session file"
-    return None
+def _problem(meta: dict[str, Any] | None, has_head: bool, reader: LineReader) -> str | None:
+    if reader.skipped:
+        return f"line {reader.skipped[0].lineno}: {reader.skipped[0].reason}"
+    if meta is not None:
+        return None
+    if reader.is_cut:
+        return "no session_meta in the first lines"
+    return "no session_meta" if has_head else "empty session file"
 
 
 def _tail_of(name: RolloutName) -> tuple[dict[str, Any], ...]:
-    if not name.is_compressed:
-        return _tail(islice(decode_backwards(name.path), _TAIL_LINES))
-    # What is compressed is read only from the beginning.
-    payloads = (line.payload for line in read_lines(name.path) if line.type == "response_item")
-    return tuple(deque(payloads, maxlen=_TAIL_SIZE))
+    lines = decode_backwards(name.path, _BOUNDS)
+    return _tail(lines if name.is_compressed else islice(lines, _TAIL_LINES))
 
 
 def _tail(backwards: Iterable[RolloutLine]) -> tuple[dict[str, Any], ...]:

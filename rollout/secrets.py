@@ -17,6 +17,7 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
 
+from rollout._blocks import is_blank
 from rollout.codec import decode_json, decode_line, encode_json
 from rollout.errors import InvalidLineError
 from rollout.layout import StrPath
@@ -207,6 +208,8 @@ def scan(path: StrPath) -> Iterator[FoundSecret]:
         for line in raw_lines(file):
             found: list[FoundSecret] = []
             raw = line.raw or b""
+            if is_blank(raw):
+                continue
             try:
                 read = decode_line(raw)
                 _edited({"payload": read.payload, "metadata": read.metadata, **read.extra}, "", "", found)

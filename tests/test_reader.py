@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from rollout import InvalidLineError, RolloutLine, read_lines
-from rollout import reader as reader_room
+from rollout import _blocks as blocks_room
+from rollout._blocks import lines_backwards
 from rollout._scan import lines_holding
-from rollout.reader import lines_backwards
 from tests import rollouts
 
 if sys.version_info >= (3, 14):
@@ -137,7 +137,7 @@ def test_a_file_before_the_envelope_reads_as_the_same_types(tmp_path: Path) -> N
 def test_a_line_that_is_too_long_is_skipped_without_losing_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, extra: int
 ) -> None:
-    monkeypatch.setattr(reader_room, "MAX_LINE_SIZE", len(WHOLE))
+    monkeypatch.setattr(blocks_room, "MAX_LINE_SIZE", len(WHOLE))
     long = WHOLE.replace(b"whole", b"w" + b"h" * extra + b"ole")
 
     reader = read_lines(write(tmp_path, long + WHOLE))
@@ -150,7 +150,7 @@ def test_a_line_that_is_too_long_is_skipped_without_losing_the_next(
 
 
 def test_a_last_line_that_is_too_long_and_torn_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_room, "MAX_LINE_SIZE", 10)
+    monkeypatch.setattr(blocks_room, "MAX_LINE_SIZE", 10)
 
     reader = read_lines(write(tmp_path, b"x" * 100))
 
@@ -274,7 +274,7 @@ class TestCompressed:
 def test_lines_backwards_are_the_lines_in_reverse(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int, data: bytes
 ) -> None:
-    monkeypatch.setattr(reader_room, "_BLOCK_SIZE", block_size)
+    monkeypatch.setattr(blocks_room, "_BLOCK_SIZE", block_size)
 
     with write(tmp_path, data).open("rb") as file:
-        assert list(lines_backwards(file)) == data.split(b"\n")[::-1]
+        assert list(lines_backwards(file)) == [line for line in data.split(b"\n")[::-1] if line.strip()]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout import Recorder, list_sessions, load_history, read_lines, repair, verify
-from rollout import reader as reader_room
+from rollout import _blocks as blocks_room
 from rollout import repair as repair_function
 from tests import rollouts
 
@@ -217,7 +217,7 @@ def test_bytes_that_are_not_utf8_are_replaced_for_codex_to_read(home: Path) -> N
 
 @pytest.mark.parametrize("suffix", ["", ".zst"])
 def test_a_line_too_long_to_read_is_copied(home: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
-    monkeypatch.setattr(reader_room, "MAX_LINE_SIZE", 1000)
+    monkeypatch.setattr(blocks_room, "MAX_LINE_SIZE", 1000)
     long = bytes(range(1, 256)).replace(b"\n", b"") * 20_000
     data = b"\n".join([META, long, EVENT]) + b"\n"
     if suffix:

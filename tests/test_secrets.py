@@ -442,7 +442,7 @@ def test_a_line_too_deep_for_python_is_scanned_as_text(tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_to_be_held_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rollout.reader.MAX_LINE_SIZE", 1000)
+    monkeypatch.setattr("rollout._blocks.MAX_LINE_SIZE", 1000)
 
     found = list(scan(rollout(tmp_path, GITHUB.encode() * 100 + b"\n", rollouts.message("user", GITHUB))))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from rollout import Fault, verify
-from rollout import reader as reader_room
+from rollout import _blocks as blocks_room
 from rollout.verify import KINDS
 from tests import rollouts
 
@@ -118,7 +118,7 @@ def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
 
 
 def test_a_line_too_long_to_read_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reader_room, "MAX_LINE_SIZE", 1000)
+    monkeypatch.setattr(blocks_room, "MAX_LINE_SIZE", 1000)
 
     assert found(tmp_path, META, b"x" * 5000, PROMPT) == [("oversize-line", 2, after(META), 5000)]
 

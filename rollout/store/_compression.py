@@ -18,10 +18,11 @@ from typing import Any, BinaryIO
 
 from rollout._lock import SessionLock
 from rollout._whole import new_file, sync_folder
+from rollout._zstd import zstd_module
 from rollout.errors import SessionBusyError, SessionStateError
 from rollout.finding import locate
 from rollout.layout import StrPath, home_folder, make_folder
-from rollout.reader import open_rollout, zstd_module
+from rollout.reader import open_rollout
 from rollout.store._moves import identified
 
 __all__ = ["compress", "decompress"]

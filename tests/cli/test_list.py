@@ -225,7 +225,7 @@ def test_a_session_that_goes_meanwhile_is_listed_without_counts(
     home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = session(home, 0)
-    monkeypatch.setattr("rollout.stats.read_lines", lambda _: path.with_name("gone").open())
+    monkeypatch.setattr("rollout._listed.LineReader", lambda _, bounds: path.with_name("gone").open())
 
     assert run("list", "--fields", "id,turns,tokens").rows == [[IDS[0], "", ""]]
 

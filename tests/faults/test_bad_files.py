@@ -165,7 +165,7 @@ def test_a_folder_a_pipe_a_missing_and_a_forbidden_file_are_errors_at_once(
 
 
 def test_a_line_at_the_limit_is_read_and_one_byte_more_is_not(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (codec, __import__("rollout.reader").reader):
+    for module in (codec, __import__("rollout._blocks")._blocks):
         monkeypatch.setattr(module, "MAX_LINE_SIZE", len(LINE))
     path = rollouts.put(home, LINE + LINE.replace(b"one", b"more"))
 

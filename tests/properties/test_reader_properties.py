@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Recorder, list_sessions, load_history, read_lines
-from rollout import reader as reader_room
+from rollout import _blocks as blocks_room
 from tests import rollouts
 from tests.rollouts import encode, put
 
@@ -116,10 +116,10 @@ def test_lines_backwards_are_lines_forwards_reversed(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "any.jsonl"
     path.write_bytes(data)
-    before = reader_room._BLOCK_SIZE
-    reader_room._BLOCK_SIZE = block_size
+    before = blocks_room._BLOCK_SIZE
+    blocks_room._BLOCK_SIZE = block_size
     try:
         with path.open("rb") as file:
-            assert list(reader_room.lines_backwards(file)) == data.split(b"\n")[::-1]
+            assert list(blocks_room.lines_backwards(file)) == [line for line in data.split(b"\n")[::-1] if line.strip()]
     finally:
-        reader_room._BLOCK_SIZE = before
+        blocks_room._BLOCK_SIZE = before

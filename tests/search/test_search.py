@@ -394,7 +394,7 @@ def test_a_torn_tail_and_unknown_lines_cost_only_themselves(home: Path, way: str
 
 
 def test_a_line_too_long_to_be_held_is_passed_over(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ("rollout.reader", "rollout.codec", "rollout.search._searching"):
+    for room in ("rollout._blocks", "rollout.codec", "rollout.search._searching"):
         monkeypatch.setattr(f"{room}.MAX_LINE_SIZE", 2000)
     long = encode(prompt("needle " * 500))
     put_session(home, 1, encode(seed_session("needle")) + long + encode(prompt("needle later")) + long[:-1])

@@ -1,0 +1,102 @@
+"""
+What reads and writes zstd: an extra below Python 3.14; and a reader of it that can be stopped.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from rollout._blocks import OutOfBoundsError
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+__all__ = ["BoundedFrames", "zstd_module"]
+
+# A compressor makes one frame a file, or one each time it is flushed. An empty one is 9 bytes and takes 6 us.
+_FRAMES_MAX = 10_000
+_INPUT_SIZE = 8 * 2**10
+
+
+def zstd_module(path: Path) -> Any:
+    """
+    Import what reads and writes zstd; *path* is for the error.
+
+    Raises:
+        ModuleNotFoundError: The extra ``zstd`` is not installed.
+    """
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd  # noqa: PLC0415 -- below 3.14 an extra
+        else:
+            from backports import zstd  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        message = f"{path}: a compressed rollout needs pip install 'rollout-recorder[zstd]'"
+        raise ModuleNotFoundError(message, name=error.name) from error
+    return zstd
+
+
+class BoundedFrames(io.RawIOBase):
+    """
+    The contents of a compressed file, as `ZstdFile` reads them, but of so many bytes of input and frames at most.
+
+    `ZstdFile` looks for the next byte of output in one call, behind any number of frames that have none.
+    """
+
+    def __init__(self, file: BinaryIO, zstd: Any, size_max: float) -> None:
+        self._file, self._make = file, zstd.ZstdDecompressor
+        self._decompressor = self._make()
+        self._left, self._frames_left = size_max, _FRAMES_MAX
+
+    def readable(self) -> bool:
+        """Whether it can be read: yes."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int:
+        """
+        Decompress some bytes, none at the end.
+
+        Raises:
+            EOFError, ZstdError: The file is damaged.
+            OutOfBoundsError: The bounds are reached.
+        """
+        with memoryview(buffer).cast("B") as view:
+            data = b""
+            while not data and (given := self._input()) is not None:
+                data = self._decompressor.decompress(given, len(view))
+            view[: len(data)] = data
+        return len(data)
+
+    def _input(self) -> bytes | None:
+        """
+        Return what the decompressor takes next, perhaps nothing; None at the end of the file.
+        """
+        if not self._decompressor.eof:
+            if not self._decompressor.needs_input:
+                return b""
+            if given := self._read():
+                return given
+            raise EOFError("the file ends inside of a frame")
+        given = self._decompressor.unused_data or self._read()
+        if not given:
+            return None
+        self._frames_left -= 1
+        if not self._frames_left:
+            raise OutOfBoundsError
+        self._decompressor = self._make()
+        return given
+
+    def _read(self) -> bytes:
+        data = self._file.read(_INPUT_SIZE)
+        self._left -= len(data)
+        if self._left < 0:
+            raise OutOfBoundsError
+        return data
+
+    def close(self) -> None:
+        """Close it, and the compressed file."""
+        self._file.close()
+        super().close()
