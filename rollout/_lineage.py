@@ -14,6 +14,7 @@ from typing import Any
 from rollout._walk import walk
 from rollout.codec import RolloutLine
 from rollout.errors import SessionNotFoundError
+from rollout.finding import use_found
 from rollout.reader import read_lines
 
 __all__ = ["base_of", "inherited_lines"]
@@ -48,7 +49,8 @@ def inherited_lines(meta: Mapping[str, Any], home: Path, *, depth: int = _DEPTH_
     if rollout_id is None or not depth:
         return
     end = meta["history_base"].get("end_ordinal_exclusive")
-    with read_lines(_file_of(rollout_id.lower(), home)) as lines:
+    own_id = rollout_id.lower()
+    with use_found(lambda: _file_of(own_id, home), read_lines) as lines:
         for line in lines:
             if line.type == "session_meta":
                 yield from inherited_lines(line.payload, home, depth=depth - 1)

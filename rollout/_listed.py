@@ -30,8 +30,8 @@ __all__ = ["Listed", "Listing", "fitting", "is_filtered", "is_indexed", "listing
 
 # Bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
 _COUNTED_SIZE = 256 * 2**10
-# What is read of one at most, whatever is in it: as many lines as there are in so many bytes, and what those of a
-# session are when they are uncompressed, 10 to 20 times as many. As garbage 10,000 lines take 60 ms.
+# What is read of such a file at most, whatever is in it. 256 KiB hold 7000 lines at most, and are 2 to 5 MB where they
+# are compressed. 10,000 lines of garbage take 60 ms.
 _COUNTED = Bounds(size=8 * 2**20, line_count=10_000, unpacked_size=8 * 2**20)
 # Sessions that the index is asked about at once; files that are read before the next look at the clock.
 _STEP = 200

@@ -105,8 +105,20 @@ def rollouts_in(
         if after is not None and _key_of(name) >= after:
             continue
         parsed = RolloutName.parse(folder / name)
-        if parsed is not None and _is_file(parsed.path):
+        if parsed is not None and not _is_file(parsed.path):
+            parsed = _other_form(parsed)
+        if parsed is not None:
             yield parsed
+
+
+def _other_form(name: RolloutName) -> RolloutName | None:
+    """
+    Return the file of the other form, which took this one's place since the folder was read; None if there is none.
+    """
+    other = RolloutName.parse(
+        name.path.with_name(name.path.name.removesuffix(".zst") + ".zst" * (not name.is_compressed))
+    )
+    return other if other is not None and _is_file(other.path) else None
 
 
 def _names_in(folder: Path, problems: list[Problem], holding: str = "") -> Iterator[str]:

@@ -17,7 +17,7 @@ from types import TracebackType
 from rollout._blocks import end_of_lines
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
-from rollout.finding import locate
+from rollout.finding import locate, use_found
 from rollout.layout import StrPath
 from rollout.reader import SkippedLine, open_rollout
 
@@ -50,7 +50,10 @@ def follow(
         OSError: The file cannot be opened.
         ValueError: It is compressed, so nobody writes to it.
     """
-    path = locate(path_or_id, home)
+    return use_found(lambda: locate(path_or_id, home), lambda path: _opened(path, from_start, timeout))
+
+
+def _opened(path: Path, from_start: bool, timeout: float | None) -> Follower:
     if path.suffix == ".zst":
         raise ValueError(f"{path} is compressed, so nobody writes to it; use read_lines")
     return Follower(path, from_start=from_start, timeout=timeout)

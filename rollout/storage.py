@@ -20,7 +20,7 @@ from attrs import define, field, frozen
 
 from rollout._walk import Problem, rollouts_in, walk
 from rollout.codec import RolloutLine, encode_json
-from rollout.finding import locate
+from rollout.finding import locate, use_found
 from rollout.layout import RolloutName, StrPath, home_folder, is_archived, trash_folder
 from rollout.reader import LineReader, read_lines
 
@@ -99,9 +99,14 @@ def session_storage(session: StrPath, *, home: StrPath | None = None) -> Storage
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         OSError, ModuleNotFoundError: As `read_lines`.
     """
-    tally = _Tally(1)
-    tally.add(locate(session, home), lambda _: None)
+    tally = use_found(lambda: locate(session, home), _tally_of)
     return tally.storage
+
+
+def _tally_of(path: Path) -> _Tally:
+    tally = _Tally(1)
+    tally.add(path, lambda _: None)
+    return tally
 
 
 def home_storage(

@@ -20,10 +20,9 @@ from rollout._lock import SessionLock
 from rollout._whole import new_file, sync_folder
 from rollout._zstd import zstd_module
 from rollout.errors import SessionBusyError, SessionStateError
-from rollout.finding import locate
-from rollout.layout import StrPath, home_folder, make_folder
+from rollout.layout import StrPath, make_folder
 from rollout.reader import open_rollout
-from rollout.store._moves import identified
+from rollout.store._moves import identified, place_of
 
 __all__ = ["compress", "decompress"]
 
@@ -56,11 +55,16 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
         ModuleNotFoundError: The extra ``zstd`` is not installed.
         OSError: It could not be written, or what was written reads otherwise; the plain file stays.
     """
-    path, folder, session_id = _located(session, home)
+    session_id, folder = identified(session, home)
+    path = place_of(session, folder, session_id)
     if path.name.endswith(".zst"):
         return path
-    target = path.with_name(path.name + ".zst")
     with SessionLock(folder, session_id), _maintenance(folder):
+        # It may have been moved, or compressed, before the lock was ours.
+        path = place_of(session, folder, session_id)
+        if path.name.endswith(".zst"):
+            return path
+        target = path.with_name(path.name + ".zst")
         if not path.stat().st_size:
             raise SessionStateError(path, "is empty")
         if time.time() - path.stat().st_mtime < min_age:
@@ -86,23 +90,27 @@ def decompress(session: StrPath, *, home: StrPath | None = None) -> Path:
         SessionStateError: It is damaged, or lies in no home; see `rollout.repair`.
         SessionNotFoundError, AmbiguousSessionError, SessionBusyError, ModuleNotFoundError, OSError: As `compress`.
     """
-    path, folder, session_id = _located(session, home)
-    target = path.with_suffix("") if path.name.endswith(".zst") else path
-    path = target.with_name(target.name + ".zst")
+    session_id, folder = identified(session, home)
+    path, target = _both_forms(place_of(session, folder, session_id))
     if not path.is_file():
         return target
     with SessionLock(folder, session_id), _maintenance(folder):
+        # It may have been moved, or decompressed, before the lock was ours.
+        path, target = _both_forms(place_of(session, folder, session_id))
         # A crash has left both; the plain one counts.
-        if target.exists():
+        if path.is_file() and target.exists():
             _remove_if_equal(path, target)
-        else:
+        elif path.is_file():
             _transform(path, target)
     return target
 
 
-def _located(session: StrPath, home: StrPath | None) -> tuple[Path, Path, str]:
-    session_id, folder = identified(session, home)
-    return locate(session, home_folder(home)).absolute(), folder, session_id
+def _both_forms(path: Path) -> tuple[Path, Path]:
+    """
+    Return the compressed and the plain form of a file.
+    """
+    plain = path.with_suffix("") if path.name.endswith(".zst") else path
+    return plain.with_name(plain.name + ".zst"), plain
 
 
 def _transform(path: Path, target: Path) -> None:

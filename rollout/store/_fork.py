@@ -21,11 +21,10 @@ from rollout._lineage import inherited_lines
 from rollout._version import __version__
 from rollout._whole import new_file
 from rollout.codec import RolloutLine, encode_line, format_timestamp
-from rollout.errors import EncodeError
-from rollout.finding import locate
+from rollout.errors import EncodeError, SessionNotFoundError
+from rollout.finding import locate, use_found
 from rollout.history import History, load_history
 from rollout.layout import StrPath, home_folder, home_of, new_session_id, new_session_path
-from rollout.reader import read_lines
 
 __all__ = ["fork"]
 
@@ -55,16 +54,19 @@ def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None
         OSError: A file cannot be read or written.
     """
     folder = home_folder(home).absolute()
-    path = locate(session, folder).absolute()
-    history = load_history(path)
-    # Also of all turns: what a live session goes on with after its fork was made is its own.
+    try:
+        history = use_found(lambda: locate(session, folder).absolute(), load_history)
+    except FileNotFoundError as error:
+        raise SessionNotFoundError(str(session), folder) from error
     count = _line_count(history, at)
     now_ms = time.time_ns() // 1_000_000
     meta = _meta_of_fork(history, new_session_id(), format_timestamp(now_ms))
     target = new_session_path(folder, meta.payload["id"], now_ms / 1000)
-    base = inherited_lines(_payload_of_meta(history), home_of(path) or folder)
-    with read_lines(path) as lines, new_file(target) as file:
-        file.writelines(_encoded(meta, islice(chain(base, lines), count)))
+    # What could not be loaded of the lines that it has by reference is an error here.
+    base = history.inherited or inherited_lines(_payload_of_meta(history), home_of(history.path) or folder)
+    # Not read again: the file may have been moved since, and what a live session went on with is its own.
+    with new_file(target) as file:
+        file.writelines(_encoded(meta, islice(chain(base, history.lines), count)))
     return target
 
 

@@ -3,6 +3,9 @@ Sessions moved: into the archive and back, into the trash and back.
 
 A move is one rename: there is no moment at which the file is in neither place. Where a session has several files, a
 crash may leave some moved; the same call again moves the rest.
+
+A session is found before its lock is taken, and may be moved or deleted between the two: what counts is where its
+files are once the lock is held. Codex's database is told before the lock is released, in the order of the changes.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from rollout._lock import SessionLock
 from rollout._walk import rollouts_in, walk
 from rollout._whole import sync_folder
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError, SessionStateError
-from rollout.finding import locate
+from rollout.finding import is_path, locate
 from rollout.layout import (
     RolloutName,
     StrPath,
@@ -30,7 +33,7 @@ from rollout.layout import (
 from rollout.store._codex import tell_codex
 from rollout.store._names import forget_name
 
-__all__ = ["archive", "delete", "deleted_sessions", "identified", "restore", "unarchive"]
+__all__ = ["archive", "delete", "deleted_sessions", "identified", "place_of", "restore", "unarchive"]
 
 
 def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
@@ -47,17 +50,19 @@ def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
         The file in the archive; the newest, where the session has several.
 
     Raises:
-        SessionNotFoundError, AmbiguousSessionError: As `find_session`.
-        SessionBusyError: A writer has it open.
+        SessionNotFoundError: There is none, or it was deleted meanwhile.
+        AmbiguousSessionError: As `find_session`.
+        SessionBusyError: A writer has it open, or another change of it is going on.
         SessionStateError: The file lies in no home, or is not named as a rollout is.
         FileExistsError: Another file of its name is there.
         OSError: It could not be moved; it is where it was.
     """
     session_id, folder = identified(session, home)
     with SessionLock(folder, session_id):
-        there = [name.path for name in _archived(folder, session_id)]
-        path = [*_move_all(_live(folder, session_id), lambda _: archive_folder(folder)), *there][0]
-    tell_codex(folder, session_id, archived=str(path))
+        live, archived = _places(session, folder, session_id)
+        moved = _move_all(live, lambda _: archive_folder(folder))
+        path = next(iter((*moved, *(name.path for name in archived))))
+        tell_codex(folder, session_id, archived=str(path))
     return path
 
 
@@ -69,9 +74,10 @@ def unarchive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
     session_id, folder = identified(session, home)
     with SessionLock(folder, session_id):
-        there = [name.path for name in _live(folder, session_id)]
-        path = [*_move_all(_archived(folder, session_id), lambda name: own_day_folder(folder, name.day)), *there][0]
-    tell_codex(folder, session_id, live=str(path))
+        live, archived = _places(session, folder, session_id)
+        moved = _move_all(archived, lambda name: own_day_folder(folder, name.day))
+        path = next(iter((*moved, *(name.path for name in live))))
+        tell_codex(folder, session_id, live=str(path))
     return path
 
 
@@ -91,18 +97,22 @@ def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool =
         Where its files are now, in the trash; where they were, if they are gone.
 
     Raises:
-        SessionNotFoundError, AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
+        SessionNotFoundError: There is none, or another call deleted it meanwhile.
+        AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
     session_id, folder = identified(session, home, in_trash=permanently)
     with SessionLock(folder, session_id):
         names = [*_live(folder, session_id), *_archived(folder, session_id)]
+        names += _deleted(folder, session_id) if permanently else []
+        if not names:
+            raise SessionNotFoundError(str(session), folder)
         if permanently:
-            paths = [name.path for name in (*names, *_deleted(folder, session_id))]
+            paths = [name.path for name in names]
             _remove(paths)
             forget_name(folder, session_id)
         else:
             paths = _move_all(names, lambda _: trash_folder(folder))
-    tell_codex(folder, session_id, gone="")
+        tell_codex(folder, session_id, gone="")
     return tuple(paths)
 
 
@@ -118,12 +128,15 @@ def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
         The file; the newest, where the session has several.
 
     Raises:
-        SessionNotFoundError: It is not in the trash.
+        SessionNotFoundError: It is not in the trash, or another call took it out meanwhile.
         AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
     session_id, folder = _identified_in_trash(session, home_folder(home).absolute())
     with SessionLock(folder, session_id):
-        return _move_all(_deleted(folder, session_id), lambda name: own_day_folder(folder, name.day))[0]
+        moved = _move_all(_deleted(folder, session_id), lambda name: own_day_folder(folder, name.day))
+        if not moved:
+            raise SessionNotFoundError(str(session), trash_folder(folder))
+    return moved[0]
 
 
 def deleted_sessions(*, home: StrPath | None = None) -> list[Path]:
@@ -135,7 +148,7 @@ def deleted_sessions(*, home: StrPath | None = None) -> list[Path]:
 
 def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False) -> tuple[str, Path]:
     """
-    Give a session's id and its home.
+    Return a session's id and its home. Its files may be moved before its lock is taken.
     """
     folder = home_folder(home).absolute()
     try:
@@ -145,6 +158,9 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
             return _identified_in_trash(session, folder)
         raise
     name, own_home = RolloutName.parse(path), home_of(path)
+    if name is not None and own_home is not None and not is_path(session):
+        # Found by the names in the home's folders, of which none is a link.
+        return name.session_id, own_home
     if not path.is_file():
         raise SessionNotFoundError(str(session), folder)
     if name is None or own_home is None:
@@ -153,8 +169,40 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
     found = [*_live(own_home, name.session_id), *_archived(own_home, name.session_id)]
     found += _deleted(own_home, name.session_id) if in_trash else []
     if path.absolute() not in (each.path for each in found):
+        if not path.is_file():  # moved since it was looked for
+            raise SessionNotFoundError(str(session), folder)
         raise SessionStateError(path.absolute(), "it lies in the trash, or behind a link")
     return name.session_id, own_home
+
+
+def place_of(session: StrPath, folder: Path, session_id: str) -> Path:
+    """
+    Return where the file lies that names a session, wherever it was moved since; the newest, where its id names it.
+
+    Raises:
+        SessionNotFoundError: It was deleted meanwhile.
+    """
+    names = [name for found in _places(session, folder, session_id) for name in found]
+    if is_path(session):
+        wanted = Path(session).name
+        names = [name for name in names if name.path.name.removesuffix(".zst") == wanted.removesuffix(".zst")]
+        names.sort(key=lambda name: name.path.name != wanted)
+    if not names:
+        raise SessionNotFoundError(str(session), folder)
+    return names[0].path
+
+
+def _places(session: StrPath, folder: Path, session_id: str) -> tuple[list[RolloutName], list[RolloutName]]:
+    """
+    Return the live and the archived files of a session whose lock is held.
+
+    Raises:
+        SessionNotFoundError: It has none any more.
+    """
+    places = _live(folder, session_id), _archived(folder, session_id)
+    if not any(places):
+        raise SessionNotFoundError(str(session), folder)
+    return places
 
 
 def _identified_in_trash(session: StrPath, home: Path) -> tuple[str, Path]:
@@ -194,16 +242,20 @@ def _move_all(names: Sequence[RolloutName], to: Callable[[RolloutName], Path]) -
     """
     Move files, the newest last: until all are moved the session is where it was.
     """
-    return [_move(name.path, to(name)) for name in reversed(names)][::-1]
+    return [_move(name, to(name)) for name in reversed(names)][::-1]
 
 
-def _move(path: Path, folder: Path) -> Path:
+def _move(name: RolloutName, folder: Path) -> Path:
     make_folder(folder)
-    target = folder / path.name
+    path, target = name.path, folder / name.path.name
     # Nobody else makes one: the session's lock is ours.
     if os.path.lexists(target):
         raise FileExistsError(errno.EEXIST, "there is another file of this name; look which one to keep", str(target))
-    path.rename(target)
+    try:
+        path.rename(target)
+    except FileNotFoundError as error:
+        # Moved by a program that takes no lock.
+        raise SessionNotFoundError(name.session_id, path.parent) from error
     sync_folder(folder)
     sync_folder(path.parent)
     return target

@@ -21,7 +21,7 @@ from rollout._walk import walk
 from rollout._whole import replaced_file
 from rollout.codec import decode_json, encode_json, format_timestamp
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
-from rollout.finding import find_session, locate
+from rollout.finding import find_session, is_path, locate
 from rollout.layout import RolloutName, StrPath, home_folder, make_folder
 from rollout.reader import open_rollout, raw_lines
 from rollout.store._codex import tell_codex
@@ -67,25 +67,24 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
     if name is not None and (not name.strip() or not name.strip().isprintable()):
         raise ValueError(f"{name!r} is no name: it is blank, or holds a control character")
     folder = home_folder(home)
-    session_id = id_of(locate(session, folder))
-    if name is None:
-        forget_name(folder, session_id)
-    else:
-        row = {"id": session_id, "thread_name": name.strip(), "updated_at": format_timestamp(time.time_ns() // 10**6)}
-        _append(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
-    tell_codex(folder, session_id, name=name and name.strip())
+    session_id = _id_of(session, folder)
+    # Codex's database is told before the lock is released, so that both end with the same name.
+    with _locked(folder):
+        if name is None:
+            _forget(folder, session_id)
+        else:
+            now = format_timestamp(time.time_ns() // 10**6)
+            row = {"id": session_id, "thread_name": name.strip(), "updated_at": now}
+            _append(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
+        tell_codex(folder, session_id, name=name and name.strip())
     return session_id
 
 
-def id_of(path: Path) -> str:
-    """
-    Give the id in a file's name.
-
-    Raises:
-        SessionNotFoundError: It is not named as a rollout is, or is not there.
-    """
+def _id_of(session: StrPath, home: Path) -> str:
+    path = locate(session, home)
     name = RolloutName.parse(path)
-    if name is None or not path.is_file():
+    # Where a session that was found by its id is moved to meanwhile does not matter to its name.
+    if name is None or (is_path(session) and not path.is_file()):
         raise SessionNotFoundError(str(path), path.parent)
     return name.session_id
 
@@ -94,9 +93,19 @@ def forget_name(home: Path, session_id: str) -> None:
     """
     Take a session's name away; all its lines go, as Codex does it.
     """
-    if not any(row["id"] == session_id for row in _rows(home)):
+    if _is_named(home, session_id):
+        with _locked(home):
+            _forget(home, session_id)
+
+
+def _is_named(home: Path, session_id: str) -> bool:
+    return any(row["id"] == session_id for row in _rows(home))
+
+
+def _forget(home: Path, session_id: str) -> None:
+    if not _is_named(home, session_id):
         return
-    with _locked(home), replaced_file(home / _INDEX) as file:
+    with replaced_file(home / _INDEX) as file:
         for raw in _raw_rows(home):
             row = _row(raw)
             if row is None or row["id"] != session_id:
@@ -155,7 +164,7 @@ def _raw_rows(home: Path) -> Iterator[bytes]:
     except FileNotFoundError:
         return
     with file:
-        yield from (line.raw for line in raw_lines(file) if line.raw)
+        yield from (line.raw for line in raw_lines(file) if line.raw and not line.raw.isspace())
 
 
 def _row(raw: bytes) -> dict[str, Any] | None:
@@ -169,16 +178,15 @@ def _row(raw: bytes) -> dict[str, Any] | None:
 
 
 def _append(home: Path, line: bytes) -> None:
-    with _locked(home):
-        fd = os.open(home / _INDEX, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        try:
-            size = os.fstat(fd).st_size
-            # A torn last line would take ours with it.
-            torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            os.write(fd, b"\n" + line if torn else line)
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+    fd = os.open(home / _INDEX, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        size = os.fstat(fd).st_size
+        # A torn last line would take ours with it.
+        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
+        os.write(fd, b"\n" + line if torn else line)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 @contextmanager

@@ -276,6 +276,24 @@ def test_blank_lines_are_passed_over_without_being_looked_at_one_by_one(
 
 
 @pytest.mark.promise("listing")
+def test_the_places_of_bad_lines_are_counted_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(home, b"{}\n" * 50_000)
+    real, counted = reader_room._size, 0
+
+    def count(lines: list[bytes]) -> int:
+        nonlocal counted
+        counted += len(lines)
+        return real(lines)
+
+    monkeypatch.setattr(reader_room, "_size", count)
+    reader = read_lines(path)
+
+    assert list(reader) == []
+    assert [bad.offset for bad in reader.skipped] == list(range(0, 150_000, 3))
+    assert counted <= 50_000
+
+
+@pytest.mark.promise("listing")
 def test_lines_behind_blank_ones_have_the_numbers_and_bytes_that_an_editor_shows(home: Path) -> None:
     data = META + b"\n" * 300_000 + b"bad\n" + b" \n" * 100_000 + encode([message("user", "last")]) + b"\n" * 70_000
     path = put(home, data)
