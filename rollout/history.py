@@ -184,8 +184,14 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
         MissingSessionMetaError: The file is empty, or has no session_meta.
         OSError: The file cannot be read.
     """
-    path = locate(path_or_id, home)
-    reader = read_lines(path)
+    return history_of(read_lines(locate(path_or_id, home)), home)
+
+
+def history_of(reader: LineReader, home: StrPath | None = None) -> History:
+    """
+    Load a session from a reader of its file, as `load_history` does.
+    """
+    path = reader.path
     numbers = array("Q")
     lines = tuple(_numbered(reader, numbers))
     meta = next((item for line in lines if isinstance(item := _meta_item(line), schema.SessionMeta)), None)

@@ -1,7 +1,8 @@
 """
 Sessions in a browser: a local web application that lists, searches, shows and follows them, and changes nothing.
 
-It is served to this machine only, under an address that nobody can guess. Needs the extra ``web``.
+It is served to this machine only, unless another address is asked for, and under a URL that nobody can guess. Needs the
+extra ``web``.
 
 >>> from rollout.web import make_viewer
 >>> with make_viewer() as viewer:
@@ -18,6 +19,6 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(message, name=error.name) from error
 
 from rollout.web._app import make_viewer
-from rollout.web._server import HOSTS, Viewer
+from rollout.web._server import Viewer
 
-__all__ = ["HOSTS", "Viewer", "make_viewer"]
+__all__ = ["Viewer", "make_viewer"]

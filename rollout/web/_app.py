@@ -56,17 +56,18 @@ def make_viewer(
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
         session: The file of a session to begin with, of this home or not.
-        host: ``127.0.0.1`` or ``::1``; no other is served.
+        host: An address of this machine, or a name that leads to one. ``0.0.0.0`` stands for all of IPv4, ``::`` for
+            all. With any but a loopback address other machines can reach the viewer: see `Viewer.is_public`.
         port: 0 for any that is free.
 
     Raises:
-        ValueError: *host* is another.
-        OSError: The port is taken.
+        ValueError: *host* cannot be a name.
+        OSError: The name is not known, the address is not this machine's, or the port is taken.
     """
     folder = home_folder(home).absolute()
     own = Site(folder, given=None if session is None else Path(session).absolute())
     path = "/" if own.given is None else f"/s/{own.key(own.given)}"
-    return Viewer(make_app(own), own.closing.set, host=host, port=port, path=path)
+    return Viewer(make_app(own), host=host, port=port, path=path)
 
 
 def make_app(own: Site) -> Flask:

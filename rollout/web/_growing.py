@@ -15,7 +15,7 @@ from rollout.document import Document, DocumentBuilder, Item, Turn
 from rollout.errors import SessionNotFoundError
 from rollout.follow import Follower
 from rollout.layout import home_of
-from rollout.reader import SkippedLine
+from rollout.reader import LineReader, SkippedLine
 
 __all__ = ["Growing", "Numbered"]
 
@@ -31,14 +31,14 @@ class Growing:
     Args:
         path: The file; a plain one.
         home: Where the session it goes on from lies, if the file lies in no home.
-        timeout: Seconds without a line after which `lines` end; None for never.
+        source: Its lines. Closed with this one.
 
     Attributes:
         lineno: The number of the line that the document has last.
     """
 
-    def __init__(self, path: Path, home: Path, *, timeout: float | None) -> None:
-        self._follower = Follower(path, from_start=True, timeout=timeout)
+    def __init__(self, path: Path, home: Path, source: Follower | LineReader) -> None:
+        self._source = source
         self._builder = DocumentBuilder(path)
         self._home = home_of(path) or home
         self._missing_base: str | None = None
@@ -55,22 +55,22 @@ class Growing:
         """
         End `lines`, also while another thread waits for the next.
         """
-        self._follower.close()
+        self._source.close()
 
     def lines(self) -> Iterator[Numbered]:
         """
         Give the lines; blocks for the next.
         """
         known = 0
-        for line in self._follower:
-            lineno = self._follower.lineno
+        for line in self._source:
+            lineno = self._source.lineno
             yield from self._unreadable(known)
-            known = len(self._follower.skipped)
+            known = len(self._source.skipped)
             yield lineno, line
         yield from self._unreadable(known)
 
     def _unreadable(self, known: int) -> Iterator[Numbered]:
-        return ((line.lineno, line) for line in self._follower.skipped[known:])
+        return ((line.lineno, line) for line in self._source.skipped[known:])
 
     def add(self, numbered: Numbered) -> None:
         """

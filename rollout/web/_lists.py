@@ -26,6 +26,7 @@ from rollout.search._scanning import facts_of
 from rollout.search._sessions import Order
 from rollout.store import session_names
 from rollout.web._addresses import key_of
+from rollout.web._cancel import check
 from rollout.web._forms import Form, number_of, read_form
 from rollout.web._site import site
 from rollout.web._words import day_text
@@ -166,6 +167,7 @@ def _search(words: str, filters: Filters, count: int) -> _Result:
     start = time.monotonic()
 
     def watch(_: int) -> None:
+        check()
         if time.monotonic() - start > _TIMEOUT:
             raise _OutOfTimeError
 
@@ -178,7 +180,8 @@ def _search(words: str, filters: Filters, count: int) -> _Result:
     with results:
         try:
             for hit in islice(results, count + 1):
-                hits.append(hit)  # noqa: PERF402 -- what was found until it took too long
+                check()
+                hits.append(hit)
         except _OutOfTimeError:
             is_late = True
         return _Result(
@@ -196,6 +199,7 @@ def _by_session(hits: tuple[Hit, ...]) -> list[_Found]:
     names = session_names(home=site().home) if hits else {}
     found = []
     for path, of_session in groupby(hits, key=lambda hit: hit.path):
+        check()
         name = RolloutName.parse(path)
         marked = tuple((hit, _marked(hit)) for hit in of_session)
         own_name = names.get(name.session_id) if name else None

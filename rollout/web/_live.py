@@ -4,14 +4,12 @@ A session that grows on the page: what each batch of new lines changes, as serve
 
 from __future__ import annotations
 
-import select
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from socket import socket
 from typing import Any
 
 from flask import Response, request
@@ -19,13 +17,17 @@ from flask import Response, request
 from rollout.codec import encode_json
 from rollout.document import Turn
 from rollout.export._html import Renderer
+from rollout.follow import Follower
+from rollout.web._cancel import BEGIN_STREAM, cancellation
 from rollout.web._growing import Growing, Numbered
 from rollout.web._parts import Place, line_of
-from rollout.web._site import Site, site
+from rollout.web._site import STREAMS_MAX, Site, site
 
 __all__ = ["events_page"]
 
 _RETRY_MS = 1000
+# Seconds after which a browser that was refused may ask again.
+_RETRY_AFTER = 5
 # Seconds: how soon it is noticed that nobody reads, and what keeps a connection from being taken for dead.
 _LOOK = 0.1
 _HEARTBEAT = 15.0
@@ -37,24 +39,32 @@ _BATCH = 200
 
 def events_page(key: str) -> Response:
     """
-    Follow a session: events with what changes on its page, until who asked goes away.
+    Follow a session: events with what changes on its page, until the client goes away. With 16 streams open the answer
+    is 503.
     """
     path = site().path(key)
     if path.suffix == ".zst":
         # Nobody writes to it: with no content a browser does not ask again.
         return Response(status=204)
+    streams = site().streams
+    if not streams.acquire(blocking=False):
+        text = f"{STREAMS_MAX} pages follow sessions already: close one, or try again later.\n"
+        return Response(text, 503, {"Retry-After": str(_RETRY_AFTER)}, mimetype="text/plain")
+    request.environ.get(BEGIN_STREAM, lambda: None)()
     sent = {**request.args, "after": request.headers.get("Last-Event-ID") or request.args.get("after", "")}
-    page = _Page(Growing(path, site().home, timeout=None), Place.read(sent))
-    events = _events(site(), path, page, request.environ.get("werkzeug.socket"))
-    return Response((event.encode("utf-8", "replace") for event in events), mimetype="text/event-stream")
+    page = _Page(Growing(path, site().home, Follower(path, from_start=True, timeout=None)), Place.read(sent))
+    events = _events(site(), path, page, cancellation())
+    answer = Response((event.encode("utf-8", "replace") for event in events), mimetype="text/event-stream")
+    answer.call_on_close(streams.release)
+    return answer
 
 
-def _events(given: Site, path: Path, page: _Page, connection: socket | None) -> Iterator[str]:
+def _events(given: Site, path: Path, page: _Page, is_cancelled: Callable[[], bool]) -> Iterator[str]:
     with _Lines(page.growing) as lines:
         yield f"retry: {_RETRY_MS}\n\n"
         heard = asked = time.monotonic() - _STATE
         is_held: bool | None = None
-        while not (given.closing.is_set() or _is_gone(connection)):
+        while not is_cancelled():
             batch = lines.take()
             if batch is None:
                 return
@@ -69,20 +79,6 @@ def _events(given: Site, path: Path, page: _Page, connection: socket | None) -> 
             if events:
                 heard = now
                 yield "".join(events)
-
-
-def _is_gone(connection: socket | None) -> bool:
-    """
-    Say whether who asked has closed the connection: then it can be read, to its end.
-    """
-    if connection is None:
-        return False
-    poll = select.poll()
-    # Closed by the server, when it ends.
-    with suppress(ValueError, OSError):
-        poll.register(connection, select.POLLIN)
-        return bool(poll.poll(0))
-    return True
 
 
 class _Lines:

@@ -6,10 +6,12 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wrappers import Response
+
+from rollout.web._listening import authority_of
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
@@ -40,17 +42,18 @@ class Guard:
     A WSGI application around another: it lets through what its own pages ask, and nothing else.
 
     A browser may be made to ask by any page on the net, also under another name for this machine (DNS rebinding), and
-    other users of this machine may ask, too. So the host must be named exactly as it is served, whoever asks must be
-    this origin where a browser says who it is, and the path begins with a token that nobody can guess.
+    other users of this machine may ask, too. So the Host header must be exactly the address and port that the request
+    came in on, the origin must be the same where a browser names it, and the path begins with a token that nobody can
+    guess. A host name is never right: what it leads to is decided elsewhere.
 
     Args:
         app: What answers; it gets the path behind the token.
-        authority: Host and port, as an address has them.
         token: The first segment of every path.
+        forwarded: Further hosts with ports that are right, as a URL has them.
     """
 
-    def __init__(self, app: WSGIApplication, *, authority: str, token: str) -> None:
-        self._app, self._authority, self._token = app, authority, token
+    def __init__(self, app: WSGIApplication, *, token: str, forwarded: Collection[str] = ()) -> None:
+        self._app, self._token, self._forwarded = app, token, forwarded
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
@@ -62,7 +65,9 @@ class Guard:
         return self._answer(environ)(environ, start)
 
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
-        if environ.get("HTTP_HOST") != self._authority or not self._is_own(environ):
+        host = environ.get("HTTP_HOST")
+        own = authority_of(environ["SERVER_NAME"], int(environ["SERVER_PORT"]))
+        if not (host == own or host in self._forwarded) or not self._is_own(environ):
             return Response("Forbidden\n", 403, mimetype="text/plain")
         if environ["REQUEST_METHOD"] not in _METHODS:
             return Response("Method not allowed\n", 405, {"Allow": ", ".join(_METHODS)}, mimetype="text/plain")
@@ -79,7 +84,7 @@ class Guard:
         Say whether a browser sends this for one of our pages, or for who typed or followed an address; programs that
         are none say nothing.
         """
-        if environ.get("HTTP_ORIGIN") not in (None, f"http://{self._authority}"):
+        if environ.get("HTTP_ORIGIN") not in (None, f"http://{environ['HTTP_HOST']}"):
             return False
         if environ.get("HTTP_SEC_FETCH_SITE") in (None, "same-origin", "none"):
             return True

@@ -1,44 +1,83 @@
 """
-The viewer's server: on a loopback address, a thread for each request, quiet. Knows no page.
+The viewer's server: HTTP over `Connections`, with werkzeug's handler; says nothing of requests. Knows no page.
 """
 
 from __future__ import annotations
 
+import io
 import logging
 import secrets
-import socket
-import socketserver
 import threading
-import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from werkzeug.serving import ThreadedWSGIServer, WSGIRequestHandler
+from werkzeug.serving import WSGIRequestHandler
 
 from rollout._visible import visible
+from rollout.web._cancel import BEGIN_STREAM, IS_CANCELLED
+from rollout.web._connections import Connection, Connections
+from rollout.web._listening import authority_of, is_loopback, is_wildcard, listen, local_address, reachable_hosts
 from rollout.web._security import HEADERS, Guard
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import WSGIApplication
+    from _typeshed.wsgi import WSGIApplication, WSGIEnvironment
 
-__all__ = ["HOSTS", "Viewer"]
+__all__ = ["Viewer"]
 
-HOSTS = {"127.0.0.1": socket.AF_INET, "::1": socket.AF_INET6}
-"""The addresses that it may be served on: those that lead to this machine only."""
-
-# Seconds that a connection may say nothing, or take nothing; a stream is written to more often.
-_TIMEOUT = 60.0
-# How soon it ends.
-_POLL = 0.1
-_WAITING_MAX = 128
 _TOKEN_SIZE = 32
 _logger = logging.getLogger("rollout.web")
 
 
+class _Host:
+    """
+    What werkzeug's handler asks of its server.
+    """
+
+    ssl_context = None
+    multithread, multiprocess, passthrough_errors = True, False, False
+    _server_version = "rollout"
+
+    def __init__(self, app: WSGIApplication, address: tuple[str, int]) -> None:
+        self.app, self.server_address = app, address
+
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ARG002
+        _logger.error("%s", visible(message % args))
+
+
+class _Output:
+    """
+    Collects the parts of an answer until it is flushed: one packet for a chunk, not four.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection, self._parts = connection, bytearray()
+
+    def write(self, content: Any) -> int:
+        self._parts += content
+        return len(content)
+
+    def flush(self) -> None:
+        content, self._parts = bytes(self._parts), bytearray()
+        if content:
+            self._connection.send(content)
+
+
 class _Handler(WSGIRequestHandler):
     protocol_version = "HTTP/1.1"
-    timeout = _TIMEOUT
+    request: Connection
+
+    def setup(self) -> None:
+        self.connection = self.request.socket
+        self.rfile, self.wfile = io.BytesIO(self.request.head), _Output(self.request)  # type: ignore[assignment]
+
+    def finish(self) -> None:
+        """Send what was not sent; the connection is closed by `Connections`."""
+        with suppress(OSError):
+            self.wfile.flush()
+
+    def make_environ(self) -> WSGIEnvironment:
+        own = {IS_CANCELLED: lambda: self.request.is_cancelled, BEGIN_STREAM: self.request.begin_stream}
+        return {**super().make_environ(), **own}
 
     def version_string(self) -> str:
         return "rollout"
@@ -54,58 +93,32 @@ class _Handler(WSGIRequestHandler):
         """Say nothing of requests: their addresses hold the token."""
 
 
-class _Server(ThreadedWSGIServer):
-    # Waited for when it closes.
-    daemon_threads = False
-
-    def __init__(self, listener: socket.socket, app: WSGIApplication) -> None:
-        host, port = listener.getsockname()[:2]
-        self._connections: set[socket.socket] = set()
-        super().__init__(host, port, app, _Handler, fd=listener.fileno())
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        self._connections.add(request)
-        super().process_request(request, client_address)
-
-    def close_request(self, request: Any) -> None:
-        self._connections.discard(request)
-        super().close_request(request)
-
-    def end_connections(self) -> None:
-        """
-        End those that are open: a browser keeps some for later.
-        """
-        for connection in list(self._connections):
-            # Else ended meanwhile.
-            with suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-
-    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ARG002
-        _logger.error("%s", visible(message % args))
-
-    def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ARG002
-        _logger.error("%s", visible(traceback.format_exc()))
-
-
 class Viewer:
     """
     A viewer that listens; made by `make_viewer`. Use it in a ``with`` block, which serves meanwhile, or call
     `serve_forever`.
 
     Attributes:
-        url: The address to open in a browser. Who knows it can read every session of the home.
+        url: The address to open in a browser on this machine. Whoever knows it can read every session of the home.
+        is_public: Whether other machines can reach it: it listens on more than a loopback address.
+        public_urls: The addresses that another machine may open, as far as they are known: of several networks only
+            that of the default route is.
     """
 
-    def __init__(self, app: WSGIApplication, close_app: Callable[[], None], *, host: str, port: int, path: str) -> None:
+    def __init__(self, app: WSGIApplication, *, host: str, port: int, path: str) -> None:
         token = secrets.token_urlsafe(_TOKEN_SIZE)
-        with _listener(host, port) as listener:
-            own_port = listener.getsockname()[1]
-            authority = f"[{host}]:{own_port}" if ":" in host else f"{host}:{own_port}"
-            self._server = _Server(listener, Guard(app, authority=authority, token=token))
-        self.url = f"http://{authority}/{token}{path}"
-        self._close_app = close_app
+        listener = listen(host, port)
+        own_host, own_port = local_address(listener)
+        # A forwarded port leads here from the loopback address of another machine, or of a container's host.
+        forwarded = {authority_of(name, own_port) for name in ("127.0.0.1", "::1") if is_wildcard(own_host)}
+        self._app = Guard(app, token=token, forwarded=forwarded)
+        self._connections = Connections(listener, self._answer)
+        hosts = reachable_hosts(own_host)
+        urls = {name: f"http://{authority_of(name, own_port)}/{token}{path}" for name in hosts}
+        self.url = urls[hosts[0]]
+        self.public_urls = tuple(url for name, url in urls.items() if not is_loopback(name))
+        self.is_public = not is_loopback(own_host)
         self._thread: threading.Thread | None = None
-        self._is_served = False
 
     def __enter__(self) -> Viewer:
         self.start()
@@ -114,44 +127,33 @@ class Viewer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _answer(self, connection: Connection) -> None:
+        try:
+            client, own = connection.socket.getpeername()[:2], local_address(connection.socket)
+        except OSError:
+            # The client has gone.
+            return
+        _Handler(connection, client, _Host(self._app, own))  # type: ignore[arg-type]
+
     def serve_forever(self) -> None:
         """
         Serve until KeyboardInterrupt; `close` it then.
         """
-        self._is_served = True
-        # Not werkzeug's, which keeps a KeyboardInterrupt to itself.
-        socketserver.BaseServer.serve_forever(self._server, poll_interval=_POLL)
+        self._connections.run()
 
     def start(self) -> None:
         """
         Serve in a thread of its own, until `close`.
         """
-        self._is_served = True
         self._thread = threading.Thread(target=self.serve_forever, name="rollout-viewer", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """
-        End all that is served, and wait until it has ended.
+        Close every connection and cancel all requests. Blocks for 0.2 seconds at most: a thread in the middle of a
+        step (a plot, a query) ends after it, or with the process.
         """
-        if self._is_served:
-            self._server.shutdown()
+        self._connections.stop()
         if self._thread is not None:
             self._thread.join()
-        self._close_app()
-        self._server.end_connections()
-        self._server.server_close()
-
-
-def _listener(host: str, port: int) -> socket.socket:
-    if host not in HOSTS:
-        raise ValueError(f"{host!r} is not served: the viewer listens on {' or '.join(HOSTS)} only")
-    listener = socket.socket(HOSTS[host], socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_WAITING_MAX)
-    except BaseException:
-        listener.close()
-        raise
-    return listener
+        self._connections.end()

@@ -18,10 +18,11 @@ from rollout.document import Document, Item
 from rollout.export import export_html, export_json, export_markdown, export_text, redacted
 from rollout.export._html import Renderer
 from rollout.export._html_cut import wholes
-from rollout.history import History, load_history
+from rollout.history import History, history_of
 from rollout.reader import open_rollout, raw_lines
 from rollout.secrets import Redaction
 from rollout.store import session_names
+from rollout.web._cancel import CheckedReader, check
 from rollout.web._forms import number_of
 from rollout.web._parts import Part, Place, part_of_line, part_of_turn, parts_of
 from rollout.web._site import site
@@ -111,6 +112,7 @@ def offset_page(key: str, offset: int) -> Any:
     with file:
         try:
             while offset > 0 and (block := file.read(min(_BLOCK_SIZE, offset))):
+                check()
                 lineno += block.count(b"\n")
                 offset -= len(block)
         except damage:
@@ -132,13 +134,17 @@ def _line(path: Path, lineno: int) -> bytes | None:
     file, damage = open_rollout(path)
     with file:
         try:
-            return next((line.raw for line in raw_lines(file) if line.lineno == lineno), None)
+            for line in raw_lines(file):
+                check()
+                if line.lineno == lineno:
+                    return line.raw
         except damage:
-            return None
+            pass
+    return None
 
 
 def _inherited_line(path: Path, key: str) -> bytes | None:
-    history = load_history(path, home=site().home)
+    history = history_of(CheckedReader(path), site().home)
     return next((line.raw or encode_line(line) for own_key, line in history.numbered() if own_key == key), None)
 
 
@@ -163,7 +169,8 @@ def export_page(key: str, form: str) -> Response:
     """
     path = site().path(key)
     _, kind, ending, export = FORMATS[form]
-    history = load_history(path, home=site().home)
+    history = history_of(CheckedReader(path), site().home)
+    check()
     if "redact" in request.args:
         history = redacted(history, Redaction())
     pieces = (piece.encode("utf-8", "replace") for piece in export(history))

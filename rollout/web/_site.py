@@ -7,7 +7,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import define, field, frozen
@@ -19,17 +20,22 @@ from rollout._walk import walk
 from rollout.document import Document
 from rollout.errors import MissingSessionMetaError, SessionNotFoundError
 from rollout.finding import find_session
-from rollout.history import load_history
+from rollout.follow import Follower
 from rollout.layout import RolloutName
 from rollout.web._addresses import GIVEN, key_of
+from rollout.web._cancel import CheckedReader, check
 from rollout.web._growing import Growing
 
-__all__ = ["Opened", "Site", "site"]
+__all__ = ["STREAMS_MAX", "Opened", "Site", "site"]
 
 # Documents that are kept; one of a 50 MB file takes some 200 MB.
 _KEPT = 3
 # Seconds without a line until a session is quiet that no writer holds: Codex before 0.147 took no lock.
 _QUIET = 120.0
+# How often a request that waits for another's document looks whether its client is still there.
+_LOOK = 0.1
+STREAMS_MAX = 16
+"""Event streams at a time, each with two threads; a browser opens six connections to one address at most."""
 
 
 @frozen
@@ -56,12 +62,12 @@ class Site:
     Attributes:
         home: The home.
         given: A session that lies elsewhere, if one was asked for.
-        closing: Set when the viewer ends: streams end then.
+        streams: Taken by an event stream for as long as it is open.
     """
 
     home: Path
     given: Path | None = None
-    closing: threading.Event = field(factory=threading.Event)
+    streams: threading.BoundedSemaphore = field(factory=lambda: threading.BoundedSemaphore(STREAMS_MAX))
     _kept: OrderedDict[tuple[Path, int, int, bool], Opened] = field(factory=OrderedDict)
     _lock: threading.Lock = field(factory=threading.Lock)
 
@@ -108,11 +114,12 @@ class Site:
 
         Raises:
             MissingSessionMetaError, OSError, ModuleNotFoundError: As `load_history`.
+            RequestCancelledError: The client has gone.
         """
         status, is_live = path.stat(), self.is_live(path)
         key = (path, status.st_size, status.st_mtime_ns, is_live)
         # One after another: two at once would take twice the time and the memory.
-        with self._lock:
+        with self._making():
             if key not in self._kept:
                 self._kept[key] = self._made(path, is_live=is_live)
                 while len(self._kept) > _KEPT:
@@ -120,17 +127,25 @@ class Site:
             self._kept.move_to_end(key)
             return self._kept[key]
 
+    @contextmanager
+    def _making(self) -> Iterator[None]:
+        while not self._lock.acquire(timeout=_LOOK):
+            check()
+        try:
+            yield
+        finally:
+            self._lock.release()
+
     def _made(self, path: Path, *, is_live: bool) -> Opened:
-        if is_live:
-            with Growing(path, self.home, timeout=0) as growing:
-                for line in growing.lines():
-                    growing.add(line)
-                if growing.document is None:
-                    raise MissingSessionMetaError(path, "no session_meta yet")
-                return Opened(growing.document, growing.lineno, is_live=True)
-        history = load_history(path, home=self.home)
-        last = max([0, *history.numbers[-1:], *(line.lineno for line in history.skipped[-1:])])
-        return Opened(history.document(), last, is_live=False)
+        lines = Follower(path, from_start=True, timeout=0) if is_live else CheckedReader(path)
+        with Growing(path, self.home, lines) as growing:
+            for line in growing.lines():
+                check()
+                growing.add(line)
+            if growing.document is None:
+                what = "empty session file" if not growing.lineno else "no session_meta"
+                raise MissingSessionMetaError(path, "no session_meta yet" if is_live else what)
+            return Opened(growing.document, growing.lineno, is_live=is_live)
 
 
 def site() -> Site:

@@ -29,8 +29,9 @@ from rollout.plots import activity_figure, durations_figure, figure_svg, session
 from rollout.search import Index
 from rollout.search._reading import plain_state
 from rollout.search._sessions import entries
-from rollout.stats import SessionStats, Tokens, ToolStats, session_stats
+from rollout.stats import SessionStats, StatsCounter, Tokens, ToolStats
 from rollout.store import session_names
+from rollout.web._cancel import CheckedReader, check
 from rollout.web._forms import Form, read_form
 from rollout.web._site import site
 
@@ -120,6 +121,7 @@ def _counted(home: Path, form: Form) -> _Counted:
     counted.is_indexed = index is not None
     found = _of_files(home) if index is None else _of_index(index)
     for name, stats_of in found:
+        check()
         if first and name.timestamp < first:
             break
         if last and name.timestamp > last:
@@ -139,7 +141,7 @@ def _counted(home: Path, form: Form) -> _Counted:
 def _of_files(home: Path) -> Generator[_Countable, None, None]:
     names = (walk(home, is_archived=place) for place in (False, True))
     for name in heapq.merge(*names, key=lambda name: name.key, reverse=True):
-        yield name, partial(session_stats, name.path)
+        yield name, partial(_read_stats, name.path)
 
 
 def _of_index(index: Index) -> Generator[_Countable, None, None]:
@@ -165,7 +167,15 @@ def _of_state(state: bytes | None, path: Path) -> SessionStats:
         )
     except (ValueError, KeyError, TypeError, zlib.error):
         # New, or of another version.
-        return session_stats(path)
+        return _read_stats(path)
+
+
+def _read_stats(path: Path) -> SessionStats:
+    counter = StatsCounter()
+    with CheckedReader(path) as lines:
+        for line in lines:
+            counter.add(line)
+    return counter.stats
 
 
 def session_stats_page(key: str) -> Any:
@@ -216,5 +226,8 @@ def _plot(draw: Callable[[bool], Figure]) -> Markup:
     """
     Give a plot for light and for dark pages; the style shows the one that fits.
     """
-    light, dark = (Markup(figure_svg(draw(is_dark))) for is_dark in (False, True))  # noqa: S704 -- text in it is escaped
-    return _PLOT.format(light, dark)
+    plots = []
+    for is_dark in (False, True):
+        check()
+        plots.append(Markup(figure_svg(draw(is_dark))))  # noqa: S704 -- text in it is escaped
+    return _PLOT.format(*plots)

@@ -44,7 +44,19 @@ class Asker:
     """
 
     def __init__(self, viewer: Viewer) -> None:
-        parts = urlsplit(viewer.url)
+        self._begin(viewer.url)
+
+    @classmethod
+    def of(cls, url: str) -> Asker:
+        """
+        Ask the viewer that has an address.
+        """
+        asker = cls.__new__(cls)
+        asker._begin(url)
+        return asker
+
+    def _begin(self, url: str) -> None:
+        parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
         self.host, self.port, self.authority = parts.hostname, parts.port, parts.netloc

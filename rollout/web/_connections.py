@@ -1,0 +1,321 @@
+"""
+The viewer's connections: one thread accepts them, reads requests and sees clients go; a bounded number answers.
+
+Every answer closes its connection. Knows no HTTP but the end of a request's head and the answers that refuse.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import selectors
+import socket
+import threading
+import time
+import traceback
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from rollout._visible import visible
+from rollout.web._cancel import RequestCancelledError
+from rollout.web._security import HEADERS
+
+__all__ = ["THREADS_MAX", "Connection", "Connections"]
+
+THREADS_MAX = 6
+"""Requests that are answered at the same time, beside event streams: as many as a browser sends. Each of them delays
+the thread that accepts, by 5 ms and more for every call of the system (the interpreter's lock)."""
+# Requests that wait for a thread; connections whose request is not complete. Few enough for 256 descriptors (macOS).
+_WAITING_MAX, _READING_MAX = 64, 100
+# Seconds for a whole head, however slowly it comes. A browser opens connections in advance, and opens others then.
+_HEAD_TIMEOUT = 10.0
+# http.server refuses a line of 64 KiB and more than 100 headers; a head beyond this is not even read.
+_HEAD_MAX, _BODY_MAX, _READ_SIZE = 2**18, 2**20, 2**16
+_HEAD_END = re.compile(rb"\n\r?\n")
+# Seconds that a client may take nothing of what is sent to it; less where others wait for a thread.
+_SEND_TIMEOUT, _SEND_PATIENCE = 60.0, 2.0
+_POLL, _PAUSE = 0.25, 0.02
+# Seconds that closing waits for requests under way. They are cancelled, and end at their next check.
+_END_TIMEOUT = 0.2
+_logger = logging.getLogger("rollout.web")
+
+
+class Connection:
+    """
+    A connection and the request that came on it.
+
+    Attributes:
+        socket: Its socket.
+        head: What was received: the request's head, and perhaps a part of its body.
+        is_cancelled: The client has gone, or the viewer closes. Set by the thread that accepts, read by all.
+        is_stream: It is answered by a stream, which waits most of the time. Set by the thread that answers.
+    """
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.head = bytearray()
+        self.is_cancelled = self.is_stream = False
+        self.deadline = time.monotonic() + _HEAD_TIMEOUT
+        self.ignored_size = 0
+        self.sending_since: float | None = None
+
+    def send(self, content: bytes) -> None:
+        """
+        Send; blocks until the client has taken it.
+
+        Raises:
+            OSError: The client has gone, or has taken nothing for a minute.
+        """
+        if self.is_cancelled:
+            raise ConnectionAbortedError
+        self.sending_since = time.monotonic()
+        self.socket.sendall(content)
+        self.sending_since = None
+
+    def begin_stream(self) -> None:
+        """
+        Give the place among `THREADS_MAX` back; the caller has a bound of its own.
+        """
+        self.is_stream = True
+
+    def cancel(self) -> None:
+        """
+        Cancel the request; a thread that is sending gets an OSError.
+        """
+        self.is_cancelled = True
+        with suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+
+
+class Connections:
+    """
+    What a viewer serves. `run` may be called by any thread, once; then `end`, by any thread.
+
+    Args:
+        listener: Listens already. Closed by `end`.
+        answer: Answers the request of a connection, in a thread of its own.
+    """
+
+    def __init__(self, listener: socket.socket, answer: Callable[[Connection], None]) -> None:
+        self._listener, self._answer = listener, answer
+        self._selector = selectors.DefaultSelector()
+        self._reading: dict[Connection, None] = {}
+        self._waiting: deque[Connection] = deque()
+        self._working: dict[Connection, threading.Thread] = {}
+        self._wake_reader, self._wake_writer = socket.socketpair()
+        self._is_stopping = self._is_short = False
+        # Guards these: the connections that were answered, and whether threads close them themselves.
+        self._lock = threading.Lock()
+        self._answered: list[Connection] = []
+        self._is_ended = False
+        for reader, act in ((listener, self._accept), (self._wake_reader, self._finish)):
+            reader.setblocking(False)
+            self._selector.register(reader, selectors.EVENT_READ, act)
+        self._wake_writer.setblocking(False)
+
+    def run(self) -> None:
+        """
+        Serve until `stop`, or an interrupt.
+        """
+        while not self._is_stopping:
+            for key, _ in self._selector.select(self._wait_time()):
+                key.data()
+            self._drop_late()
+            self._start_waiting()
+
+    def stop(self) -> None:
+        """
+        End `run`, in another thread.
+        """
+        self._is_stopping = True
+        self._wake()
+
+    def end(self) -> None:
+        """
+        Cancel all requests and close everything; `run` has ended. Waits 0.2 seconds at most: a thread whose request
+        is in the middle of a step that cannot be interrupted ends after that step.
+        """
+        with self._lock:
+            self._is_ended = True
+            answered = self._answered
+        threads = list(self._working.values())
+        for connection in self._working:
+            connection.cancel()
+        for connection in (*self._reading, *self._waiting, *answered):
+            connection.socket.close()
+        deadline = time.monotonic() + _END_TIMEOUT
+        for thread in threads:
+            thread.join(max(deadline - time.monotonic(), 0))
+        self._selector.close()
+        for part in (self._listener, self._wake_reader, self._wake_writer):
+            part.close()
+
+    def _wait_time(self) -> float | None:
+        if self._waiting:
+            return _POLL
+        first = next(iter(self._reading), None)
+        return None if first is None else max(first.deadline - time.monotonic(), 0)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listener.accept()
+        except OSError as error:
+            self._pause(error)
+            return
+        self._is_short = False
+        accepted.setblocking(False)
+        if len(self._reading) >= _READING_MAX:
+            self._drop_oldest()
+        connection = Connection(accepted)
+        self._reading[connection] = None
+        self._selector.register(accepted, selectors.EVENT_READ, partial(self._receive, connection))
+
+    def _pause(self, error: OSError) -> None:
+        """
+        Give up the oldest request that is not complete, and wait shortly: without descriptors accepting fails at once.
+        """
+        if not self._is_short:
+            self._is_short = True
+            _logger.error("%s", visible(f"a connection cannot be accepted: {error}"))
+        self._drop_oldest()
+        time.sleep(_PAUSE)
+
+    def _receive(self, connection: Connection) -> None:
+        if connection.socket.fileno() < 0:
+            # Closed after the same call of select that reported it.
+            return
+        try:
+            received = connection.socket.recv(_READ_SIZE)
+        except OSError:
+            received = b""
+        if not received:
+            self._forget(connection)
+        elif connection not in self._reading:
+            # A body, or a second request: no answer needs it, and without it the end could not be seen.
+            connection.ignored_size += len(received)
+            if connection.ignored_size > _BODY_MAX:
+                self._forget(connection)
+        else:
+            self._read(connection, received)
+
+    def _read(self, connection: Connection, received: bytes) -> None:
+        start = max(len(connection.head) - 2, 0)
+        connection.head += received
+        if _HEAD_END.search(connection.head, start):
+            del self._reading[connection]
+            if len(self._waiting) >= _WAITING_MAX:
+                self._refuse(connection, _BUSY)
+            else:
+                self._waiting.append(connection)
+        elif len(connection.head) > _HEAD_MAX:
+            del self._reading[connection]
+            self._refuse(connection, _TOO_LARGE)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and not self._is_full():
+            connection = self._waiting.popleft()
+            thread = threading.Thread(target=self._work, args=(connection,), name="rollout-viewer-request", daemon=True)
+            connection.socket.settimeout(_SEND_TIMEOUT)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The system has no more threads.
+                self._refuse(connection, _BUSY)
+            else:
+                self._working[connection] = thread
+
+    def _is_full(self) -> bool:
+        return sum(not connection.is_stream for connection in self._working) >= THREADS_MAX
+
+    def _work(self, connection: Connection) -> None:
+        try:
+            self._answer(connection)
+        except RequestCancelledError:
+            pass
+        except Exception as error:  # noqa: BLE001 -- a thread that dies says so
+            _log_fault(error)
+        with self._lock:
+            if not self._is_ended:
+                self._answered.append(connection)
+                self._wake()
+                return
+        connection.socket.close()
+
+    def _wake(self) -> None:
+        # Full: then it is awake. Closed: then there is nothing to wake.
+        with suppress(OSError):
+            self._wake_writer.send(b"\0")
+
+    def _finish(self) -> None:
+        self._wake_reader.recv(_READ_SIZE)
+        with self._lock:
+            answered, self._answered = self._answered, []
+        for connection in answered:
+            del self._working[connection]
+            self._close(connection)
+
+    def _drop_late(self) -> None:
+        """
+        Drop clients that do not send their request in time, or do not take the answer while others wait for a thread.
+        """
+        now = time.monotonic()
+        while self._reading and next(iter(self._reading)).deadline <= now:
+            self._drop_oldest()
+        if self._waiting and self._is_full():
+            for connection in self._working:
+                since = connection.sending_since
+                if since is not None and now - since > _SEND_PATIENCE:
+                    connection.cancel()
+
+    def _drop_oldest(self) -> None:
+        oldest = next(iter(self._reading), None)
+        if oldest is not None:
+            self._forget(oldest)
+
+    def _forget(self, connection: Connection) -> None:
+        """
+        Cancel what a connection asked for. Where a thread answers it, it is closed when that has ended.
+        """
+        connection.cancel()
+        if connection in self._working:
+            self._unregister(connection)
+            return
+        self._reading.pop(connection, None)
+        with suppress(ValueError):
+            self._waiting.remove(connection)
+        self._close(connection)
+
+    def _refuse(self, connection: Connection, answer: bytes) -> None:
+        with suppress(OSError):
+            connection.socket.send(answer)
+        self._close(connection)
+
+    def _close(self, connection: Connection) -> None:
+        self._unregister(connection)
+        connection.socket.close()
+
+    def _unregister(self, connection: Connection) -> None:
+        with suppress(KeyError):
+            self._selector.unregister(connection.socket)
+
+
+def _log_fault(error: Exception) -> None:
+    _logger.error("%s", visible("".join(traceback.format_exception(error))))
+
+
+def _refusal(status: str, text: str, **headers: str) -> bytes:
+    body = text.encode()
+    own = {"Server": "rollout", **HEADERS, "Content-Type": "text/plain; charset=utf-8", **headers}
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in own.items())]
+    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "Connection: close", "", ""])
+    return head.encode() + body
+
+
+_BUSY = _refusal(
+    "503 Service Unavailable",
+    f"The viewer answers {THREADS_MAX} requests and {_WAITING_MAX} more wait: try again in a moment.\n",
+    **{"Retry-After": "2"},
+)
+_TOO_LARGE = _refusal("431 Request Header Fields Too Large", "")
