@@ -71,7 +71,7 @@ def _warning(urls: Sequence[str]) -> str:
     """
     opened = " and ".join(urls) or "an address of this machine"
     return (
-        f"other machines can reach the viewer, by {opened}. Whoever has that address can read every session, and neither "
+        f"other machines can reach the viewer, by {opened}. Whoever has that address can read every session. Neither "
         "it nor the pages are encrypted."
     )
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rollout.web import Viewer, make_viewer
+from rollout.web import Viewer, _listening, make_viewer
+from rollout.web._listening import authority_of
 from tests.rollouts import ID, put, seed_session
 from tests.web.conftest import LIMIT, Answer, Asker
 
@@ -209,11 +210,111 @@ def test_a_request_that_is_too_large_is_not_repeated(ask: Asker, said: bytes) ->
     assert b"<script>" not in answer
 
 
-def test_it_is_served_to_this_machine_only(viewer: Viewer, ask: Asker, home: Path) -> None:
+def outside_address() -> str:
+    """
+    An address by which other machines reach this one.
+    """
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))
+        except OSError:
+            pytest.skip("this machine has no network")
+        found: str = probe.getsockname()[0]
+    return found
+
+
+def test_it_is_served_to_this_machine_only_where_nothing_else_is_asked_for(viewer: Viewer, ask: Asker) -> None:
     assert ask.host == "127.0.0.1"
-    for host in ("0.0.0.0", "::", "localhost", "192.168.1.2", "", "127.0.0.2"):  # noqa: S104
-        with pytest.raises(ValueError, match=r"listens on 127.0.0.1 or ::1 only"):
-            make_viewer(home, host=host)
+    assert not viewer.is_public
+    assert viewer.public_urls == ()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((outside_address(), ask.port), timeout=LIMIT)
+
+
+@pytest.mark.promise("viewer")
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+def test_a_viewer_of_all_addresses_wants_the_token_and_the_right_host_on_each(home: Path, host: str) -> None:
+    own = outside_address()
+    with make_viewer(home, host=host) as viewer:
+        inside, outside = Asker(viewer), Asker.of(viewer.public_urls[0])
+        answers = [
+            (name, connected.raw(f"/{token}/", Host=name).status)
+            for connected in (inside, outside)
+            for token in (inside.token, "", "x")
+            for name in ("evil.example", f"evil.example:{inside.port}", f"{host}:{inside.port}", f"{own}:1", own)
+        ]
+        right = [inside("/").status, outside("/").status, outside("/", Host=inside.authority).status]
+        strange = inside("/", Host=outside.authority).status
+        refused = [asker.raw(f"/{token}/").status for asker in (inside, outside) for token in ("", "x", "s")]
+        origin = [outside("/", Origin=outside.origin).status, outside("/", Origin="http://evil.example").status]
+
+    assert viewer.is_public
+    assert outside.host == own
+    assert {status for _, status in answers} == {403}
+    # What came in over the network by a forwarded port is asked for by the other side's loopback address.
+    assert right == [200] * 3
+    assert strange == 403
+    assert refused == [404] * 6
+    assert origin == [200, 403]
+
+
+def test_a_viewer_of_one_address_of_the_network_is_right_by_that_alone(home: Path) -> None:
+    own = outside_address()
+    with make_viewer(home, host=own) as viewer:
+        ask = Asker(viewer)
+        statuses = [ask("/").status, ask("/", Host=f"127.0.0.1:{ask.port}").status, ask.raw("/").status]
+
+    assert viewer.is_public
+    assert viewer.public_urls == (viewer.url,)
+    assert statuses == [200, 403, 404]
+
+
+def test_a_viewer_of_all_addresses_is_reached_by_ipv4_and_ipv6(home: Path) -> None:
+    with make_viewer(home, host="::") as viewer:
+        ask = Asker(viewer)
+        ask_ipv6 = Asker.of(viewer.url.replace("127.0.0.1", "[::1]"))
+
+        assert (ask("/").status, ask_ipv6("/").status) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("nowhere.invalid", "Name or service not known|not known|Temporary failure"),
+        ("", "Name or service not known|not known"),
+        ("203.0.113.7", "assign requested address"),
+    ],
+)
+def test_a_host_that_is_not_of_this_machine_is_an_error_that_names_it(home: Path, host: str, reason: str) -> None:
+    with pytest.raises(OSError, match=reason) as error:
+        make_viewer(home, host=host)
+
+    assert (host or "''") in error.value.filename
+
+
+def test_what_cannot_be_a_host_name_is_an_error(home: Path) -> None:
+    with pytest.raises(ValueError, match="is no host name"):
+        make_viewer(home, host="x" * 70)
+
+
+def test_a_name_that_leads_to_this_machine_is_served_by_its_address(home: Path) -> None:
+    with make_viewer(home, host="localhost") as viewer:
+        ask = Asker(viewer)
+
+        assert ask("/").status == 200
+        assert ask("/", Host=f"localhost:{ask.port}").status == 403
+
+
+def test_the_port_of_http_is_in_no_address() -> None:
+    assert authority_of("127.0.0.1", 80) == "127.0.0.1"
+    assert authority_of("::1", 80) == "[::1]"
+
+
+def test_without_a_network_only_loopback_addresses_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A broadcast address cannot be connected to, as any address without a route.
+    monkeypatch.setattr(_listening, "_OUTSIDE", {socket.AF_INET: "255.255.255.255"})
+
+    assert _listening.reachable_hosts("0.0.0.0") == ["127.0.0.1"]  # noqa: S104
 
 
 def test_it_is_served_on_ipv6_too(home: Path) -> None:
@@ -226,8 +327,10 @@ def test_it_is_served_on_ipv6_too(home: Path) -> None:
 
 
 def test_a_port_that_is_taken_is_an_error(ask: Asker, home: Path) -> None:
-    with pytest.raises(OSError, match="in use"):
+    with pytest.raises(OSError, match="in use") as error:
         make_viewer(home, port=ask.port)
+
+    assert error.value.filename == ask.authority
 
 
 def test_nothing_is_said_of_requests_and_faults_are_made_visible(

@@ -73,8 +73,47 @@ def test_view_listens_where_it_is_told_to(run: Run, home: Path, tmp_path: Path) 
     done = run("view", "--host", "::1", "--home", tmp_path)
 
     assert done.out.startswith("http://[::1]:")
-    assert run("view", "--host", "0.0.0.0").status == 2  # noqa: S104
+    assert "other machines" not in done.err
     assert run("view", "--port", "99999").status == 2
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
+@pytest.mark.promise("viewer")
+def test_view_says_who_can_reach_it_where_others_can(run: Run, home: Path, host: str) -> None:
+    done = run("view", "--host", host)
+
+    assert done.status == 130
+    assert done.out.startswith("http://127.0.0.1:")
+    assert done.out.count("\n") == 1
+    assert "other machines can reach the viewer, by http://" in done.err
+    assert done.out.rpartition(":")[2].strip() in done.err
+    assert "Whoever has that address can read every session" in done.err
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [("nowhere.invalid", "nowhere.invalid: "), ("203.0.113.7", "203.0.113.7:0: "), ("x" * 70, "is no host name")],
+)
+def test_view_on_a_host_that_is_not_of_this_machine_is_an_error(run: Run, home: Path, host: str, reason: str) -> None:
+    done = run("view", "--host", host)
+
+    assert (done.status, done.out) == (2, "")
+    assert reason in done.err
+    assert "Traceback" not in done.err
+
+
+def test_view_ends_on_sigterm_as_programs_do(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def serve(self: Viewer) -> None:
+        signal.raise_signal(signal.SIGTERM)
+
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(Viewer, "serve_forever", serve)
+
+    with pytest.raises(SystemExit) as ended:
+        run("view")
+
+    assert ended.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
 
 
 def test_view_on_a_port_that_is_taken_is_an_error(run: Run, home: Path) -> None:
@@ -85,7 +124,7 @@ def test_view_on_a_port_that_is_taken_is_an_error(run: Run, home: Path) -> None:
     viewer.close()
 
     assert done.status == 2
-    assert "in use" in done.err
+    assert f"127.0.0.1:{port}: Address already in use" in done.err
 
 
 def test_view_without_its_extra_says_which(run: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
