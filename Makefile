@@ -7,6 +7,10 @@ RUN := $(BIN)/python
 # Two at once: they wait for other processes half of the time.
 PYTEST := $(RUN) -m pytest -n 2 --dist worksteal
 
+# What is run from the unpacked sdist: reading, recording, and what needs files beside the package; some 15 seconds.
+SDIST_TESTS := tests/test_packaging.py tests/test_public_api.py tests/test_codec.py tests/test_reader.py \
+	tests/test_recorder.py tests/test_docs.py tests/test_benchmarks.py tests/web/test_security.py
+
 .DEFAULT_GOAL := help
 .PHONY: help demo install format lint type test test-all test-codex test-browser test-naive cov stress fuzz guarantees docs bench build check clean
 
@@ -83,9 +87,12 @@ bench: install ## what everything costs beside its peers: benchmarks/results, in
 	$(RUN) benchmarks/bench_home.py
 	$(RUN) benchmarks/bench_see.py
 
-build: install ## sdist and wheel; the wheel is tried in an environment of its own
+build: install ## sdist and wheel; the sdist is unpacked and tested, the wheel tried in an environment of its own
 	rm -rf dist build
 	$(RUN) -m build --quiet
+	mkdir -p build/sdist
+	tar -xzf dist/*.tar.gz -C build/sdist --strip-components 1
+	cd build/sdist && $(abspath $(RUN)) -m pytest -q $(SDIST_TESTS)
 	$(PYTHON) -m venv --clear build/smoke
 	build/smoke/bin/python -m pip install --quiet --disable-pip-version-check dist/*.whl
 	cd build && smoke/bin/python ../examples/folder_agent.py --home smoke/home ..

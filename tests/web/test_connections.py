@@ -15,7 +15,7 @@ import pytest
 
 from rollout import Recorder
 from rollout.web import Viewer, _connections, make_viewer
-from rollout.web._cancel import IS_CANCELLED
+from rollout.web._cancel import IS_CANCELLED, RequestCancelledError
 from rollout.web._connections import THREADS_MAX, Connection
 from rollout.web._site import STREAMS_MAX
 from tests.cli.conftest import Running
@@ -29,7 +29,8 @@ pytestmark = pytest.mark.promise("viewer")
 class Holding:
     """
     A WSGI application that answers when it is told to, and notes what it is asked for. For ``/cancel`` it answers
-    once the request is cancelled, for ``/endless`` it never stops sending, and for ``/at-once`` it waits for nothing.
+    once the request is cancelled, as pages do, for ``/endless`` it never stops sending, and for ``/at-once`` it waits
+    for nothing.
     """
 
     def __init__(self) -> None:
@@ -48,7 +49,9 @@ class Holding:
         if path == "/cancel":
             while not environ[IS_CANCELLED]():
                 self.go.wait(0.01)
-        elif path != "/at-once":
+            self.ended.append(path)
+            raise RequestCancelledError
+        if path != "/at-once":
             assert self.go.wait(LIMIT)
         self.ended.append(path)
         return [b"answer"]
@@ -273,6 +276,13 @@ def test_a_viewer_without_descriptors_goes_on_when_there_are_some(
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert caplog.text.count("cannot be accepted") == 1
+
+
+def test_the_lack_of_descriptors_is_logged_once(viewer: Viewer, caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(2):
+        viewer._connections._pause(OSError("no descriptors"))
+
+    assert caplog.text.count("cannot be accepted: no descriptors") == 1
 
 
 def test_a_viewer_closes_while_a_step_is_under_way_that_nothing_interrupts(app: Holding) -> None:

@@ -39,7 +39,18 @@
       rollout.update(JSON.parse(event.data));
     };
     source.addEventListener("state", (event) => say(JSON.parse(event.data).isHeld ? "live" : "no writer"));
-    source.onerror = () => say(source.readyState === EventSource.CLOSED ? "ended" : "not connected");
+    source.onerror = () => source.readyState === EventSource.CLOSED ? end(url) : say("not connected");
+  }
+
+  // An event source does not tell why it ended: too many of them are open, or there is nothing to follow.
+  async function end(url) {
+    const answer = await fetch(url, { method: "HEAD" }).catch(() => null);
+    if (answer?.status !== 503) {
+      say("ended");
+      return;
+    }
+    say("too many pages follow");
+    setTimeout(() => source && open(), 1000 * answer.headers.get("Retry-After"));
   }
 
   function say(text) {

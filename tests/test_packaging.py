@@ -1,0 +1,73 @@
+"""
+What is published holds the whole source: what git has, and nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+import rollout
+
+ROOT = Path(__file__).parent.parent
+# What building adds.
+ADDED = ("PKG-INFO", "rollout_recorder.egg-info/")
+JUNK = (
+    ".venv/lib/x.py", ".screenshots/page.png", ".codex-versions/codex", ".axe-core/axe.js", ".coverage",
+    "dist/old.tar.gz",
+    "build/lib/rollout/x.py", "docs/_build/html/index.html", "tests/__pycache__/test_codec.pyc",
+    "tests/web/__pycache__/x.cpython-311.pyc", "rollout/codec.pyc", "benchmarks/seed/target/release/seed",
+    "benchmarks/__pycache__/run.pyc",
+)  # fmt: skip
+
+
+def files_of_git() -> list[str]:
+    """
+    Return the files that git has, relative to the root.
+    """
+    command = ["git", "-C", os.fspath(ROOT), "ls-files", "-z", "--cached", "--full-name"]
+    done = subprocess.run(command, capture_output=True, check=False) if shutil.which("git") else None
+    if done is None or done.returncode or not (ROOT / ".git").exists():
+        pytest.skip("the tree is not a git repository: it is an unpacked sdist, say")
+    return [name for name in os.fsdecode(done.stdout).split("\0") if name]
+
+
+def sdist_names(tree: Path, target: Path) -> set[str]:
+    """
+    Build the sdist of a tree and return the names of its files.
+    """
+    command = [sys.executable, "-m", "build", "--sdist", "--no-isolation", "--outdir", os.fspath(target)]
+    subprocess.run(command, cwd=tree, capture_output=True, check=True)
+    (archive,) = target.glob("*.tar.gz")
+    with tarfile.open(archive) as file:
+        return {member.name.partition("/")[2] for member in file if not member.isdir()}
+
+
+def test_the_sdist_holds_what_git_has_and_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("build", reason="the package `build` is not installed")
+    pytest.importorskip("setuptools", reason="setuptools is not installed, and without it a build needs the network")
+    tree = tmp_path / "tree"
+    # A file that is deleted and not yet committed is in the index still.
+    names = [name for name in files_of_git() if (ROOT / name).exists()]
+    for name in names:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tree / name)
+    for name in JUNK:
+        (tree / name).parent.mkdir(parents=True, exist_ok=True)
+        (tree / name).write_text("junk")
+
+    found = sdist_names(tree, tmp_path / "dist")
+
+    own = {name for name in found if not name.startswith(ADDED)}
+    assert own == set(names)
+    assert {"Makefile", "ruff.toml", "CHANGELOG.md", ".ci/run", "docs/conf.py", "benchmarks/run.py"} < own
+
+
+def test_the_tests_run_on_the_package_beside_them() -> None:
+    assert Path(rollout.__file__).parent == ROOT / "rollout"
