@@ -29,7 +29,7 @@ from rollout._version import __version__
 from rollout._writer import Writer
 from rollout.codec import encode_json, format_timestamp
 from rollout.errors import EncodeError, RolloutError
-from rollout.finding import locate
+from rollout.finding import locate, use_found
 from rollout.layout import StrPath
 from rollout.policy import Policy, seed_policy
 
@@ -152,11 +152,13 @@ class Recorder(Displayed):
             ValueError: One of the last three is none it can be.
         """
         options = Options(fsync, queue_size, max_waiting_size, on_full)
-        path = locate(path_or_id, home).absolute()
+        folder = layout.home_folder(home).absolute()
         recorder = cls.__new__(cls)
         recorder._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- as above
         with starting():
-            fd, lock, ordinal = open_for_append(path, layout.home_folder(home).absolute())
+            path, fd, lock, ordinal = use_found(
+                lambda: locate(path_or_id, home).absolute(), lambda path: (path, *open_for_append(path, folder))
+            )
             recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
         return recorder
 

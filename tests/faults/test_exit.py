@@ -256,3 +256,42 @@ def test_a_notebook_whose_kernel_is_restarted_has_everything_in_the_file_and_goe
     assert in_order(path)[1000:] == ["after"]
     Recorder.resume(path).close()
     assert load_history(path).skipped == ()
+
+
+INTERRUPTED_CELL = """
+from rollout import Recorder
+accepted = 0
+with Recorder() as rec:
+    print(rec.path, flush=True)
+    while True:
+        rec.record({"type": "message", "role": "user", "content": [{"type": "input_text", "text": str(accepted)}]})
+        accepted += 1
+"""
+
+
+@pytest.mark.promise("exit")
+@pytest.mark.filterwarnings("ignore")
+def test_a_notebook_that_is_interrupted_inside_the_with_body_has_every_accepted_line_in_the_file(home: Path) -> None:
+    manager_of = pytest.importorskip("jupyter_client.manager")
+    pytest.importorskip("ipykernel")
+    manager, client = manager_of.start_new_kernel(kernel_name="python3")
+
+    try:
+        client.execute(INTERRUPTED_CELL)
+        while ".jsonl" not in client.get_iopub_msg(timeout=60)["content"].get("text", ""):
+            pass
+        manager.interrupt_kernel()
+        reply = client.get_shell_msg(timeout=60)["content"]
+        client.execute("raise ValueError(accepted, rec.closed)")
+        after = client.get_shell_msg(timeout=60)["content"]
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+
+    assert reply["ename"] == "KeyboardInterrupt"
+    accepted, closed = after["evalue"].strip("()").split(", ")
+    (path,) = home.glob("sessions/*/*/*/*.jsonl")
+    # The item of the call that was interrupted may be there or not.
+    assert texts(path).total() in (int(accepted), int(accepted) + 1)
+    assert closed == "True"
+    Recorder.resume(path).close()
