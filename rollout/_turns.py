@@ -5,7 +5,7 @@ Whose the lines of a session are, told one by one: where a turn begins, and whic
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 from uuid import UUID
 
 from attrs import define, field
@@ -13,7 +13,7 @@ from attrs import define, field
 from rollout._prompts import is_prompt, message_text
 from rollout.codec import RolloutLine
 
-__all__ = ["Copies", "Turns", "prompt_of", "seconds_of"]
+__all__ = ["Copies", "Standing", "Turns", "prompt_of", "seconds_of"]
 
 _STARTS = ("task_started", "turn_started")
 _ENDS = ("task_complete", "turn_complete", "turn_aborted")
@@ -54,6 +54,43 @@ class Turns:
         if kind in _ENDS:
             self.is_running = False
         return begins
+
+
+class _Turn(Protocol):
+    prompt: str | None
+    is_rolled_back: bool
+
+
+_TurnT = TypeVar("_TurnT", bound=_Turn)
+
+
+@define
+class Standing(Generic[_TurnT]):
+    """
+    The turns with a prompt that no rollback has taken back. A rollback takes time for the turns that it takes only.
+    """
+
+    _turns: list[_TurnT] = field(factory=list)
+
+    def note(self, turn: _TurnT) -> None:
+        """
+        Take the last turn of the session, as often as it may have got its prompt.
+        """
+        is_known = bool(self._turns) and self._turns[-1] is turn
+        if turn.prompt is not None and not turn.is_rolled_back and not is_known:
+            self._turns.append(turn)
+
+    def take_back(self, count: Any) -> list[_TurnT]:
+        """
+        Mark the last *count* turns as rolled back and return them; none if *count* is not a positive integer.
+        """
+        if type(count) is not int or count < 1:
+            return []
+        taken = self._turns[-count:]
+        del self._turns[-count:]
+        for turn in taken:
+            turn.is_rolled_back = True
+        return taken
 
 
 def prompt_of(line: RolloutLine) -> str | None:

@@ -17,7 +17,7 @@ from rollout import schema
 from rollout._display import Displayed
 from rollout._lineage import base_of, inherited_lines
 from rollout._prompts import is_context, is_prompt, with_recovered_cwd
-from rollout._turns import Turns, prompt_of
+from rollout._turns import Standing, Turns, prompt_of
 from rollout.codec import RolloutLine
 from rollout.document import Document, DocumentBuilder
 from rollout.errors import MissingSessionMetaError, SessionNotFoundError
@@ -161,13 +161,13 @@ class History(Displayed):
         else the user's words and the summary. A call without output gets the output "aborted", and an output
         without call is left out, as services refuse either.
         """
-        items: list[dict[str, Any]] = []
+        sent = _Sent()
         for line in _effective((*self.inherited, *self.lines)):
             if line.type == "compacted":
-                items = _compacted(items, line.payload)
+                sent.compact(line.payload)
             elif _is_sent(line.payload):
-                items.append(line.payload)
-        return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _paired(items)]
+                sent.items.append(line.payload)
+        return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _paired(sent.items)]
 
 
 def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History:
@@ -223,42 +223,74 @@ def _meta_item(line: RolloutLine) -> schema.RolloutItem | None:
 
 def _effective(lines: Iterable[RolloutLine]) -> list[RolloutLine]:
     """
-    Give the lines that make the history, without those that were rolled back.
+    Return the lines that make the history, without those that were rolled back.
     """
-    kept: list[RolloutLine] = []
+    kept = _Kept()
     for line in lines:
         if line.type in ("response_item", "compacted"):
-            kept.append(line)
+            kept.add(line)
         elif line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            del kept[_start_of_last_turns(kept, line.payload.get("num_turns")) :]
-    return kept
+            kept.roll_back(line.payload.get("num_turns"))
+    return kept.lines
 
 
-def _start_of_last_turns(lines: Sequence[RolloutLine], count: Any) -> int:
+@attrs.define
+class _Kept:
     """
-    Find where the last *count* turns begin: at the user's words, or at the context given right before them.
-
-    What precedes the very first prompt stays, however many turns are rolled back.
+    The lines of a history so far. Each is examined once, when it comes, so that a rollback takes no longer for the
+    lines that it leaves.
     """
-    prompts = [i for i, line in enumerate(lines) if line.type == "response_item" and is_prompt(line.payload)]
-    if not prompts or type(count) is not int or count < 1:
-        return len(lines)
-    start = prompts[max(len(prompts) - count, 0)]
-    while start > prompts[0] and lines[start - 1].type == "response_item" and is_context(lines[start - 1].payload):
-        start -= 1
-    return start
+
+    lines: list[RolloutLine] = field(factory=list)
+    # For each line, whether it is context; and the indices of the prompts.
+    are_contexts: list[bool] = field(factory=list)
+    prompts: list[int] = field(factory=list)
+
+    def add(self, line: RolloutLine) -> None:
+        is_item = line.type == "response_item"
+        if is_item and is_prompt(line.payload):
+            self.prompts.append(len(self.lines))
+        self.are_contexts.append(is_item and is_context(line.payload))
+        self.lines.append(line)
+
+    def roll_back(self, count: Any) -> None:
+        """
+        Remove the last *count* turns. Each begins at the user's words, or at the context given right before them.
+
+        What precedes the very first prompt stays, however many turns are rolled back.
+        """
+        if not self.prompts or type(count) is not int or count < 1:
+            return
+        first = max(len(self.prompts) - count, 0)
+        start = self.prompts[first]
+        while first and self.are_contexts[start - 1]:
+            start -= 1
+        del self.prompts[first:], self.lines[start:], self.are_contexts[start:]
 
 
-def _compacted(items: Sequence[dict[str, Any]], payload: dict[str, Any]) -> list[dict[str, Any]]:
-    replacement = payload.get("replacement_history")
-    if isinstance(replacement, list):
-        return [item for item in replacement if isinstance(item, dict) and _is_sent(item)]
-    summary = {
-        "type": "message",
-        "role": "user",
-        "content": [{"type": "input_text", "text": str(payload.get("message", ""))}],
-    }
-    return [*filter(is_prompt, items), summary]
+@attrs.define
+class _Sent:
+    """
+    The items that are sent to a model, compacted as often as the session was.
+    """
+
+    items: list[dict[str, Any]] = field(factory=list)
+    # So many of them, from the first, are known to be prompts: no later compaction examines them again.
+    prompt_count: int = 0
+
+    def compact(self, payload: dict[str, Any]) -> None:
+        """
+        Replace all items by those that a compaction names, or else by the user's words and its summary.
+        """
+        replacement = payload.get("replacement_history")
+        if isinstance(replacement, list):
+            self.items = [item for item in replacement if isinstance(item, dict) and _is_sent(item)]
+            self.prompt_count = 0
+            return
+        self.items[self.prompt_count :] = filter(is_prompt, self.items[self.prompt_count :])
+        self.prompt_count = len(self.items)
+        content = [{"type": "input_text", "text": str(payload.get("message", ""))}]
+        self.items.append({"type": "message", "role": "user", "content": content})
 
 
 def _is_sent(item: dict[str, Any]) -> bool:
@@ -294,6 +326,7 @@ class _OpenTurn:
 def _turns(lines: Iterable[RolloutLine]) -> Iterator[Turn]:
     turns: list[_OpenTurn] = []
     beginnings = Turns()
+    standing: Standing[_OpenTurn] = Standing()
     for line in lines:
         if beginnings.begins(line):
             turns.append(_OpenTurn(turn_id=line.payload.get("turn_id") if line.type == "event_msg" else None))
@@ -301,14 +334,8 @@ def _turns(lines: Iterable[RolloutLine]) -> Iterator[Turn]:
             continue
         turns[-1].lines.append(line)
         turns[-1].prompt = turns[-1].prompt or prompt_of(line)
+        standing.note(turns[-1])
         if line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            _roll_back(turns, line.payload.get("num_turns"))
+            standing.take_back(line.payload.get("num_turns"))
     for turn in turns:
         yield Turn(turn.prompt, tuple(turn.lines), turn.turn_id, turn.is_rolled_back)
-
-
-def _roll_back(turns: Sequence[_OpenTurn], count: Any) -> None:
-    standing = [turn for turn in turns if turn.prompt is not None and not turn.is_rolled_back]
-    if type(count) is int and count > 0:
-        for turn in standing[-count:]:
-            turn.is_rolled_back = True

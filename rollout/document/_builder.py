@@ -4,7 +4,7 @@ Lines -> a document that grows with each: turns are begun, calls get their answe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from attrs import define
 
 from rollout import schema
 from rollout._prompts import cwd_in
-from rollout._turns import Turns, prompt_of, seconds_of
+from rollout._turns import Standing, Turns, prompt_of, seconds_of
 from rollout.codec import RolloutLine
 from rollout.document._model import Call, Document, Item, Turn
 from rollout.document._parts import seconds_in
@@ -36,6 +36,7 @@ class _Saying:
     """
 
     item: Item
+    turn: Turn
     count: int
     families: set[str]
 
@@ -56,6 +57,7 @@ class _OpenCall:
     """
 
     item: Item
+    turn: Turn
     began_at: float
     is_called: bool = False
     is_answered: bool = False
@@ -74,6 +76,7 @@ class DocumentBuilder:
         self._document: Document | None = None
         self._turns: list[Turn] = []
         self._beginnings = Turns()
+        self._standing: Standing[Turn] = Standing()
         self._counters = {True: StatsCounter(), False: StatsCounter()}
         self._line_counts = {True: 0, False: 0}
         self._growth: list[tuple[str, int]] = []
@@ -124,7 +127,7 @@ class DocumentBuilder:
             self._touch(turn)
             return
         if found[0].kind == "reasoning":
-            found = self._new_reasoning(found, key, line)
+            found = self._new_reasoning(found, key, turn, line)
         for index, item in enumerate(found):
             item.key = key if not index else f"{key}-{index + 1}"
             item.lines = [key]
@@ -150,6 +153,7 @@ class DocumentBuilder:
         else:
             turn = self._turns[-1] if self._turns else self._begin(0, is_inherited=is_inherited)
         turn.prompt = turn.prompt or prompt_of(line)
+        self._standing.note(turn)
         if line.timestamp:
             turn.started_at = turn.started_at or line.timestamp
             turn.ended_at = line.timestamp
@@ -190,7 +194,8 @@ class DocumentBuilder:
         elif kind == "error":
             turn.status = "failed"
         elif kind == "thread_rolled_back":
-            self._roll_back(payload.get("num_turns"))
+            for taken in self._standing.take_back(payload.get("num_turns")):
+                self._touch(taken)
         if kind in (*_COMPLETES, "turn_aborted"):
             measured = seconds_in(payload)
             turn.duration = turn.duration if measured is None else measured
@@ -201,14 +206,7 @@ class DocumentBuilder:
             if isinstance(meta, schema.SessionMeta):
                 self._document = Document(meta.id, self._path, meta, self._turns, token_growth=self._growth)
 
-    def _roll_back(self, count: Any) -> None:
-        standing = [turn for turn in self._turns if turn.prompt is not None and not turn.is_rolled_back]
-        if type(count) is int and count > 0:
-            for turn in standing[-count:]:
-                turn.is_rolled_back = True
-                self._touch(turn)
-
-    def _new_reasoning(self, found: list[Item], key: str, line: RolloutLine) -> list[Item]:
+    def _new_reasoning(self, found: list[Item], key: str, turn: Turn, line: RolloutLine) -> list[Item]:
         """
         Make one item of those paragraphs that were not said yet: events have them one by one, items together.
         """
@@ -216,8 +214,10 @@ class DocumentBuilder:
         if len(fresh) < 2:
             return fresh
         whole = Item("", "reasoning", text="\n\n".join(item.text for item in fresh))
+        if self._is_echo(whole, key, line):
+            return []
         for item in fresh:
-            self._said["reasoning", item.text] = _Saying(whole, self._count, {_family(line)})
+            self._said["reasoning", item.text] = _Saying(whole, turn, self._count, {_family(line)})
         return [whole]
 
     def _place(self, item: Item, turn: Turn, line: RolloutLine) -> None:
@@ -226,7 +226,7 @@ class DocumentBuilder:
             self._place_call(item, call, turn, line)
         elif item.kind in _ECHOED and item.text:
             if not self._is_echo(item, key, line):
-                self._said[item.kind, item.text] = _Saying(item, self._count, {_family(line)})
+                self._said[item.kind, item.text] = _Saying(item, turn, self._count, {_family(line)})
                 self._append(item, turn)
         elif item.kind == "compaction":
             self._place_compaction(item, turn, line)
@@ -240,7 +240,7 @@ class DocumentBuilder:
         if saying is None or not saying.is_echoed(_family(line), self._count):
             return False
         saying.item.images = saying.item.images or item.images
-        self._join(saying.item, key)
+        self._join(saying.item, key, saying.turn)
         return True
 
     def _place_plan(self, item: Item, turn: Turn) -> None:
@@ -249,7 +249,7 @@ class DocumentBuilder:
         """
         for earlier in reversed(turn.items[-_ECHO_LINES:]):
             if earlier.plan and earlier.plan == item.plan:
-                self._join(earlier, item.key)
+                self._join(earlier, item.key, turn)
                 return
         self._append(item, turn)
 
@@ -262,9 +262,9 @@ class DocumentBuilder:
         if saying and saying.is_echoed(family, self._count):
             known = saying.item
             known.title, known.text = known.title or item.title, known.text or item.text
-            self._join(known, item.key)
+            self._join(known, item.key, saying.turn)
         else:
-            self._compaction = _Saying(item, self._count, {family})
+            self._compaction = _Saying(item, turn, self._count, {family})
             self._append(item, turn)
 
     def _place_call(self, item: Item, call: Call, turn: Turn, line: RolloutLine) -> None:
@@ -276,13 +276,13 @@ class DocumentBuilder:
         if known is None:
             if call.output is not None:
                 call.output_line = item.key
-            known = _OpenCall(item, at)
+            known = _OpenCall(item, turn, at)
             if call.call_id:
                 self._calls[call.call_id] = known
             self._append(item, turn)
         else:
             _merge(known, call, item, at, is_item=is_item)
-            self._join(known.item, item.key)
+            self._join(known.item, item.key, known.turn)
             self._last_at = at or self._last_at
         known.is_called |= is_item and not is_answer
         known.is_answered |= is_item and is_answer
@@ -294,17 +294,14 @@ class DocumentBuilder:
         turn.items.append(item)
         self._touch(turn, item)
 
-    def _join(self, item: Item, key: str) -> None:
+    def _join(self, item: Item, key: str, turn: Turn) -> None:
         """
-        Note that one more line says an item, of whichever turn.
+        Note that one more line says an item, which stands in this turn.
         """
-        if key not in item.lines:
+        # Lines come in order: one that says an item twice is the last.
+        if item.lines[-1] != key:
             item.lines.append(key)
-        self._touch(self._turn_with(item), item)
-
-    def _turn_with(self, item: Item) -> Turn:
-        turns: Iterator[Turn] = reversed(self._turns)
-        return next(turn for turn in turns if any(one is item for one in reversed(turn.items)))
+        self._touch(turn, item)
 
     def _touch(self, turn: Turn, item: Item | None = None) -> None:
         _, items = self._changed.setdefault(turn.number, (turn, {}))
