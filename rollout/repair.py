@@ -133,7 +133,9 @@ class _Repairer:
                 if piece.line is not None:
                     yield self._numbered(piece.line)
                 elif at.lineno in kept:
-                    yield from _bytes_of(self.original, piece.offset, piece.size)
+                    # What is held in memory is not read again: to find its place in a compressed file, all before
+                    # it is decompressed.
+                    yield from [piece.raw] if piece.raw else _bytes_of(self.original, piece.offset, piece.size)
                     yield b"\n"
 
     def _numbered(self, line: RolloutLine) -> bytes:

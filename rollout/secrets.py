@@ -7,6 +7,7 @@ Looks at text alone: asks nobody whether a key is alive, and finds no secret tha
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
@@ -28,6 +29,8 @@ __all__ = ["FoundSecret", "Receipt", "Redaction", "Replacement", "Secret", "find
 _MARK = "[REDACTED:"
 # Characters: nothing shorter holds a secret; what is longer is no example, though it may hold "xxxx" by chance.
 _SHORTEST, _EXAMPLE_MAX = 8, 100
+# Passes over a text until whole words are replaced; characters of a key that say where a secret stands.
+_PASSES_MAX, _KEY_MAX = 8, 100
 # A pattern begins where an anchor stands; its last group is the secret. None fails at the far end of a run that holds
 # other anchors, which would be quadratic. None ends inside an escape or runs over a double quote, so that JSON text
 # stays valid. A NUL is the quote that `_redacted` puts around the value of a field.
@@ -86,6 +89,8 @@ _SHAPES = (
     ("secret", ("secret",), rf"(?i:secret(?:[_-]?key)?){_VALUE}"),
     ("token", ("token",), rf"(?i:token){_VALUE}"),
 )
+# What parts words, also in JSON text.
+_APART = r"\\+(?:u[0-9A-Fa-f]{4}|.)?|[\s\"'`\0]+"
 _COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 _EXAMPLE = r"x{4}|X{4}|\*{3}|\.{3}|…|(.)\1{7}|(?i:example|change[_-]?me|placeholder|your[_-]|redacted)"
 # Words, a constant's name, a path, an address, or what is filled in later.
@@ -123,6 +128,7 @@ class FoundSecret:
     Where a secret stands in a rollout: the line, from 1, and the place in it, as ``payload.content[0].text``.
 
     For a key, *where* is its object; for a line that is no rollout line, and is looked through as text, it is empty.
+    Keys in it are cut after 100 characters.
     """
 
     kind: str
@@ -230,7 +236,9 @@ def _edited(value: Any, where: str, name: str, found: list[FoundSecret]) -> Any:
         new = {}
         for key, part in value.items():
             own = _redacted(key, where, "", found)
-            new[own] = _edited(part, f"{where}.{own}" if where else own, own, found)
+            # A key of a megabyte with many values would stand in as many paths.
+            shown = own if len(own) <= _KEY_MAX else f"{own[:_KEY_MAX]}…"
+            new[own] = _edited(part, f"{where}.{shown}" if where else shown, own, found)
     return new if len(found) > found_before else value
 
 
@@ -240,12 +248,14 @@ def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str
         plain = _COLOUR.sub("", text)
         text = plain if len(find_secrets(plain)) > len(find_secrets(text)) else text
     # Until nothing is found: what stands beside a placeholder may read otherwise than beside a secret.
+    passes = 0
     while len(text) >= _SHORTEST:
-        found_before, parts, end = len(found), [], len(name) + 2
+        passes, found_before, parts, end = passes + 1, len(found), [], len(name) + 2
         text = _redacted_literals(text, where, found)
         # The name of a field may say what its value is.
         whole = f"{name}=\0{text}\0"
-        for secret in find_secrets(whole):
+        secrets = find_secrets(whole)
+        for secret in secrets if passes <= _PASSES_MAX else _whole_words(whole, secrets):
             if secret.start >= len(name) + 2:
                 parts += [whole[end : secret.start], secret.placeholder]
                 end = secret.end
@@ -254,6 +264,20 @@ def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str
             break
         text = "".join([*parts, whole[end:-1]])
     return text
+
+
+def _whole_words(text: str, secrets: list[Secret]) -> Iterator[Secret]:
+    """
+    Widen secrets to the words that they stand in: where each is hidden by the one beside it, a pass finds one alone.
+    """
+    gaps = [found.span() for found in _compiled(_APART).finditer(text)]
+    starts, ends = [*(start for start, _ in gaps), len(text)], [0, *(end for _, end in gaps)]
+    last = 0
+    for secret in secrets:
+        start, end = ends[bisect_right(ends, secret.start) - 1], starts[bisect_left(starts, secret.end)]
+        if end > last:
+            start, last = max(start, last), end
+            yield Secret(secret.kind, start, end, _placeholder(secret.kind, text[start:end]))
 
 
 def _redacted_literals(text: str, where: str, found: list[FoundSecret]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from importlib.resources import files
 
@@ -15,7 +16,7 @@ from rollout.codec import RolloutLine, encode_json, encode_line
 from rollout.document import Document, Item
 from rollout.export._detail import has_outputs, shown
 from rollout.export._html_cut import wholes
-from rollout.export._html_store import blocks, place_of
+from rollout.export._html_store import Places, blocks
 from rollout.history import History
 from rollout.schema import CALL_OUTPUTS
 
@@ -83,9 +84,11 @@ def _cut_texts(history: History, document: Document, detail: str) -> Iterator[tu
     ]
     wanted = {line_key for item_key, key, _ in cuts for line_key in (item_key, key)}
     lines = {key: line for key, line in history.numbered() if key in wanted} if detail == "full" else {}
+    # Those of a call and of its answer: a patch may have hundreds of texts.
+    places = lru_cache(maxsize=2)(lambda line_key: Places(lines[line_key]))
     for item_key, key, text in cuts:
         line_key = key if key in lines else item_key
-        place = place_of(text, lines[line_key]) if line_key in lines else None
+        place = places(line_key).of(text) if line_key in lines else None
         found = text if place is None else {"line": line_key, "path": place[0], "start": place[1]}
         yield key, encode_json(found).encode("utf-8", "replace")
 

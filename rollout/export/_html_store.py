@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from rollout.codec import RolloutLine, decode_json
 
-__all__ = ["blocks", "place_of"]
+__all__ = ["Places", "blocks"]
 
 # Parts of a line that are looked through: a damaged one may have any number.
 _PARTS_MAX = 1000
@@ -71,32 +71,49 @@ def _ranges(keys: list[str]) -> str:
     return " ".join("..".join(run) for run in runs)
 
 
-def place_of(text: str, line: RolloutLine) -> tuple[list[str | int | None], int] | None:
+class Places:
     """
-    Find a text in a line, so that a page need not have it twice.
+    Where texts stand in a line, so that a page need not have them twice. The line is searched once, for any number.
 
-    Returns:
-        The keys that lead to the string that ends with it, with None where a string is JSON itself, and where in this
-        it begins, in units of UTF-16; None if it stands nowhere.
+    Args:
+        line: It.
     """
+
+    def __init__(self, line: RolloutLine) -> None:
+        self._strings = list(_strings_in(line))
+
+    def of(self, text: str) -> tuple[list[str | int | None], int] | None:
+        """
+        Return where a text stands.
+
+        Returns:
+            The keys that lead to the string that ends with it, with None where a string is JSON itself, and where in
+            this it begins, in units of UTF-16; None if it stands nowhere.
+        """
+        for path, string in self._strings:
+            if string.endswith(text):
+                return path, len(string[: len(string) - len(text)].encode("utf-16-le", "surrogatepass")) // 2
+        return None
+
+
+def _strings_in(line: RolloutLine) -> Iterator[tuple[list[str | int | None], str]]:
     rest: list[tuple[list[str | int | None], Any]] = [([] if line.is_bare else ["payload"], line.payload)]
     for _ in range(_PARTS_MAX):
         if not rest:
             break
         path, part = rest.pop()
         if isinstance(part, str):
-            if part.endswith(text):
-                return path, len(part[: len(part) - len(text)].encode("utf-16-le", "surrogatepass")) // 2
-            if part.startswith("{") and len(part) >= len(text):
-                rest += _inside(part, path)
+            yield path, part
+            rest += _inside(part, path)
         elif isinstance(part, dict):
             rest += (([*path, key], value) for key, value in part.items())
         elif isinstance(part, list):
             rest += (([*path, index], value) for index, value in enumerate(part))
-    return None
 
 
 def _inside(text: str, path: list[str | int | None]) -> list[tuple[list[str | int | None], Any]]:
+    if not text.startswith("{"):
+        return []
     try:
         return [([*path, None], decode_json(text))]
     except ValueError:

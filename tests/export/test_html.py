@@ -20,7 +20,7 @@ from rollout.document import Call, FileChange, Image, Item, PlanStep, Turn
 from rollout.export import DETAILS, export_html
 from rollout.export._html import SCRIPT, STYLE, Renderer
 from rollout.export._html_cut import cut, wholes
-from rollout.export._html_store import place_of
+from rollout.export._html_store import Places
 from tests.rollouts import TIME_MS, Line, answer, bare_session, encode, event, meta, paginated_session, prompt, put
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
@@ -301,7 +301,7 @@ def test_all_that_is_cut_of_an_item_has_a_key() -> None:
 
 def place_in(payload: dict[str, Any], text: str) -> Any:
     history_line = encode_item("response_item", payload, TIME_MS)
-    return place_of(text, import_module("rollout.codec").decode_line(history_line))
+    return Places(import_module("rollout.codec").decode_line(history_line)).of(text)
 
 
 def test_a_text_is_found_in_a_line_by_its_place() -> None:
@@ -318,7 +318,7 @@ def test_a_text_is_found_in_a_line_by_its_place() -> None:
 def test_a_text_is_found_in_a_bare_line(home: Path) -> None:
     line = history_of(home, bare_session("hello")).lines[-1]
 
-    place = place_of("answer to hello", line)
+    place = Places(line).of("answer to hello")
 
     assert place == (["content", 0, "text"], 0)
 
