@@ -25,6 +25,7 @@ from rollout._units import duration_text
 from rollout._visible import one_line, visible
 from rollout.cli._output import has_colours
 from rollout.document import Call, Document, FileChange, Image, Item, Turn
+from rollout.export._markup import lexer_name
 from rollout.export._tamed import tamed
 from rollout.export._text import first_lines
 from rollout.export._words import (
@@ -320,7 +321,9 @@ class _Markdown(Markdown):
 
 
 def _highlighted(code: str, language: str) -> Text:
-    text = Syntax("", language, theme=_CODE).highlight(code)
+    # Other lexers take minutes for some texts of 20,000 characters: "make" for brackets, "csharp" for short lines.
+    name = "diff" if language == "diff" else lexer_name(code, language)
+    text = Syntax("", name, theme=_CODE).highlight(code) if name else Text(code)
     text.rstrip()
     return text
 

@@ -32,7 +32,7 @@ from pygments.token import (  # type: ignore[import-untyped]  # as above
 
 from rollout._visible import visible
 
-__all__ = ["CODE_MAX", "MARKDOWN_MAX", "code", "diff", "markdown", "plain"]
+__all__ = ["CODE_MAX", "MARKDOWN_MAX", "code", "diff", "lexer_name", "markdown", "plain"]
 
 MARKDOWN_MAX = 50_000
 """Characters; a longer text is shown as it is. So many of the worst, ``![``, take 0.9 s; 100,000 take 4."""
@@ -185,11 +185,19 @@ def code(text: str, language: str) -> Markup:
     text = visible(text)
     if language in ("diff", "patch"):
         return diff(text)
-    name = _LANGUAGES.get(language.lower())
-    if name is None or not _is_easy(text, _SLOW_MAX if name in _SLOW else CODE_MAX):
+    name = lexer_name(text, language)
+    if name is None:
         return escape(text)
     # Not get_tokens: it prepares the text first, which takes as long again for a command.
     return Markup("".join(_spans(_lexer(name).get_tokens_unprocessed(text))))  # noqa: S704 -- each part is escaped
+
+
+def lexer_name(text: str, language: str) -> str | None:
+    """
+    Return the name of the lexer of Pygments for code; None if there is none, or it may take long for this text.
+    """
+    name = _LANGUAGES.get(language.lower())
+    return name if name and _is_easy(text, _SLOW_MAX if name in _SLOW else CODE_MAX) else None
 
 
 def _is_easy(text: str, limit: int) -> bool:
