@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -227,6 +228,25 @@ def test_a_line_too_long_to_read_is_copied(home: Path, monkeypatch: pytest.Monke
 
     assert done.copy.read_bytes().split(b"\n") == [META, long, EVENT, b""]
     assert done.copy.suffix == ".jsonl"
+
+
+@pytest.mark.promise("growth")
+@pytest.mark.parametrize("suffix", ["", ".zst"])
+def test_bad_lines_that_are_copied_are_not_read_again(home: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    data = META + b"\n" + b'{"a":1}\n' * 100
+    if suffix:
+        data = pytest.importorskip("backports.zstd").compress(data)
+    path, opened = rollouts.put(home, data, suffix=suffix), []
+    for room in ("repair", "verify", "reader"):
+        module = import_module(f"rollout.{room}")
+        real = module.open_rollout
+        monkeypatch.setattr(module, "open_rollout", lambda path, real=real: (opened.append(path), real(path))[1])
+
+    done = repair(path)
+
+    assert content(done.copy) == [META, *[b'{"a":1}'] * 100]
+    # Before, for the copy, and after.
+    assert len(opened) == 3
 
 
 ENDS = st.lists(st.sampled_from([b"\n", b"", b"\r\n", b"\n\n"]))

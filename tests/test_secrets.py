@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rollout import read_lines
+from rollout.export._redact import redacted_line
 from rollout.secrets import FoundSecret, Receipt, Redaction, Replacement, find_secrets, scan
 from tests import rollouts
 
@@ -517,6 +519,47 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
 
         # 0.8 s at most on the machine where this was written; quadratic would be minutes.
         assert time.perf_counter() - start < 10
+
+
+# Ends where a letter may follow, so that the key behind it begins inside of a word until this one is replaced.
+_HIDING = "glpat-AbCdEfGhIjKlMnOpQrSt1.ab.0123abcd9"
+
+
+@pytest.mark.promise("growth")
+@pytest.mark.parametrize("count", [1, 8, 9, 40, 5000])
+def test_keys_that_hide_each_other_are_all_replaced(count: int) -> None:
+    text = f"a {_HIDING * count} b"
+
+    changed = redact([text, json.dumps({"cmd": ["\n", text]}), {"TOKEN": _HIDING * count}])
+
+    said, arguments, _ = changed
+    assert "glpat-" not in str(changed)
+    assert (said[:2], said[-2:]) == ("a ", " b")
+    assert json.loads(arguments)["cmd"][0] == "\n"
+    assert redact(changed) is changed
+
+
+def test_keys_that_hide_each_other_leave_json_valid_in_a_line_too_deep_for_python(tmp_path: Path) -> None:
+    text = f'\\n{_HIDING * 20}\\"{_HIDING * 20}\\\\'
+    line = f'{{"timestamp":"t","type":"x","payload":{{"k":"{text}","a":{"[" * 1000}1{"]" * 1000}}}}}'
+    (read,) = read_lines(rollout(tmp_path, f"{line}\n".encode()))
+
+    own = redacted_line(read, Redaction())
+
+    assert re.sub(r"\[REDACTED:gitlab-token:\w{8}\]", "*", own.payload["k"]) == '\n*"*\\'
+
+
+def test_keys_that_hide_each_other_are_replaced_between_escapes_of_json_that_was_cut() -> None:
+    changed = redact(f'{{"a":"\\n{_HIDING * 20}\\u00e9\\\\n{_HIDING * 20}')
+
+    assert re.sub(r"\[REDACTED:gitlab-token:\w{8}\]", "*", changed) == '{"a":"\\n*\\u00e9\\\\n*'
+
+
+@pytest.mark.promise("growth")
+def test_a_long_key_stands_cut_in_the_places_of_what_is_below(tmp_path: Path) -> None:
+    found = list(scan(rollout(tmp_path, ("event_msg", {"type": "x", "k" * 10_000: [GITHUB] * 100}))))
+
+    assert [each.where for each in found] == [f"payload.{'k' * 100}…[{n}]" for n in range(100)]
 
 
 def test_ordinary_text_is_scanned_at_some_megabytes_a_second() -> None:

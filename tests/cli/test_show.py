@@ -227,6 +227,20 @@ def test_at_a_terminal_everything_has_a_look(home: Path, run: Run) -> None:
     assert shown.count("\x1b[") > 100
 
 
+@pytest.mark.promise("growth")
+def test_code_whose_lexer_may_take_minutes_has_no_colours(home: Path, run: Run) -> None:
+    fences = {"make": "all: ((", "csharp": "int a", "java": "int a\n" * 2000, "python": "def a(): pass"}
+
+    shown = {
+        language: drawn(run, put(home, [meta(), message("assistant", f"```{language}\n{code}\n```")]))
+        for language, code in fences.items()
+    }
+
+    assert {language for language, text in shown.items() if re.search(r"\x1b\[[\d;]*m(?:int|def|all|:)", text)} == {
+        "python"
+    }
+
+
 def squeezed(text: str) -> list[str]:
     """
     Give lines in which widths do not count: those of tables are rich's, and not the same in every version.

@@ -142,6 +142,14 @@ class TestTurns:
         assert turn.items[0].call is not None
         assert (turn.duration, turn.items[0].call.duration) == (2.0, None)
 
+    def test_a_turn_whose_prompt_is_a_picture_is_rolled_back_too(self) -> None:
+        picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
+        lines: list[Line] = [("response_item", {"type": "message", "role": "user", "content": [picture]})]
+
+        document = document_of([*prompt("one"), *lines, *answer("1"), event("thread_rolled_back", num_turns=1)])
+
+        assert [turn.is_rolled_back for turn in document.turns] == [False, False, True]
+
     def test_turns_rolled_back_say_so(self) -> None:
         lines = [*prompt("one"), *answer("1"), *prompt("two"), *answer("2"), event("thread_rolled_back", num_turns=1)]
 
@@ -301,6 +309,16 @@ class TestEchoes:
         builder = built([meta(), *(message("assistant", str(number)) for number in range(1000))])
 
         assert len(builder._said) <= 130
+
+    def test_reasoning_that_an_event_said_whole_is_said_once_and_no_line_is_lost(self) -> None:
+        parts = [{"type": "summary_text", "text": text} for text in ("a", "b")]
+        item = ("response_item", {"type": "reasoning", "summary": parts})
+        lines = [event("agent_reasoning", text="a\n\nb"), item, event("agent_reasoning", text="a")]
+
+        turns = document_of(lines).turns
+
+        assert said(turns[0].items) == [("reasoning", "a\n\nb"), ("reasoning", "a")]
+        assert keys_of(turns) == ["1", "2", "3", "4"]
 
     def test_paragraphs_of_reasoning_that_events_said_are_not_repeated_by_their_item(self) -> None:
         parts = [{"type": "summary_text", "text": text} for text in ("a", "b", "c")]

@@ -323,6 +323,23 @@ def test_a_text_is_found_in_a_bare_line(home: Path) -> None:
     assert place == (["content", 0, "text"], 0)
 
 
+@pytest.mark.promise("growth")
+def test_a_line_is_searched_once_for_all_its_texts_that_are_cut(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[str] = []
+    store = import_module("rollout.export._html_store")
+    real = store.decode_json
+    monkeypatch.setattr(store, "decode_json", lambda text: (decoded.append(text), real(text))[1])
+    part = "\n".join(["+x"] * 500)
+    text = "".join(f"*** Add File: f{n}\n{part}{n}\n" for n in range(20))
+    arguments = json.dumps({"input": f"*** Begin Patch\n{text}*** End Patch"})
+    call = ("response_item", {"type": "function_call", "name": "apply_patch", "call_id": "c", "arguments": arguments})
+
+    page = page_of(history_of(home, [meta(), call]))
+
+    assert page.count("data-more=") == 20
+    assert decoded == [arguments]
+
+
 def test_a_page_keeps_its_lines_in_blocks(home: Path) -> None:
     page = page_of(history_of(home, [meta(), *prompt("hello"), *answer("x" * 150_000), *answer("y" * 150_000)]))
 
