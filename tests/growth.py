@@ -161,7 +161,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
     "JSON": lambda n: json.dumps({"a": [json.dumps({"b": "\n"})] * n}),
     "brackets of JSON": lambda n: '{"a":' * n,
     "contexts": lambda n: "<environment_context><cwd>" * n,
-    "lines": lambda n: "a\r\n" * n,
+    "lines": lambda n: "*a\r\n" * n,
     "blanks": lambda n: " " * n + "a",
     "base64": lambda n: f"data:image/png;base64,{'A' * n}",
 }  # fmt: skip

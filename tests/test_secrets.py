@@ -513,12 +513,12 @@ def test_json_text_without_a_secret_is_left_as_it_is(value: Any, indent: int) ->
 @pytest.mark.parametrize("unit", HOSTILE)
 def test_hostile_text_takes_linear_time(unit: str) -> None:
     for text in (unit * (2**20 // len(unit)), json.dumps([unit * (2**20 // len(unit))])):
-        start = time.perf_counter()
+        start = time.process_time()
 
         redact(text)
 
         # 0.8 s at most on the machine where this was written; quadratic would be minutes.
-        assert time.perf_counter() - start < 10
+        assert time.process_time() - start < 10
 
 
 # Ends where a letter may follow, so that the key behind it begins inside of a word until this one is replaced.
@@ -564,8 +564,8 @@ def test_a_long_key_stands_cut_in_the_places_of_what_is_below(tmp_path: Path) ->
 
 def test_ordinary_text_is_scanned_at_some_megabytes_a_second() -> None:
     text = "def read(path: Path) -> str:  # see https://docs.python.org/3/ about the tokens of a task\n" * 110_000
-    start = time.perf_counter()
+    start = time.process_time()
 
     assert find_secrets(text) == []
 
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5
