@@ -184,6 +184,14 @@ def test_four_times_the_text_takes_the_time_of_four(sessions: Callable[..., tupl
     assert slow_ones(small, large, _IN_C) == {}
 
 
+def test_four_times_the_lines_that_cannot_be_read_take_the_time_of_four(
+    sessions: Callable[..., tuple[Grown, Grown]],
+) -> None:
+    small, large = sessions(SESSIONS["lines that cannot be read"], 1000)
+
+    assert slow_ones(small, large, ("list", "load", "stats", "storage", "verify", "repair", "secrets")) == {}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
 def test_four_times_the_text_takes_the_time_of_four_whatever_it_says(
