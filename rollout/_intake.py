@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from rollout._commands import Add
-from rollout._plain import Extent, plain_item, snapshot
+from rollout._foreign import said
+from rollout._plain import Extent, copy_to_show, plain_item, refusal_of, snapshot
 from rollout.codec import MAX_LINE_SIZE, encode_item
 from rollout.errors import EncodeError
-from rollout.policy import Policy
-from rollout.schema import Wire
+from rollout.policy import Policy, keep_all, seed_policy
 
 __all__ = ["take", "take_all"]
 
@@ -22,23 +22,41 @@ def take(item: Any, policy: Policy) -> Add | None:
     Take one item; None where the policy drops it.
 
     Raises:
-        EncodeError: It has no JSON form, or its line would be too long.
+        EncodeError: It has no JSON form, its own code or the policy raised, or its line would be too long.
     """
-    kind, payload, metadata = plain_item(item)
-    extent = Extent()
-    if is_typed := isinstance(payload, Wire):
-        payload = snapshot(payload, extent)
-    if not policy(kind, payload):
-        return None
-    if not is_typed:
-        payload = snapshot(payload, extent)
-    if metadata is not None:
-        metadata = snapshot(metadata, extent)
-    add = Add(kind, payload, metadata, extent.is_ascii, extent.size)
-    # A byte in memory is six in JSON at most, so few need this.
-    if add.size > MAX_LINE_SIZE // 8:
-        _check_size(add)
+    try:
+        kind, payload, metadata = plain_item(item)
+        extent = Extent()
+        # Ours change nothing: they may see the caller's dict, and what they drop is not copied.
+        is_ours = policy is seed_policy or policy is keep_all
+        is_copied = not is_ours or type(payload) is not dict
+        if is_copied:
+            payload = snapshot(payload, extent)
+        if not (policy(kind, payload) if is_ours else _keeps(policy, kind, payload)):
+            return None
+        if not is_copied:
+            payload = snapshot(payload, extent)
+        if metadata is not None:
+            metadata = snapshot(metadata, extent)
+        add = Add(kind, payload, metadata, extent.is_ascii, extent.size)
+        # A byte in memory is six in JSON at most, so few need this.
+        if add.size > MAX_LINE_SIZE // 8:
+            _check_size(add)
+    except Exception as error:  # noqa: BLE001 -- code of others
+        refused = refusal_of(error, item)
+        raise refused from refused.__cause__
     return add
+
+
+def _keeps(policy: Policy, kind: str, payload: Any) -> bool:
+    """
+    Ask a policy of the caller's, which may raise, and may change what it is shown.
+    """
+    shown = copy_to_show(payload)
+    try:
+        return bool(policy(kind, shown))
+    except Exception as error:
+        raise EncodeError("", f"the policy raised {said(error)}") from error
 
 
 def _check_size(add: Add) -> None:

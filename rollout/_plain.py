@@ -10,14 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from functools import cache
+from reprlib import repr as short_repr
 from typing import Any, NamedTuple
 
 import attrs
 
+from rollout._foreign import NoJsonFormError, dumped, has_kind, items_of, raised, step_to, values_of
 from rollout.errors import EncodeError
 from rollout.schema import LINE_TYPES, RolloutItem, Wire
 
-__all__ = ["MAX_DEPTH", "Extent", "plain_item", "snapshot", "wire_fields"]
+__all__ = ["MAX_DEPTH", "Extent", "copy_to_show", "plain_item", "refusal_of", "snapshot", "wire_fields"]
 
 # serde_json reads 127 levels, and a line's envelope is one of them: Codex loses what is deeper.
 MAX_DEPTH = 126
@@ -42,6 +44,7 @@ def plain_item(item: Any) -> tuple[str, Any, Any]:
 
     Raises:
         EncodeError: It is not an item.
+        Exception: As the item's own code raises it; see `refusal_of`.
     """
     if type(item) is dict:
         # The usual case; asking an abstract class costs 0.3 us.
@@ -49,18 +52,27 @@ def plain_item(item: Any) -> tuple[str, Any, Any]:
     elif isinstance(item, RolloutItem):
         return item.line_type, item, None
     elif not isinstance(item, Mapping):
-        try:
-            item = _dumped(item)
-        except _NoJsonFormError as found:
-            raise EncodeError("", found.reason) from found.__cause__
+        item = _dumped_item(item)
     kind = item.get("type")
-    if not isinstance(kind, str):
-        raise EncodeError("type", f"an item needs a type, such as 'message' or 'event_msg'; this is {kind!r}")
+    if type(kind) is not str:
+        if not has_kind(kind, str):
+            is_now = short_repr(kind)
+            raise EncodeError("type", f"an item needs a type, such as 'message' or 'event_msg'; this is {is_now}")
+        kind = str.__str__(kind)
     if "payload" in item:
         return _wrapped_item(kind, item)
     if kind in LINE_TYPES:
         raise EncodeError("payload", f"an item of type {kind!r} needs a payload")
     return "response_item", item, None
+
+
+def _dumped_item(item: Any) -> Mapping[str, Any]:
+    if item is None or type(item) in (str, bool, int, float, list, tuple):
+        raise EncodeError("", f"an item is a dict or an object of rollout.schema, not {type(item).__name__}")
+    try:
+        return dumped(item)
+    except NoJsonFormError as found:
+        raise EncodeError("", found.reason) from found.__cause__
 
 
 def _wrapped_item(kind: str, item: Mapping[str, Any]) -> tuple[str, Any, Any]:
@@ -98,21 +110,23 @@ def snapshot(value: Any, extent: Extent | None = None) -> Any:
     extent = extent or Extent()
     try:
         return _copy_dict(value, MAX_DEPTH, extent) if type(value) is dict else _copy(value, MAX_DEPTH, extent)
-    except _NoJsonFormError as found:
-        # The frames between unwound from the inside out.
-        found.path.reverse()
-        raise EncodeError("".join(found.path).removeprefix("."), found.reason) from found.__cause__
+    except Exception as error:  # noqa: BLE001 -- code of others
+        refused = refusal_of(error, value)
+        raise refused from refused.__cause__
 
 
-class _NoJsonFormError(Exception):
+def refusal_of(error: Exception, value: Any) -> EncodeError:
     """
-    Found on the way down; each level adds its step on the way up.
+    Return the error for a value that is refused, or whose own code raised *error*; its cause is set.
     """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.path: list[str] = []
+    if isinstance(error, EncodeError):
+        return error
+    found = raised(error, value)
+    # The frames between unwound from the inside out.
+    path = "".join(reversed(found.path)).removeprefix(".")
+    refused = EncodeError(path, found.reason)
+    refused.__cause__ = found.__cause__
+    return refused
 
 
 def _copy(value: Any, depth: int, extent: Extent) -> Any:
@@ -135,11 +149,11 @@ def _copy(value: Any, depth: int, extent: Extent) -> Any:
     return _copy_other(value, depth, extent)
 
 
-def _copy_dict(value: Mapping[str, Any], depth: int, extent: Extent) -> dict[str, Any]:
+def _copy_dict(value: dict[str, Any], depth: int, extent: Extent) -> dict[str, Any]:
     if not depth:
         raise _too_deep()
     # Copied at once, then what is not plain replaced: half the time of a loop that fills an empty one.
-    copied = value.copy() if type(value) is dict else dict(value.items())
+    copied = value.copy()
     size = _ENTRY_SIZE * len(copied)
     try:
         for key, inner in copied.items():
@@ -157,9 +171,10 @@ def _copy_dict(value: Mapping[str, Any], depth: int, extent: Extent) -> dict[str
                 copied[key] = _copy_dict(inner, depth - 1, extent)
             elif inner is not None and kind is not bool:
                 copied[key] = _copy(inner, depth - 1, extent)
-    except _NoJsonFormError as found:
-        found.path.append(f".{key}")
-        raise
+    except Exception as error:  # noqa: BLE001 -- code of others
+        found = raised(error, inner if type(key) is str else key)
+        found.path.append(step_to(key))
+        raise found from found.__cause__
     extent.size += size
     return copied
 
@@ -175,9 +190,10 @@ def _copy_list(value: Sequence[Any], depth: int, extent: Extent) -> list[Any]:
                 copied[index] = _copy_dict(inner, depth - 1, extent)
             else:
                 copied[index] = _copy(inner, depth - 1, extent)
-    except _NoJsonFormError as found:
+    except Exception as error:  # noqa: BLE001 -- code of others
+        found = raised(error, inner)
         found.path.append(f"[{index}]")
-        raise
+        raise found from found.__cause__
     return copied
 
 
@@ -188,39 +204,24 @@ def _copy_other(value: Any, depth: int, extent: Extent) -> Any:
     if isinstance(value, Wire):
         plain = value.payload if value.is_unknown else _fields_of_item(value)  # type: ignore[attr-defined]
         return _copy(plain, depth, extent)
-    if isinstance(value, str):
+    # The methods of the base classes: those of the class may say something else than what it holds.
+    if has_kind(value, str):
         return _copy(str.__str__(value), depth, extent)
-    if isinstance(value, int):
+    if has_kind(value, int):
         return _copy(int.__int__(value), depth, extent)
-    if isinstance(value, float):
+    if has_kind(value, float):
         return _number(float.__float__(value))
     if isinstance(value, Mapping):
-        return _copy_dict(value, depth, extent)
+        return _copy_dict(items_of(value), depth, extent)
     if isinstance(value, (list, tuple)):
-        return _copy_list(value, depth, extent)
-    return _copy_dict(_dumped(value), depth, extent)
-
-
-def _dumped(value: Any) -> Mapping[str, Any]:
-    """
-    Let a pydantic object dump itself, as the SDKs of the model services do it: JSON values, unset fields left out.
-    """
-    dump = getattr(value, "model_dump", None)
-    if dump is None or isinstance(value, type):
-        raise _NoJsonFormError(f"{type(value).__name__} has no JSON form")
-    try:
-        dumped = dump(mode="json", exclude_unset=True)
-    except Exception as error:
-        raise _NoJsonFormError(f"{type(value).__name__}.model_dump raised {type(error).__name__}") from error
-    if not isinstance(dumped, Mapping):
-        raise _NoJsonFormError(f"{type(value).__name__}.model_dump gave {type(dumped).__name__}, not a dict")
-    return dumped
+        return _copy_list(values_of(value), depth, extent)
+    return _copy(dumped(value), depth, extent)
 
 
 def _check_key(key: Any, extent: Extent) -> None:
-    if not isinstance(key, str):
-        raise _NoJsonFormError(f"a key must be a string, not {type(key).__name__}")
-    if not key.isascii():
+    if not has_kind(key, str):
+        raise NoJsonFormError(f"a key must be a string, not {type(key).__name__}")
+    if not str.isascii(key):
         extent.is_ascii = False
     elif type(key) is str and len(key) < _SHORT and len(_known_keys) < _KNOWN_KEYS_MAX:
         _known_keys.add(key)
@@ -231,7 +232,7 @@ def _number(value: float) -> float | _RustFloat:
         return value
     if math.isfinite(value):
         return _RustFloat(value)
-    raise _NoJsonFormError(f"{value} has no JSON form")
+    raise NoJsonFormError(f"{value} has no JSON form")
 
 
 class _RustFloat:
@@ -252,15 +253,27 @@ class _RustFloat:
         return f"{sign}0.0000{digits.lstrip('-').replace('.', '')}"
 
 
+def copy_to_show(plain: Any) -> Any:
+    """
+    Copy what `snapshot` made for someone who may change it; each float is one again.
+    """
+    kind = type(plain)
+    if kind is dict:
+        return {key: copy_to_show(inner) for key, inner in plain.items()}
+    if kind is list:
+        return [copy_to_show(inner) for inner in plain]
+    return plain.value if kind is _RustFloat else plain
+
+
 def _big_int(value: int, extent: Extent) -> int:
     if value.bit_length() <= _INT_BITS_MAX:
         extent.size += value.bit_length()
         return value
-    raise _NoJsonFormError(f"an int of {value.bit_length()} bits is too long")
+    raise NoJsonFormError(f"an int of {value.bit_length()} bits is too long")
 
 
-def _too_deep() -> _NoJsonFormError:
-    return _NoJsonFormError(f"nested over {MAX_DEPTH} levels, which Codex cannot read; a cycle?")
+def _too_deep() -> NoJsonFormError:
+    return NoJsonFormError(f"nested over {MAX_DEPTH} levels, which Codex cannot read; a cycle?")
 
 
 class _Field(NamedTuple):

@@ -64,6 +64,8 @@ class EncodeError(RolloutError, TypeError):
     """
     An item has no JSON form; it was not recorded, the items beside it were.
 
+    `__cause__` is what code of the item's class, or the policy, raised, if that is why.
+
     Attributes:
         path: Where in the item the value stands, as in ``content[0].text``; empty for the item itself.
         reason: What is wrong with it.

@@ -7,10 +7,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+from rollout._foreign import has_kind
+
 __all__ = ["Policy", "keep_all", "seed_policy"]
 
 Policy: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
-"""Called with a line's type and its payload, on the thread that records; True keeps the item."""
+"""
+Called with a line's type and its payload, on the thread that records; a result that is true keeps the item.
+
+The payload is a copy of plain values (dicts, lists, strings, numbers, booleans, None), made for the policy: changing
+it changes neither what the caller has nor what is written. An item without a JSON form is refused before. What the
+policy raises makes the `EncodeError` of that item. It may itself record, flush or close.
+"""
 
 _RESPONSE_ITEMS = frozenset(
     {
@@ -44,7 +52,11 @@ def seed_policy(line_type: str, payload: Mapping[str, Any]) -> bool:
     """
     if line_type in ("response_item", "event_msg"):
         kind = payload.get("type")
-        return isinstance(kind, str) and kind in (_EVENTS if line_type == "event_msg" else _RESPONSE_ITEMS)
+        if type(kind) is not str:
+            if not has_kind(kind, str):
+                return False
+            kind = str.__str__(kind)
+        return kind in (_EVENTS if line_type == "event_msg" else _RESPONSE_ITEMS)
     return line_type in ("session_meta", "turn_context", "compacted")
 
 

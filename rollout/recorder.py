@@ -19,6 +19,7 @@ from rollout import layout, schema
 from rollout._commands import MAX_WAITING_SIZE, Add, Options, Stats
 from rollout._display import Displayed
 from rollout._file import AppendFile
+from rollout._foreign import has_kind
 from rollout._git import collect_git_info
 from rollout._intake import take, take_all
 from rollout._live import abandon, starting
@@ -56,7 +57,8 @@ class Recorder(Displayed):
         source: Where the session comes from: cli, vscode, exec, mcp. Codex lists a session without one as vscode's,
             and leaves out those of exec.
         model_provider: The model's service.
-        policy: Says which items are kept; by default what Codex of September 2025 keeps.
+        policy: Says which items are kept: called with a line's type and a copy of its payload, on the thread that
+            records; a result that is true keeps the item. By default what Codex of September 2025 keeps.
         fsync: Sync the file after every batch: what is flushed survives a power cut.
         queue_size: How many calls of `record` may wait to be written.
         max_waiting_size: Bytes of memory that they may take, and with them the lines that a full disk refuses; by
@@ -216,7 +218,8 @@ class Recorder(Displayed):
         """
         Queue items to be written; blocks only while there is no space for what waits, if *on_full* says so.
 
-        Items are copied, and have the time of this call for timestamp. Those that the policy drops are not kept.
+        Items are copied, and have the time of this call for timestamp. Those that the policy drops are not kept. Where
+        an interrupt (KeyboardInterrupt, SystemExit) ends this call, either all of its items are recorded or none.
 
         Args:
             items: Each an object of `rollout.schema`, a dict in the form of the Responses API
@@ -224,7 +227,8 @@ class Recorder(Displayed):
                 whose ``model_dump``, as pydantic's, gives one of these.
 
         Raises:
-            EncodeError: An item has no JSON form; the others were recorded.
+            EncodeError: An item has no JSON form, or its own code or the policy raised an exception, which is the
+                cause. Of several such items the first; all others were recorded.
             RecorderFullError: There is no space, and *on_full* is "raise", this interrupts a call that waits, or what
                 waits cannot be written for want of memory.
             RecorderClosedError: The recorder is closed; nothing was recorded.
@@ -347,4 +351,4 @@ def _meta_line(meta: dict[str, Any]) -> Add:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else encode_json(snapshot(value))
+    return value if has_kind(value, str) else encode_json(snapshot(value))

@@ -170,7 +170,8 @@ class TestPlainItem:
     @pytest.mark.parametrize(
         ("item", "message"),
         [
-            (1, "item: int has no JSON form"),
+            (1, "item: an item is a dict or an object of rollout.schema, not int"),
+            (None, "item: an item is a dict or an object of rollout.schema, not NoneType"),
             ({}, "type: an item needs a type, such as 'message' or 'event_msg'; this is None"),
             ({"type": "turn_context", "cwd": "/"}, "payload: an item of type 'turn_context' needs a payload"),
             ({"type": "event_msg", "payload": "x"}, "payload: an object is needed, not str"),
