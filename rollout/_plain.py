@@ -259,9 +259,9 @@ def copy_to_show(plain: Any) -> Any:
     """
     kind = type(plain)
     if kind is dict:
-        return {key: copy_to_show(inner) for key, inner in plain.items()}
+        return {key: inner if type(inner) is str else copy_to_show(inner) for key, inner in plain.items()}
     if kind is list:
-        return [copy_to_show(inner) for inner in plain]
+        return [inner if type(inner) is str else copy_to_show(inner) for inner in plain]
     return plain.value if kind is _RustFloat else plain
 
 
