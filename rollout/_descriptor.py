@@ -4,12 +4,13 @@ An open file that knows whether its number is still its own: daemons close them 
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from typing import ClassVar
 from weakref import WeakValueDictionary
 
-__all__ = ["Descriptor"]
+__all__ = ["Descriptor", "is_shortage"]
 
 
 class Descriptor:
@@ -67,3 +68,12 @@ class Descriptor:
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
+
+
+def is_shortage(error: BaseException) -> bool:
+    """
+    Whether a file or folder could not be opened because this process, or the system, has no more descriptors or memory.
+
+    That says nothing of the file: who goes on without it would take it for missing.
+    """
+    return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

@@ -17,11 +17,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
-from rollout._descriptor import Descriptor
+from rollout._descriptor import Descriptor, is_shortage
 from rollout.errors import SessionBusyError
 from rollout.layout import make_folder
 
-__all__ = ["LOCKS_FOLDER", "SessionLock", "session_locks", "sessions_held"]
+__all__ = ["LOCKS_FOLDER", "SessionLock", "session_locks", "sessions_held", "take_flock"]
 
 LOCKS_FOLDER = "thread-writer-locks"
 _COORDINATION = ".coordination.lock"
@@ -43,7 +43,7 @@ class SessionLock:
 
     Raises:
         SessionBusyError: Another writer has it.
-        OSError: The lock file could not be made.
+        OSError: The lock file could not be made, or not be locked: some network file systems have no locks.
     """
 
     def __init__(self, home: Path, session_id: str) -> None:
@@ -55,8 +55,16 @@ class SessionLock:
     def _take(self) -> None:
         make_folder(self.path.parent)
         with _coordinated(self.path.parent):
+            is_new = not self.path.exists()
             fd = _open(self.path)
-            if not _try_lock(fd):
+            try:
+                is_locked = take_flock(fd, self.path)
+            except OSError:
+                os.close(fd)
+                if is_new:
+                    self.path.unlink()
+                raise
+            if not is_locked:
                 os.close(fd)
                 raise SessionBusyError(self.path)
             self._descriptor = Descriptor(fd)
@@ -123,7 +131,9 @@ def session_locks(home: Path) -> dict[str, Path]:
     folder = home / LOCKS_FOLDER
     try:
         names = [name for name in os.listdir(folder) if name.endswith(".lock")]  # noqa: PTH208 -- names
-    except OSError:
+    except OSError as error:
+        if is_shortage(error):
+            raise
         return {}
     return {name.removesuffix(".lock"): folder / name for name in names if name != _COORDINATION}
 
@@ -150,7 +160,7 @@ def _coordinated(folder: Path) -> Iterator[None]:
     fd = _open(path)
     try:
         deadline = time.monotonic() + _COORDINATION_TIMEOUT
-        while not _try_lock(fd):
+        while not take_flock(fd, path):
             if time.monotonic() > deadline:
                 raise SessionBusyError(path)
             time.sleep(_COORDINATION_POLL)
@@ -163,9 +173,24 @@ def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _try_lock(fd: int) -> bool:
+def take_flock(fd: int, path: Path, *, waits: bool = False) -> bool:
+    """
+    Whether the lock of an open file was free, and is taken now; blocks until it is free if it *waits*.
+
+    Args:
+        fd: The open file.
+        path: Its path.
+        waits: Wait for as long as another process holds it.
+
+    Raises:
+        OSError: It cannot be locked at all: ENOLCK, ENOSYS, EOPNOTSUPP or EIO of network file systems.
+    """
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
+    except OSError as error:
+        # The system names no path.
+        advice = "the lock is taken with flock(2), which fails on this file system; use a home on another one"
+        raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
     return True

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from attrs import frozen
 
+from rollout._descriptor import is_shortage
 from rollout.layout import Key, RolloutName, archive_folder, day_folder, is_linked, sessions_folder
 
 __all__ = ["Problem", "folders", "rollouts_in", "rollouts_of_day", "walk"]
@@ -55,6 +56,9 @@ def walk(
         holding: Only those whose name holds this, in lower case.
         is_archived: Give the archived ones instead.
         problems: Folders that could not be read are added here.
+
+    Raises:
+        OSError: There are no more descriptors or no memory; what is missing then says nothing of the home.
     """
     problems = [] if problems is None else problems
     if is_archived:
@@ -185,6 +189,9 @@ def _is_file(path: Path) -> bool:
 
 
 def _report(folder: Path, error: OSError, problems: list[Problem]) -> None:
+    if is_shortage(error):
+        # A session would be missing from a list, or be forgotten by the index.
+        raise error
     # A home without sessions is an empty home, and a folder may go while we walk.
     if not isinstance(error, FileNotFoundError):
         problems.append(Problem(folder, error.strerror or str(error)))

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 
+from rollout._descriptor import is_shortage
 from rollout._facts import Facts, Filters
 from rollout._walk import walk
 from rollout.layout import Key, RolloutName, StrPath, home_folder, is_archived
@@ -133,11 +134,16 @@ def indexed_sessions(
         order: What to sort by.
     """
     for entry in _entries(home_folder(home).absolute(), filters, order):
-        # Gone, or not readable: a list of others is what was asked for.
-        with suppress(OSError, ImportError):
+        try:
             facts = entry.facts(to_end=filters.model is not None)
-            if filters.fit(facts):
-                yield entry.session(facts)
+            session = entry.session(facts) if filters.fit(facts) else None
+        except (OSError, ImportError) as error:
+            if is_shortage(error):
+                raise
+            # Gone, or not readable: a list of others is what was asked for.
+            continue
+        if session is not None:
+            yield session
 
 
 def indexed_stats(*, home: StrPath | None = None) -> dict[Path, SessionStats]:

@@ -7,15 +7,15 @@ process at a time update.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from attrs import frozen
 
+from rollout._lock import take_flock
 from rollout.errors import RolloutError
 from rollout.layout import StrPath, make_folder
 from rollout.search._index import Index, index_path, is_damage, remove
@@ -168,15 +168,15 @@ def _locked(path: Path) -> Iterator[None]:
 
 def _take(lock: Path) -> int:
     fd = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    is_taken = is_there = False
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(fd), lock.stat()):
-            return fd
-    except BlockingIOError:
-        os.close(fd)
-        raise IndexBusyError(lock) from None
-    except FileNotFoundError:
-        pass
-    # Whoever deleted the index has removed it since it was opened.
-    os.close(fd)
-    return _take(lock)
+        is_taken = take_flock(fd, lock)
+        with suppress(FileNotFoundError):
+            is_there = os.path.samestat(os.fstat(fd), lock.stat())
+    finally:
+        if not (is_taken and is_there):
+            os.close(fd)
+    if not is_taken:
+        raise IndexBusyError(lock)
+    # Where it is not there, whoever deleted the index has removed it since it was opened.
+    return fd if is_there else _take(lock)

@@ -7,7 +7,6 @@ both at worst, of which the plain one counts; the same call again finishes.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rollout._lock import SessionLock
+from rollout._lock import SessionLock, take_flock
 from rollout._whole import new_file, sync_folder
 from rollout._zstd import zstd_module
 from rollout.errors import SessionBusyError, SessionStateError
@@ -175,9 +174,8 @@ def _maintenance(home: Path) -> Iterator[None]:
     make_folder(path.parent)
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not take_flock(fd, path):
+            raise SessionBusyError(path)
         yield
-    except BlockingIOError:
-        raise SessionBusyError(path) from None
     finally:
         os.close(fd)

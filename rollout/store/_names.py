@@ -7,7 +7,6 @@ A line is ``{"id", "thread_name", "updated_at"}``; the last one of an id is its 
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import time
@@ -17,6 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from rollout._lock import take_flock
 from rollout._walk import walk
 from rollout._whole import replaced_file
 from rollout.codec import decode_json, encode_json, format_timestamp
@@ -192,9 +192,10 @@ def _append(home: Path, line: bytes) -> None:
 @contextmanager
 def _locked(home: Path) -> Iterator[None]:
     make_folder(home)
-    fd = os.open(home / f"{_INDEX}.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    path = home / f"{_INDEX}.lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        take_flock(fd, path, waits=True)
         yield
     finally:
         os.close(fd)

@@ -6,6 +6,7 @@ With ROLLOUT_SUBJECT=naive the programs use the plain port of the original, and 
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -90,6 +92,22 @@ class Program:
     @staticmethod
     def source(script: str) -> str:
         return PROLOGUE.format(is_naive=IS_NAIVE) + script
+
+
+def run_under_strace(program: Program, inject: str, script: str, *args: object) -> Any:
+    """
+    Run a program in whose system calls some fail or are slow; what it printed, as JSON.
+    """
+    if shutil.which("strace") is None:
+        pytest.skip("strace is not installed")
+    call = inject.partition(":")[0]
+    command = ["strace", "-f", "-o", os.devnull, "-e", f"trace={call}", "-e", f"inject={inject}", *program.command]
+    command += [program.source(script), *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    if "ptrace" in done.stderr:
+        pytest.skip(f"ptrace is not allowed here: {done.stderr}")
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return json.loads(done.stdout)
 
 
 def texts(path: str | Path) -> Counter[str]:
