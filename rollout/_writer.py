@@ -225,7 +225,7 @@ class Writer:
             command = Shutdown()
             self._commands.end(command)
             self._await(command, "close", timeout, deadline)
-            self._thread.join(deadline.left)
+            self._thread.join(max(deadline.left, _ALIVE_POLL))
             if self._thread.is_alive():
                 raise self._late("close", timeout)
         error = self._outcome()
@@ -253,7 +253,8 @@ class Writer:
 
     def _await(self, command: Flush, what: str, timeout: float | None, deadline: Deadline) -> None:
         while not command.done.wait(min(_ALIVE_POLL, deadline.left)):
-            if not deadline.left:
+            # One more look: where the process was stopped (SIGSTOP), that time went by for the writer, too.
+            if not deadline.left and not command.done.wait(timeout and _ALIVE_POLL):
                 raise self._late(what, timeout)
             if not (self._thread and self._thread.is_alive()) and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
