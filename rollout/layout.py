@@ -30,6 +30,7 @@ __all__ = [
     "home_of",
     "is_archived",
     "is_linked",
+    "is_place",
     "make_folder",
     "missing_folders",
     "new_session_id",
@@ -53,6 +54,7 @@ _TIMESTAMP = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])
 _NAME = re.compile(
     rf"rollout-({_TIMESTAMP})-({UUID_PATTERN})(?:_({UUID_PATTERN}))?\.jsonl(\.zst)?", re.ASCII | re.IGNORECASE
 )
+_PLACE = re.compile(rf"{_SESSIONS}(?:/\d+){{0,3}}|{_ARCHIVED}")
 _KEY = rf"({_TIMESTAMP})\|({UUID_PATTERN})"
 
 
@@ -229,6 +231,13 @@ def is_linked(day_folder: Path) -> bool:
     Say whether a link leads to a day's folder: below ``sessions``; that one itself may be a link to a larger disk.
     """
     return any(folder.is_symlink() for folder in (day_folder, *day_folder.parents[:2]))
+
+
+def is_place(folder: str, name: str) -> bool:
+    """
+    Whether rollouts of this name may lie in a folder, given below the home: ``sessions``, a day's, or the archive.
+    """
+    return _PLACE.fullmatch(folder) is not None and _NAME.fullmatch(name) is not None
 
 
 def make_folder(folder: Path) -> None:

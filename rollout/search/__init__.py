@@ -15,11 +15,12 @@ same: what the index does not have yet is read, and `SearchResults.scanned` says
 from __future__ import annotations
 
 from rollout._facts import Facts, Filters
+from rollout.search._damage import IndexBusyError
 from rollout.search._index import Index, index_path
 from rollout.search._reading import Updated
 from rollout.search._searching import Hit, SearchResults, search
 from rollout.search._sessions import IndexedSession, indexed_sessions, indexed_stats
-from rollout.search._update import IndexBusyError, Progress, delete_index, update_index
+from rollout.search._update import Progress, delete_index, update_index
 
 __all__ = [
     "Facts",

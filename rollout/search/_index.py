@@ -9,79 +9,41 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
-from attrs import frozen
-
-from rollout._facts import Facts
 from rollout.layout import StrPath, home_folder, make_folder
+from rollout.search._checking import check
+from rollout.search._damage import OTHER_PROGRAM, DamagedIndexError, IndexBusyError, checksum, is_damage, is_lock
 from rollout.search._query import TOKENIZER, TRIGRAM, plain_text
+from rollout.search._rows import COLUMNS, Rows
+from rollout.search._seal import DAMAGED, WHOLE, Seal
 
-__all__ = ["COLUMNS", "Index", "Row", "index_path", "is_damage", "remove", "rollback"]
+__all__ = ["Index", "index_path", "remove", "rollback", "tokenizer_of"]
 
-_VERSION = 4
-# Seconds to wait for another process that writes a batch.
-_TIMEOUT = 60.0
-_FACTS = ("cwd", "branch", "repository", "model", "originator", "source", "preview")
-COLUMNS = (
-    *("id", "name", "folder", "is_compressed", "size", "mtime_ns", "inode", "offset", "checksum"),
-    *("turns", "tokens", "problem"),
-    *_FACTS,
-)
+_VERSION = 5
+# Seconds to wait for a lock: our own are held for milliseconds, and readers need none.
+_TIMEOUT = 2.0
+# Seconds for which an index that stayed locked is not waited for again: one command opens it several times.
+_HELD = 10.0
+_held: dict[Path, float] = {}
+"""Indexes that stayed locked, each with the moment (`time.monotonic`) until which it is not waited for."""
+
 _TABLES = f"""
-CREATE TABLE notes (key TEXT PRIMARY KEY, value) WITHOUT ROWID;
+CREATE TABLE notes (key TEXT PRIMARY KEY, value, sum INTEGER) WITHOUT ROWID;
 CREATE TABLE folders (path TEXT PRIMARY KEY, mtime_ns INTEGER) WITHOUT ROWID;
-CREATE TABLE sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, {", ".join(COLUMNS[2:])}, state BLOB);
+CREATE TABLE sessions (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE, {", ".join(COLUMNS[2:])}, sum INTEGER,
+ state BLOB);
+CREATE TABLE gone (id INTEGER PRIMARY KEY, sum INTEGER);
 CREATE INDEX unread ON sessions(id) WHERE size < 0;
-CREATE TABLE spans (first INTEGER PRIMARY KEY, session INTEGER, offsets BLOB);
+CREATE TABLE spans (first INTEGER PRIMARY KEY, session INTEGER, offsets BLOB, sum INTEGER);
 CREATE VIRTUAL TABLE texts
 USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = '{{tokenizer}}');
 """
-
-
-@frozen
-class Row:
-    """
-    A session as the index has it.
-
-    Attributes:
-        id: Its number; higher where a session is newer, or was found later.
-        name: Its file's name, without ``.zst``.
-        folder: The file's folder, below the home.
-        is_compressed: The file's name has ``.zst`` behind.
-        size: Bytes of the file when it was read; -1 if it is not read to its end.
-        mtime_ns: When it had changed last; -1 as above.
-        inode: The file's number.
-        offset: Up to where it was read, in the (uncompressed) file.
-        checksum: Of the bytes before that.
-        turns: How often the user asked.
-        tokens: Used by it.
-        problem: What could not be read.
-        facts: What it is filtered by.
-    """
-
-    id: int
-    name: str
-    folder: str
-    is_compressed: bool
-    size: int
-    mtime_ns: int
-    inode: int
-    offset: int
-    checksum: bytes | None
-    turns: int
-    tokens: int
-    problem: str | None
-    facts: Facts
-
-    @property
-    def path(self) -> Path:
-        """The file, below the home."""
-        return Path(self.folder, f"{self.name}.zst" if self.is_compressed else self.name)
 
 
 def index_path(home: StrPath | None = None) -> Path:
@@ -100,23 +62,42 @@ def index_path(home: StrPath | None = None) -> Path:
     return Path(user_cache_path("rollout"), f"{digest}.sqlite")
 
 
-class Index:
+class Index(Rows):
     """
     An open index; `Index.open` gives one that is there, `Index.create` one to fill.
 
     Several processes may have it open. Rows that it gives may be behind the files; see `rollout.search.update_index`.
+    Whatever reads it may raise `sqlite3.DatabaseError`: the index is damaged, or its disk fails. Leaving its ``with``
+    body by an error of damage lets the next update make it anew.
     """
 
-    def __init__(self, home: Path, database: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, home: Path, database: sqlite3.Connection, path: Path, tokenizer: str = TOKENIZER) -> None:
+        super().__init__(database)
         self.home = home
         self.path = path
-        self.database = database
-        self.tokenizer = TRIGRAM if self.note("tokenizer") == TRIGRAM else TOKENIZER
+        self.tokenizer = tokenizer
+        self._seal = Seal(path)
 
     @classmethod
     def open(cls, home: StrPath | None = None) -> Index | None:
         """
-        Open a home's index; None if there is none, or one that this version cannot use.
+        Open a home's index; None if there is none, or one that cannot be used: of another version or home, damaged, or
+        locked by another program. Blocks, at most 2 s for a lock.
+
+        An index whose files were changed by something else than this package is read as a whole and checked first,
+        which takes some 5 s for 100,000 sessions.
+        """
+        with suppress(IndexBusyError):
+            return cls.find(home)
+        return None
+
+    @classmethod
+    def find(cls, home: StrPath | None = None) -> Index | None:
+        """
+        As `open`, and say so if it is locked.
+
+        Raises:
+            IndexBusyError: Another program has locked it, for more than 2 s.
         """
         folder, path = home_folder(home).absolute(), index_path(home)
         while (number := _inode(path)) is not None:
@@ -130,14 +111,60 @@ class Index:
 
     @classmethod
     def _opened(cls, folder: Path, path: Path) -> Index | None:
-        with suppress(sqlite3.DatabaseError), ExitStack() as stack:
-            database = _connect(path)
-            stack.callback(database.close)
-            index = cls(folder, database, path)
-            if index.note("version") == _VERSION:
+        known, commits = Seal(path).judge()
+        if known == DAMAGED:
+            return None
+        is_held = time.monotonic() < _held.get(path, 0.0)
+        try:
+            with ExitStack() as stack:
+                database = _connect(path, 0.0 if is_held else _TIMEOUT)
+                stack.callback(database.close)
+                index = cls(folder, database, path)
+                index._begin_to_use(commits if known == WHOLE else None)
                 stack.pop_all()
-                return index
-        return None
+        except sqlite3.DatabaseError as error:
+            if not is_lock(error):
+                return None
+            if not is_held:
+                _held[path] = time.monotonic() + _HELD
+            raise IndexBusyError(path, OTHER_PROGRAM) from error
+        _held.pop(path, None)
+        index._wait_at_most(_TIMEOUT)
+        return index
+
+    def _begin_to_use(self, commits: int | None) -> None:
+        """
+        Take the notes of an index that is there, and check it if it may not be as a process of ours left it.
+
+        Args:
+            commits: How many transactions it has if it is; None to check it.
+
+        Raises:
+            sqlite3.DatabaseError: It cannot be used.
+        """
+        version, home, self.tokenizer = self.note("version"), self.note("home"), self.note("tokenizer")
+        if (version, home) != (_VERSION, plain_text(str(self.home))):
+            raise DamagedIndexError("it is of another version, or of another home")
+        if self.note("commits") != commits:
+            try:
+                check(self)
+            except sqlite3.DatabaseError as error:
+                self._give_up(error)
+                raise
+            self._seal.open(self.note("commits"))
+
+    def check(self) -> None:
+        """
+        Read it whole, and see whether it is as it was written. Blocks, 1 s a GB.
+
+        Raises:
+            sqlite3.DatabaseError: It is damaged.
+        """
+        is_intact = self._seal.is_intact()
+        if is_intact is None:
+            check(self)
+        elif not is_intact:
+            raise DamagedIndexError("its file has rotted")
 
     @classmethod
     def create(cls, home: StrPath | None = None, *, trigram: bool = False) -> Index:
@@ -162,31 +189,49 @@ class Index:
             # Readers go on while it is written; what is lost in a power cut is made again.
             database.execute("PRAGMA journal_mode = WAL")
             # A trigram is found by where its parts stand.
-            tables = _TABLES.format(detail="full" if trigram else "none", tokenizer=TRIGRAM if trigram else TOKENIZER)
-            database.executescript(tables)
-            index = cls(folder, database, path)
-            index.note("tokenizer", TRIGRAM if trigram else TOKENIZER)
-            index.note("home", plain_text(str(folder)))
-            index.note("version", _VERSION)
-            index.tokenizer = TRIGRAM if trigram else TOKENIZER
+            tokenizer = TRIGRAM if trigram else TOKENIZER
+            database.executescript(_TABLES.format(detail="full" if trigram else "none", tokenizer=tokenizer))
+            index = cls(folder, database, path, tokenizer)
+            index._make_notes()
             stack.pop_all()
         return index
+
+    def _make_notes(self) -> None:
+        self.note("tokenizer", self.tokenizer)
+        self.note("home", plain_text(str(self.home)))
+        self.note("next_row", 1)
+        self.note("folders", checksum())
+        self.note("checked", int(time.time()))
+        self.note("commits", 0)
+        self.note("version", _VERSION)
+        self._seal.open(0)
 
     def __enter__(self) -> Index:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
+        self._give_up(error)
+        self.close()
+
+    def _give_up(self, error: BaseException | None) -> None:
+        """
+        Let an index that is damaged not be used again; the next update makes it anew.
+        """
         if is_damage(error):
-            # Whoever looks for it next finds none, and makes another.
+            # Checked as a whole, at least, by whatever opens it next.
+            self._seal.remove()
             with suppress(sqlite3.DatabaseError):
                 rollback(self.database)
-                with self.transaction(timeout=0.0):
-                    self.note("version", 0)
-        self.close()
+                self._wait_at_most(0.0)
+                self.note("version", 0)
 
     def close(self) -> None:
         """Close it."""
+        is_sealed = self._seal.holds()
         self.database.close()
+        # SQLite put the log into the database, if this was the last connection.
+        if is_sealed and not self._seal.holds(is_closed=True):
+            self._seal.close()
 
     @contextmanager
     def transaction(self, timeout: float | None = None) -> Iterator[None]:
@@ -197,62 +242,52 @@ class Index:
         try:
             self.database.execute("BEGIN IMMEDIATE")
             yield
-            self.database.execute("COMMIT")
+            self.commit()
         except BaseException:
             rollback(self.database)
             raise
         finally:
             self._wait_at_most(_TIMEOUT)
 
+    def commit(self) -> None:
+        """
+        End a transaction, and seal what there is then, unless something else has changed it before.
+        """
+        commits = self.note("commits", self.note("commits") + 1)
+        is_sealed = self._seal.holds()
+        if is_sealed:
+            self._seal.open(commits - 1)
+        self.database.execute("COMMIT")
+        if is_sealed:
+            self._seal.open(commits)
+
     def _wait_at_most(self, timeout: float) -> None:
         self.database.execute(f"PRAGMA busy_timeout = {timeout * 1000:.0f}")
 
-    def note(self, key: str, value: Any = None) -> Any:
-        """
-        Give a note; with a value, keep it.
-        """
-        if value is not None:
-            self.database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
-            return value
-        found = self.database.execute("SELECT value FROM notes WHERE key = ?", (key,)).fetchone()
-        return found and found[0]
 
-    def row(self, number: int) -> Row | None:
-        """
-        Give a session by its number; None if it is gone.
-        """
-        return next(self.rows("id = ?", number), None)
-
-    def rows(self, condition: str = "1 = 1", *values: Any) -> Iterator[Row]:
-        """
-        Give the sessions that fit a condition of SQL.
-        """
-        found = self.database.execute(f"SELECT {', '.join(COLUMNS)} FROM sessions WHERE {condition}", values)  # noqa: S608
-        count = len(COLUMNS) - len(_FACTS)
-        for values_of_row in found:
-            yield Row(*(*values_of_row[:count], Facts(*values_of_row[count:])))
-
-    def state(self, number: int) -> bytes | None:
-        """
-        Give what is needed to go on reading a session; None if nothing of it is read.
-        """
-        found = self.database.execute("SELECT state FROM sessions WHERE id = ?", (number,))
-        return next((state for (state,) in found), None)
+def tokenizer_of(path: Path) -> str | None:
+    """
+    Return the tokenizer of an index that cannot be used, to make the same kind anew; None if that cannot be read.
+    """
+    with suppress(sqlite3.DatabaseError), closing(_connect(path, 0.0)) as database:
+        found = database.execute("SELECT value FROM notes WHERE key = 'tokenizer'").fetchone()
+        return str(found[0]) if found else None
+    return None
 
 
 def remove(path: Path) -> None:
     """
-    Remove an index, if it is there.
+    Remove an index, or what is in its place.
+
+    Raises:
+        OSError: It is a folder with something in it, say.
     """
     for suffix in ("", "-wal", "-shm"):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-
-
-def is_damage(error: BaseException | None) -> bool:
-    """
-    Say whether an error means that a database is damaged; one of another kind, that its disk is full, say.
-    """
-    return type(error) in (sqlite3.DatabaseError, sqlite3.IntegrityError)
+        part = path.with_name(path.name + suffix)
+        if part.is_dir() and not part.is_symlink():
+            part.rmdir()
+        else:
+            part.unlink(missing_ok=True)
 
 
 def rollback(database: sqlite3.Connection) -> None:
@@ -264,16 +299,20 @@ def rollback(database: sqlite3.Connection) -> None:
 
 
 def _inode(path: Path) -> int | None:
+    """
+    Return the number of a regular file; None if there is something else, or nothing.
+    """
     try:
-        return path.stat().st_ino
+        status = path.lstat()
     except OSError:
         return None
+    return status.st_ino if stat.S_ISREG(status.st_mode) else None
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, timeout: float = _TIMEOUT) -> sqlite3.Connection:
     # Makes no file: one that is gone since is gone.
     address = f"{path.absolute().as_uri()}?mode=rw"
-    database = sqlite3.connect(address, timeout=_TIMEOUT, isolation_level=None, check_same_thread=False, uri=True)
+    database = sqlite3.connect(address, timeout=timeout, isolation_level=None, check_same_thread=False, uri=True)
     with ExitStack() as stack:
         stack.callback(database.close)
         database.execute("PRAGMA synchronous = NORMAL")

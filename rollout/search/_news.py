@@ -20,8 +20,9 @@ from rollout._walk import folders
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
 from rollout.finding import find_session
 from rollout.layout import RolloutName
-from rollout.search._index import Index, Row, rollback
+from rollout.search._index import Index, rollback
 from rollout.search._reading import Change, goes_on
+from rollout.search._rows import Row
 
 __all__ = ["News", "changes", "note_folders", "plan", "settled"]
 
@@ -93,13 +94,13 @@ def note_folders(index: Index, news: News, *, timeout: float | None = None) -> N
     Note that the index has all that was in the folders.
     """
     rows = [(path, mtime_ns if mtime_ns < news.began_ns - _TICK else -1) for path, mtime_ns in news.folders.items()]
-    with index.transaction(timeout):
-        index.database.execute("DELETE FROM folders")
-        index.database.executemany("INSERT INTO folders VALUES (?, ?)", rows)
+    if sorted(rows) != index.folders():
+        with index.transaction(timeout):
+            index.note_folders(rows)
 
 
 def _is_unchanged(index: Index) -> bool:
-    known = index.database.execute("SELECT path, mtime_ns FROM folders").fetchall()
+    known = index.folders()
     return bool(known) and all(_mtime_ns(index.home, path) == mtime_ns for path, mtime_ns in known)
 
 
@@ -163,13 +164,16 @@ def _compare(news: News, row: Row | None, folder: Path, below: str, name: str) -
     if parsed is None or not stat.S_ISREG(status.st_mode):
         return False
     if row is not None:
-        here = attrs.evolve(row, folder=below, is_compressed=parsed.is_compressed)
+        here = row
+        if (row.folder, row.is_compressed) != (below, parsed.is_compressed):
+            here = attrs.evolve(row, folder=below, is_compressed=parsed.is_compressed)
         if row.mtime_ns == status.st_mtime_ns and (
             row.size == status.st_size or here.is_compressed != row.is_compressed
         ):
             # Archived or compressed, which keep its time, if it is not where it was.
-            here = attrs.evolve(here, size=status.st_size, inode=status.st_ino)
-            news.moved += [here] if here != row else []
+            if (row.size, row.inode) != (status.st_size, status.st_ino):
+                here = attrs.evolve(here, size=status.st_size, inode=status.st_ino)
+            news.moved += [here] if here is not row else []
             return True
         if not row.offset or _goes_on(parsed.path, row):
             row = attrs.evolve(here, mtime_ns=status.st_mtime_ns)

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from rollout._facts import Filters
 from rollout.layout import is_archived
+from rollout.search._damage import DamagedIndexError, span_checksum
 from rollout.search._filtering import is_since, tags_of, wanted_rows
-from rollout.search._index import Index, Row
+from rollout.search._index import Index
 from rollout.search._query import TRIGRAM, Matcher, Query, plain_text
+from rollout.search._rows import Row
 
 __all__ = ["add_lines", "find_lines", "is_exact"]
 
@@ -28,13 +30,14 @@ def add_lines(index: Index, session: int, texts: Sequence[tuple[int, str, str]])
     """
     if not texts:
         return
-    first = index.note(_NEXT) or 1
+    first = index.note(_NEXT)
     index.database.executemany(
         "INSERT INTO texts(rowid, text) VALUES (?, ?)",
         [(number, f"{plain_text(text)} {tags}") for number, (_, text, tags) in enumerate(texts, first)],
     )
     offsets = _packed(offset for offset, _, _ in texts)
-    index.database.execute("INSERT INTO spans VALUES (?, ?, ?)", (first, session, offsets))
+    sum_ = span_checksum(first, session, offsets)
+    index.database.execute("INSERT INTO spans VALUES (?, ?, ?, ?)", (first, session, offsets, sum_))
     index.note(_NEXT, first + len(texts))
 
 
@@ -51,6 +54,9 @@ def find_lines(
         known: Sessions that are otherwise than the index has them, by number; None for those that are gone.
     """
     wanted = wanted_rows(filters)
+    if wanted:
+        # A row that is missing is not asked whether it fits.
+        index.count()
     sessions = {number for (number,) in index.database.execute(*wanted)} if wanted else None
     rows: dict[int, Row | None] = {}
     expression = _expression(index, query, filters)
@@ -106,10 +112,19 @@ def _places(index: Index, expression: str) -> Iterator[tuple[int, int]]:
     found = index.database.execute("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC", [expression])
     for (number,) in found:
         if not first <= number < first + len(offsets):
-            span = "SELECT first, session, offsets FROM spans WHERE first <= ? ORDER BY first DESC LIMIT 1"
-            ((first, session, packed),) = index.database.execute(span, (number,))
-            offsets = _unpacked(packed)
+            first, session, offsets = _span(index, number)
         yield session, offsets[number - first]
+
+
+def _span(index: Index, number: int) -> tuple[int, int, list[int]]:
+    span = "SELECT first, session, offsets, sum FROM spans WHERE first <= ? ORDER BY first DESC LIMIT 1"
+    found = index.database.execute(span, (number,)).fetchone()
+    if found is not None and found[3] == span_checksum(*found[:3]):
+        first, session, packed = found[:3]
+        offsets = _unpacked(packed)
+        if number < first + len(offsets):
+            return first, session, offsets
+    raise DamagedIndexError(f"where line {number} stands is missing or damaged")
 
 
 def _is_wanted(row: Row, filters: Filters) -> bool:

@@ -21,9 +21,10 @@ from rollout.errors import InvalidLineError
 from rollout.layout import RolloutName
 from rollout.reader import RawLine, open_rollout, raw_lines
 from rollout.search._filtering import tags_of
-from rollout.search._index import Index, Row
+from rollout.search._index import Index
 from rollout.search._postings import add_lines
 from rollout.search._query import plain_text
+from rollout.search._rows import Row
 from rollout.stats import StatsCounter
 
 __all__ = ["BATCH_SIZE", "Change", "Reading", "Updated", "goes_on", "place_session", "plain_state", "state_of"]
@@ -99,20 +100,24 @@ class Updated:
     problems: list[Problem] = field(factory=list)
 
 
-def place_session(index: Index, change: Change) -> None:
+def place_session(index: Index, change: Change) -> int:
     """
-    Note where a session lies; one that the index does not have gets a number.
+    Note where a session lies, and return its number; one that the index does not have gets a number.
     """
     path = change.name.path
     place = (str(path.parent.relative_to(index.home)), change.name.is_compressed, change.own_name)
     if change.row is not None:
         index.database.execute("UPDATE sessions SET folder = ?, is_compressed = ? WHERE name = ?", place)
-    else:
-        index.database.execute(
-            "INSERT INTO sessions(folder, is_compressed, name, size, mtime_ns, inode, offset, turns, tokens)"
-            " VALUES (?, ?, ?, -1, -1, 0, 0, 0, 0)",
-            place,
-        )
+        index.sign(change.row.id)
+        return change.row.id
+    number = index.database.execute(
+        "INSERT INTO sessions(folder, is_compressed, name, size, mtime_ns, inode, offset, turns, tokens)"
+        " VALUES (?, ?, ?, -1, -1, 0, 0, 0, 0)",
+        place,
+    ).lastrowid
+    assert number is not None  # noqa: S101 -- it was inserted
+    index.sign(number)
+    return number
 
 
 class Reading:
@@ -141,6 +146,7 @@ class Reading:
                 "UPDATE sessions SET size = -1, mtime_ns = -1, problem = ? WHERE id = ?",
                 (plain_text(str(error)), self._number),
             )
+            self._index.sign(self._number)
             return
         with file:
             if self._change.row is not None:
@@ -171,9 +177,8 @@ class Reading:
             file.seek(row.offset)
         elif row.offset:
             # Another file of this name: its lines get numbers of their own.
-            self._index.database.execute("DELETE FROM sessions WHERE id = ?", (row.id,))
-            place_session(self._index, attrs.evolve(self._change, row=None))
-            self._number = next(self._index.rows("name = ?", self._change.own_name)).id
+            self._index.forget([row.id])
+            self._number = place_session(self._index, attrs.evolve(self._change, row=None))
 
     def _read(self, file: BufferedReader) -> None:
         base, committed = self._offset, self._offset
@@ -186,7 +191,7 @@ class Reading:
             if self._offset - committed >= BATCH_SIZE:
                 committed = self._offset
                 self._save(file, is_whole=False)
-                self._index.database.execute("COMMIT")
+                self._index.commit()
                 self._index.database.execute("BEGIN IMMEDIATE")
 
     def _take(self, at: int, raw: RawLine) -> bool:
@@ -232,6 +237,7 @@ class Reading:
         values = {key: plain_text(value) if isinstance(value, str) else value for key, value in values.items()}
         setting = ", ".join(f"{key} = :{key}" for key in values)
         self._index.database.execute(f"UPDATE sessions SET {setting} WHERE id = :id", {**values, "id": self._number})  # noqa: S608
+        self._index.sign(self._number)
 
 
 def state_of(state: bytes | None) -> tuple[StatsCounter, Texts] | None:
@@ -253,7 +259,12 @@ def plain_state(state: bytes) -> Any:
     Raises:
         ValueError, zlib.error: It is nothing of the kind.
     """
-    return decode_json(zlib.decompressobj(zdict=_USUAL).decompress(state))
+    decompressor = zlib.decompressobj(zdict=_USUAL)
+    text = decompressor.decompress(state)
+    if not decompressor.eof:
+        # At its end stands its checksum.
+        raise ValueError("the state is cut off")
+    return decode_json(text)
 
 
 def _compressed(state: dict[str, Any]) -> bytes:

@@ -23,12 +23,14 @@ from rollout.errors import InvalidLineError
 from rollout.layout import RolloutName, StrPath, home_folder
 from rollout.layout import is_archived as lies_in_archive
 from rollout.reader import open_rollout
+from rollout.search._damage import IndexBusyError
 from rollout.search._filtering import is_since
-from rollout.search._index import Index, Row
+from rollout.search._index import Index
 from rollout.search._news import settled
 from rollout.search._postings import find_lines, is_exact
 from rollout.search._query import TOKENIZER, TRIGRAM, Matcher, Query, parse_query
 from rollout.search._reading import Change, state_of
+from rollout.search._rows import Row
 from rollout.search._scanning import facts_of, fits_line, fits_text, scan
 
 __all__ = ["Hit", "SearchResults", "search"]
@@ -131,11 +133,17 @@ class _Searching:
     """
 
     def __init__(
-        self, query: Query, filters: Filters, home: Path, index: Index | None, progress: Callable[[int], None]
+        self,
+        query: Query,
+        filters: Filters,
+        home: Path,
+        index: Index | None,
+        progress: Callable[[int], None],
+        problems: list[Problem],
     ) -> None:
         self.is_indexed = index is not None
         self.scanned = 0
-        self.problems: list[Problem] = []
+        self.problems = problems
         self._query, self._filters, self._home = query, filters, home
         self._index, self._progress = index, progress
 
@@ -196,7 +204,7 @@ class _Searching:
 
     def _lose(self, index: Index, error: sqlite3.DatabaseError) -> None:
         """
-        Go on without the index, which is damaged.
+        Go on without the index, which is damaged or locked.
         """
         self.problems.append(Problem(index.path, f"{error}; the sessions are read"))
         self._index, self.is_indexed = None, False
@@ -314,14 +322,19 @@ def search(
     query = Query("", "") if not text.strip() and filters.is_of_texts else parse_query(text)
     folder = home_folder(home).absolute()
     index = None
+    problems: list[Problem] = []
     if use_index:
-        # Without the extra there is no index either.
-        with suppress(ModuleNotFoundError):
-            index = Index.open(folder)
+        try:
+            index = Index.find(folder)
+        except IndexBusyError as error:
+            problems.append(Problem(error.path, f"held by {error.holder}; the sessions are read"))
+        except ModuleNotFoundError:
+            # Without the extra there is no index either.
+            pass
     if index is not None and index.tokenizer == TRIGRAM and not query.is_for_trigrams:
         index.close()
         index = None
-    return SearchResults(_Searching(query, filters, folder, index, progress))
+    return SearchResults(_Searching(query, filters, folder, index, progress, problems))
 
 
 def _id_of_row(found: tuple[Row, int]) -> int:

@@ -19,10 +19,12 @@ from rollout._descriptor import is_shortage
 from rollout._facts import Facts, Filters
 from rollout._walk import walk
 from rollout.layout import Key, RolloutName, StrPath, home_folder, is_archived
+from rollout.search._damage import DamagedIndexError
 from rollout.search._filtering import is_since, wanted_rows
-from rollout.search._index import Index, Row
+from rollout.search._index import Index
 from rollout.search._news import settled
 from rollout.search._reading import Change, state_of
+from rollout.search._rows import Row
 from rollout.search._scanning import facts_of
 from rollout.stats import SessionStats
 
@@ -170,6 +172,8 @@ def entries(index: Index, filters: Filters, order: Order) -> Iterator[Entry]:
     Reads the index as it goes, so it must stay open, and opens no session: one that is news may not fit.
     """
     news = settled(index)
+    # A row that is missing is on no list.
+    index.count()
     known = news.known
     # Those that went on come as they are now.
     known.update((change.row.id, None) for change in news.changes if change.row is not None)
@@ -197,6 +201,8 @@ def _rows_in_order(index: Index, filters: Filters, order: Order) -> Iterator[Row
     ids = (number for (number,) in index.database.execute(f"{wanted} ORDER BY {column} DESC", values))
     while chunk := list(islice(ids, _CHUNK)):
         rows = {row.id: row for row in index.rows(f"id IN ({', '.join(map(str, chunk))})")}
+        if len(rows) != len(chunk):
+            raise DamagedIndexError("of sessions in an order some are missing")
         yield from (rows[number] for number in chunk)
 
 
@@ -211,18 +217,18 @@ def _fits(entry: Entry, filters: Filters) -> bool:
 
 
 def _entries(home: Path, filters: Filters, order: Order) -> Iterator[Entry]:
-    last: tuple[Any, Key] | None = None
+    given: set[Key] = set()
     # Without the extra there is no index; what one that is damaged does not give, the files do.
     with suppress(ModuleNotFoundError, sqlite3.DatabaseError):
         index = Index.open(home)
         if index is not None:
             with index:
                 for entry in entries(index, filters, order):
-                    last = entry.rank(order)
+                    given.add(entry.name.key)
                     yield entry
             return
     for entry in _of_files(home, filters, order):
-        if _fits(entry, filters) and (last is None or entry.rank(order) < last):
+        if entry.name.key not in given and _fits(entry, filters):
             yield entry
 
 

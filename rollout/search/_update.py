@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -16,30 +17,18 @@ from pathlib import Path
 from attrs import frozen
 
 from rollout._lock import take_flock
-from rollout.errors import RolloutError
 from rollout.layout import StrPath, make_folder
-from rollout.search._index import Index, index_path, is_damage, remove
+from rollout.search._damage import OTHER_PROGRAM, IndexBusyError, is_damage, is_lock
+from rollout.search._index import Index, index_path, remove, tokenizer_of
 from rollout.search._news import News, changes, note_folders, plan
 from rollout.search._query import TRIGRAM
 from rollout.search._reading import BATCH_SIZE, Change, Reading, Updated, place_session
+from rollout.search._seal import lock_path
 
 __all__ = ["IndexBusyError", "Progress", "changes", "delete_index", "update_index"]
 
-
-class IndexBusyError(RolloutError):
-    """
-    Another process updates the index; searches go on.
-
-    Attributes:
-        path: The lock that it holds.
-    """
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
-        self.path = path
-
-    def __str__(self) -> str:
-        return f"{self.path} is held by another process that updates the index; wait for it, or search without"
+# Seconds between two checks of the whole index, at an update: what a disk lets rot shows in no time of a file.
+_CHECKED_EVERY = 86_400
 
 
 @frozen
@@ -73,16 +62,17 @@ def update_index(
         progress: Called now and then.
 
     Raises:
-        IndexBusyError: Another process does so.
+        IndexBusyError: Another process does so, or another program has locked the index for more than 2 s.
         ModuleNotFoundError: The extra ``search`` is not installed.
         sqlite3.Error, OSError: The disk is full, say; the next call goes on.
     """
     path = index_path(home)
     make_folder(path.parent)
     show = progress or (lambda _: None)
-    with _locked(path):
-        index = Index.open(home)
-        is_trigram = index is not None and index.tokenizer == TRIGRAM
+    with _locked(path), _telling_locks(path):
+        # One that is to be made anew need not be read.
+        index = Index.open(home) if rebuild else Index.find(home)
+        is_trigram = tokenizer_of(path) == TRIGRAM if index is None else index.tokenizer == TRIGRAM
         wants_trigram = is_trigram if trigram is None else trigram
         if index is not None and not rebuild and wants_trigram == is_trigram:
             try:
@@ -110,14 +100,21 @@ def delete_index(*, home: StrPath | None = None) -> bool:
         return False
     with _locked(path):
         remove(path)
-        path.with_name(f"{path.name}.lock").unlink()
+        lock_path(path).unlink()
     return True
 
 
 def _updated(index: Index, progress: Callable[[Progress], None]) -> Updated:
+    is_checked = abs(time.time() - index.note("checked")) > _CHECKED_EVERY
+    if is_checked:
+        index.check()
     news = plan(index)
     updated = Updated(gone=len(news.gone))
-    numbers = _prepare(index, news)
+    numbers: dict[str, int] = {}
+    if is_checked or news.gone or news.moved or news.changes:
+        with index.transaction():
+            numbers = _prepare(index, news)
+            index.note("checked", int(time.time()) if is_checked else index.note("checked"))
     all_size = sum(change.unread_size for change in news.changes)
     # The newest last: what was added last is found first.
     for batch in _batches(news.changes[::-1]):
@@ -132,17 +129,17 @@ def _updated(index: Index, progress: Callable[[Progress], None]) -> Updated:
 
 def _prepare(index: Index, news: News) -> dict[str, int]:
     """
-    Forget what is gone, note what moved, and number what is new: the newest last, so that it is found first.
+    Forget what is gone, note what moved, and number what is new: the newest last, so that it is found first. Within a
+    transaction; returns the numbers of what is to be read.
     """
-    with index.transaction():
-        index.database.executemany("DELETE FROM sessions WHERE id = ?", [(number,) for number in news.gone])
-        index.database.executemany(
-            "UPDATE sessions SET folder = ?, is_compressed = ?, size = ?, inode = ? WHERE id = ?",
-            [(row.folder, row.is_compressed, row.size, row.inode, row.id) for row in news.moved],
+    index.forget(news.gone)
+    for row in news.moved:
+        place = (row.folder, row.is_compressed, row.size, row.inode, row.id)
+        index.database.execute(
+            "UPDATE sessions SET folder = ?, is_compressed = ?, size = ?, inode = ? WHERE id = ?", place
         )
-        for change in reversed(news.changes):
-            place_session(index, change)
-        return dict(index.database.execute("SELECT name, id FROM sessions"))
+        index.sign(row.id)
+    return {change.own_name: place_session(index, change) for change in reversed(news.changes)}
 
 
 def _batches(changes: list[Change]) -> Iterator[list[Change]]:
@@ -154,12 +151,23 @@ def _batches(changes: list[Change]) -> Iterator[list[Change]]:
         if size >= BATCH_SIZE:
             yield batch
             batch, size = [], 0
-    yield batch
+    if batch:
+        yield batch
+
+
+@contextmanager
+def _telling_locks(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        if is_lock(error):
+            raise IndexBusyError(path, OTHER_PROGRAM) from error
+        raise
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    fd = _take(path.with_name(path.name + ".lock"))
+    fd = _take(lock_path(path))
     try:
         yield
     finally:

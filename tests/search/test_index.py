@@ -227,7 +227,7 @@ def test_a_file_that_was_written_anew_is_read_anew(
 def test_a_session_whose_index_has_another_shape_is_read_anew(home: Path) -> None:
     path = put_session(home, 1, seed_session("first"))
     update_index()
-    with opened() as index:
+    with opened() as index, index.transaction():
         index.database.execute("UPDATE sessions SET state = ?", [zlib.compress(b'{"counter":{}}')])
     append(path, prompt("second"))
 
@@ -242,7 +242,7 @@ def test_a_session_whose_index_has_another_shape_is_read_anew(home: Path) -> Non
 def test_statistics_of_a_damaged_state_are_left_out(home: Path) -> None:
     put_session(home, 1, seed_session("first"))
     update_index()
-    with opened() as index:
+    with opened() as index, index.transaction():
         index.database.execute("UPDATE sessions SET state = ?", [b"no state"])
 
     assert indexed_stats() == {}
@@ -533,8 +533,8 @@ def test_an_index_whose_disk_is_full_stays_as_it_is(home: Path, monkeypatch: pyt
     append(path, [message("user", " ".join(f"w{number}x{part}" for part in range(300))) for number in range(200)])
     connect = index_room._connect
 
-    def small(path: Path) -> sqlite3.Connection:
-        database = connect(path)
+    def small(*args: Any) -> sqlite3.Connection:
+        database = connect(*args)
         pages = database.execute("PRAGMA page_count").fetchone()[0]
         database.execute(f"PRAGMA max_page_count = {pages}")
         return database
@@ -1009,8 +1009,10 @@ def test_a_file_that_goes_between_the_look_and_the_reading_is_a_problem(
     update_index()
     settle(home)
     update_index()
-    with opened() as index:
+    with opened() as index, index.transaction():
         index.database.execute("UPDATE sessions SET size = -1")
+        for row in index.database.execute("SELECT id FROM sessions").fetchall():
+            index.sign(*row)
     path.unlink()
     settle(home)
     assert texts("first") == []
@@ -1092,8 +1094,14 @@ def test_a_note_of_the_folders_waits_for_nobody(home: Path) -> None:
 
 def test_lines_of_files_of_any_size_and_any_number_of_sessions_are_found(home: Path) -> None:
     with Index.create(home) as index:
-        index.database.execute("INSERT INTO sessions(id, name, folder, is_compressed) VALUES (33554431, 'a', 'b', 0)")
-        index.database.execute("INSERT INTO sessions(id, name, folder, is_compressed) VALUES (1, 'c', 'd', 0)")
+        for number in (2**25 - 1, 1):
+            name = f"rollout-{timestamp(number % 100)}-{session_id(number)}.jsonl"
+            index.database.execute(
+                "INSERT INTO sessions(id, name, folder, is_compressed, size, mtime_ns, inode, offset, turns, tokens)"
+                " VALUES (?, ?, 'archived_sessions', 0, 0, 0, 0, 0, 0, 0)",
+                (number, name),
+            )
+            index.sign(number)
         add_lines(index, 1, [(2**38 - 1, "far", "")])
         add_lines(index, 2**25 - 1, [(0, "far", ""), (127, "near", ""), (128, "far", ""), (2**38 - 1, "far", "")])
 

@@ -125,7 +125,7 @@ def test_sessions_that_the_index_has_not_as_they_are_are_read(
     put_session(home, 1, busy_session(1))
     indexed()
     put_session(home, 2, busy_session(2))
-    with Index.open(home) or pytest.fail() as index:
+    with Index.open(home) or pytest.fail() as index, index.transaction():
         index.database.execute("UPDATE sessions SET state = x'00'")
 
     assert "2 sessions begun" in client.get(ALL).text
