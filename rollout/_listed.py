@@ -24,6 +24,7 @@ from rollout.store import session_names
 
 if TYPE_CHECKING:
     from rollout.search import Index
+    from rollout.search._rows import Row
     from rollout.search._sessions import Order
 
 __all__ = ["Listed", "Listing", "fitting", "is_filtered", "is_indexed", "listing", "open_index", "with_counts"]
@@ -195,8 +196,12 @@ def _rows_of(home: Path, summaries: Sequence[SessionSummary]) -> dict[Path, tupl
     index = open_index(home) if summaries else None
     if index is None:
         return {}
+    from sqlite3 import DatabaseError  # noqa: PLC0415 -- as above
+
     named = {item.path.name.removesuffix(".zst"): item for item in summaries}
-    with index:
+    rows: list[Row] = []
+    # One that is damaged or locked knows nothing.
+    with suppress(DatabaseError), index:
         rows = list(index.rows(f"name IN ({', '.join('?' * len(named))})", *named))
     return {
         named[row.name].path: (row.turns, row.tokens, row.problem) for row in rows if row.size == named[row.name].size

@@ -12,6 +12,7 @@ import os
 import re
 import time
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
@@ -233,11 +234,12 @@ def is_linked(day_folder: Path) -> bool:
     return any(folder.is_symlink() for folder in (day_folder, *day_folder.parents[:2]))
 
 
-def is_place(folder: str, name: str) -> bool:
+@lru_cache(maxsize=1024)
+def is_place(folder: str) -> bool:
     """
-    Whether rollouts of this name may lie in a folder, given below the home: ``sessions``, a day's, or the archive.
+    Whether rollouts may lie in a folder, given below the home: ``sessions``, a day's, or the archive.
     """
-    return _PLACE.fullmatch(folder) is not None and _NAME.fullmatch(name) is not None
+    return _PLACE.fullmatch(folder) is not None
 
 
 def make_folder(folder: Path) -> None:

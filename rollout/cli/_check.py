@@ -30,7 +30,7 @@ from rollout.cli._output import encode, hint, note, path_text, say, styled
 from rollout.layout import RolloutName, home_folder
 from rollout.listing import list_sessions
 from rollout.repair import repair
-from rollout.search import Index
+from rollout.search import Index, IndexBusyError, index_path
 from rollout.search._update import changes
 from rollout.store import deleted_sessions, find
 from rollout.verify import verify
@@ -268,9 +268,11 @@ def _some(texts: list[str]) -> str:
 
 def _finding_of_index(home: Path) -> tuple[str, bool, str]:
     try:
-        index = Index.open(home)
-    except ModuleNotFoundError as error:
+        index = Index.find(home)
+    except (IndexBusyError, ModuleNotFoundError) as error:
         return "index", False, str(error)
+    if index is None and index_path(home).exists():
+        return "index", False, f"{index_path(home)} is damaged, or of another version; `rollout index` makes it anew"
     if index is None:
         return "index", True, "none; `rollout index` makes search quick"
     try:

@@ -202,7 +202,9 @@ def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete:
 
 def _say_status(home: Any, *, json: bool, updated: Any, took: float) -> int:
     path = index_path(home)
-    index = Index.open(home)
+    index = Index.find(home)
+    if index is None and path.exists():
+        raise sqlite3.DatabaseError(f"{path} is damaged, or of another version")
     if index is None:
         if json:
             say(encode({"schema_version": 1, "index": {"path": os.fspath(path), "exists": False}}))

@@ -35,8 +35,7 @@ def check(index: Rows) -> None:
         _check_sessions(index)
         _check_spans(index)
     finally:
-        if index.database.in_transaction:
-            index.database.execute("ROLLBACK")
+        index.database.rollback()
 
 
 def _check_trees(database: sqlite3.Connection) -> None:

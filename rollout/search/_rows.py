@@ -140,10 +140,10 @@ class Rows:
         for *columns, sum_ in self.database.execute(query, values):
             if sum_ != session_checksum(columns):
                 raise DamagedIndexError(f"session {columns[0]} is damaged")
-            row = Row(*(*columns[:count], Facts(*columns[count:])))
-            if not is_place(row.folder, row.name):
-                raise DamagedIndexError(f"session {row.id} is no rollout of a home")
-            yield row
+            name, folder = columns[1], columns[2]
+            if not is_place(folder) or not name.startswith("rollout-") or "/" in name:
+                raise DamagedIndexError(f"session {columns[0]} is no rollout of a home")
+            yield Row(*columns[:count], Facts(*columns[count:]))  # type: ignore[call-arg]
 
     def sign(self, number: int) -> None:
         """

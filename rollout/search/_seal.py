@@ -53,8 +53,8 @@ class Seal:
     def judge(self) -> tuple[str, int]:
         """
         Return what is known of the files: WHOLE if they are as they were left, DAMAGED if not; CHANGED if a process of
-        ours writes them, or was killed while it did: what they hold must be checked then. With it, how many transactions
-        the database has; one whose log has lost its end has fewer.
+        ours writes them, or was killed while it did: what they hold must be checked then. With it, how many
+        transactions the database has; one whose log has lost its end has fewer.
         """
         sealed = self._read()
         if sealed is None:

@@ -8,9 +8,11 @@ import heapq
 import time
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import suppress
 from datetime import date
 from functools import partial
 from pathlib import Path
+from sqlite3 import DatabaseError
 from statistics import quantiles
 from typing import Any, TypeAlias
 
@@ -24,7 +26,7 @@ from rollout._listed import open_index
 from rollout._turns import seconds_of
 from rollout._walk import walk
 from rollout.document import Turn
-from rollout.layout import RolloutName
+from rollout.layout import Key, RolloutName
 from rollout.plots import activity_figure, durations_figure, figure_svg, session_figure, tools_figure
 from rollout.search import Index
 from rollout.search._reading import plain_state
@@ -119,7 +121,7 @@ def _counted(home: Path, form: Form) -> _Counted:
     first, last = (moment and f"{moment.astimezone():%Y-%m-%dT%H-%M-%S}" for moment in moments)
     index = open_index(home)
     counted.is_indexed = index is not None
-    found = _of_files(home) if index is None else _of_index(index)
+    found = _of_files(home) if index is None else _of_index(index, home)
     for name, stats_of in found:
         check()
         if first and name.timestamp < first:
@@ -144,11 +146,16 @@ def _of_files(home: Path) -> Generator[_Countable, None, None]:
         yield name, partial(_read_stats, name.path)
 
 
-def _of_index(index: Index) -> Generator[_Countable, None, None]:
-    with index:
+def _of_index(index: Index, home: Path) -> Generator[_Countable, None, None]:
+    given: set[Key] = set()
+    # Of one that is damaged or locked, the rest is asked of the files.
+    with suppress(DatabaseError), index:
         for entry in entries(index, Filters(), "created"):
             state = index.state(entry.row.id) if entry.row else None
+            given.add(entry.name.key)
             yield entry.name, partial(_of_state, state, entry.name.path)
+        return
+    yield from ((name, stats_of) for name, stats_of in _of_files(home) if name.key not in given)
 
 
 def _of_state(state: bytes | None, path: Path) -> SessionStats:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rollout import Recorder
-from rollout.search import index_path, update_index
+from rollout.search import Index, index_path, update_index
 from rollout.store import delete
 from tests.cli.conftest import Run
 from tests.rollouts import ID, encode, message, meta, put, seed_session
@@ -197,3 +197,12 @@ def test_a_damaged_index_is_said(home: Path, run: Run) -> None:
         database.execute("DROP TABLE sessions")
 
     assert "look  index" in run("doctor").out
+
+
+def test_a_row_of_the_index_that_is_damaged_is_said(home: Path, run: Run) -> None:
+    put(home, seed_session("one"))
+    update_index(home=home)
+    with Index.open(home) or pytest.fail() as index, index.transaction():
+        index.database.execute("UPDATE folders SET mtime_ns = 1")
+
+    assert "is damaged: its folders are damaged" in run("doctor").out

@@ -13,6 +13,7 @@ import pytest
 from rollout.codec import encode_item
 from rollout.search import Filters, Hit, Index, delete_index, search, update_index
 from rollout.search import _scanning as scanning_room
+from rollout.search._seal import Seal
 from rollout.store import archive, compress
 from tests.faults.test_bad_files import CORPUS
 from tests.rollouts import (
@@ -572,6 +573,9 @@ def test_whoever_finds_no_index_leaves_nothing_open(home: Path, connections: lis
     with Index.open() or pytest.fail() as index:
         path = index.path
     path.write_bytes(b"no database" * 1000)
+    assert Index.open() is None
+    # As a process of ours leaves it: then it is opened.
+    Seal(path).close()
 
     assert Index.open() is None
     assert len(list(search("common"))) == 4

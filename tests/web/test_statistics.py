@@ -131,6 +131,18 @@ def test_sessions_that_the_index_has_not_as_they_are_are_read(
     assert "2 sessions begun" in client.get(ALL).text
 
 
+def test_what_an_index_with_a_damaged_row_does_not_say_is_read(
+    client: FlaskClient, home: Path, indexed: Indexed
+) -> None:
+    for number in range(3):
+        put_session(home, number, busy_session(number))
+    indexed()
+    with Index.open(home) or pytest.fail() as index, index.transaction():
+        index.database.execute("UPDATE sessions SET size = size + 1 WHERE id = 2")
+
+    assert "3 sessions begun" in client.get(ALL).text
+
+
 def test_a_file_that_cannot_be_read_is_not_counted(client: FlaskClient, home: Path) -> None:
     many(home, 1)
     put_session(home, 2, seed_session("q")).chmod(0)
