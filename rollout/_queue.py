@@ -88,7 +88,9 @@ class Commands(Queue[Command]):
         """
         Say whether this thread holds the mutex, or takes: it must not wait for an answer.
         """
-        return threading.get_ident() == self.consumer or (self.mutex.locked() and self._is_in_here())
+        if threading.get_ident() == self.consumer:
+            return True
+        return (self.mutex.locked() or bool(self._late)) and self._is_in_here()
 
     @property
     def waiting_size(self) -> int:
@@ -105,7 +107,8 @@ class Commands(Queue[Command]):
             queue.Full: There was none in time, or this thread must not wait for it.
             RecorderClosedError: It is closed; or what `refusal` gives.
         """
-        if self.mutex.locked() and self._is_in_here():
+        # Where something came late, this follows it, though the mutex may be free by now.
+        if (self.mutex.locked() or self._late) and self._is_in_here():
             self._add_late(command)
             return
         try:
@@ -159,12 +162,17 @@ class Commands(Queue[Command]):
         Put it, or give a gate that opens when it is worth trying again.
         """
         with self.mutex:
+            gate = None
             if self.is_closed or len(self.queue) >= self.maxsize or command.size > self._space:
                 gate = self._gate_for(command, timeout)
-                if gate is not None:
-                    return gate
-            self._put(command)
-            return None
+            if gate is None:
+                self._put(command)
+            # What came in here was accepted, so it is put while no other thread can close. Python runs no handler
+            # between this look and the release of the mutex, as there is neither a call nor a jump.
+            if not self._late:
+                return gate
+            self._put_those_of(threading.get_ident())
+            return gate
 
     def _gate_for(self, command: Command, timeout: float | None) -> Gate | None:
         """
@@ -194,24 +202,29 @@ class Commands(Queue[Command]):
             self._is_ended = True
             # Who waits for space is to learn that there will be none.
             self._open_space()
-        self._space -= item.size
-        self.queue.append(item)
+        # The writer is woken first, and waits for the mutex: a KeyboardInterrupt behind the append must not leave it
+        # asleep beside a full queue.
         gate = self._idle
-        if gate is not None and (not self._is_lingering or type(item) is not Add or len(self.queue) >= self._many):
+        if gate is not None and (not self._is_lingering or type(item) is not Add or len(self.queue) + 1 >= self._many):
             open_gate(gate)
             self._idle = None
+        self._space -= item.size
+        self.queue.append(item)
 
     def _put_late(self) -> None:
         me = threading.get_ident()
         while me in self._late:
             with self.mutex:
-                late = self._late.pop(me)
-                while late:
-                    command = late.pop(0)
-                    if self._is_ended and type(command) is not Shutdown:
-                        # Accepted in here, and another thread closed it since.
-                        raise self.refusal()
-                    self._put(command)
+                self._put_those_of(me)
+
+    def _put_those_of(self, thread: int) -> None:
+        late = self._late.pop(thread, [])
+        while late:
+            command = late.pop(0)
+            if self._is_ended and type(command) is not Shutdown:
+                # Accepted in here, and another thread closed it since.
+                raise self.refusal()
+            self._put(command)
 
     def _open_space(self) -> None:
         for gate in self._without_space:
@@ -265,7 +278,24 @@ class Commands(Queue[Command]):
                 open_gate(self._without_space.pop(0))
             return taken
 
+    def end_taking(self) -> None:
+        """
+        Forget the consumer, which has ended: what it took does not wait any more.
+        """
+        with self.mutex:
+            self._space += self._taken_size
+            self._taken_size = 0
+        # The system gives a thread's number to another when it is gone.
+        self.consumer = 0
+
 
 _INSIDE = tuple(
-    method.__code__ for method in (Commands._try_to_put, Commands._put_late, Commands._close_gate, Commands._take)
+    method.__code__
+    for method in (
+        Commands._try_to_put,
+        Commands._put_late,
+        Commands._close_gate,
+        Commands._take,
+        Commands.end_taking,
+    )
 )

@@ -15,6 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from queue import Full
 
@@ -49,8 +50,7 @@ class Writer:
 
     Args:
         file: Where to write; the writer closes it.
-        first: Gives the item to write before all others; called on the writer's thread.
-        first_ms: Their time, in Unix milliseconds.
+        first: Gives the item to write before all others, with its time; called on the writer's thread.
         ordinal: Number of the next line, in a paginated session.
         options: How much may wait, and what then.
     """
@@ -61,27 +61,27 @@ class Writer:
         options: Options,
         *,
         first: Callable[[], Add] | None = None,
-        first_ms: int = 0,
         ordinal: int | None = None,
     ) -> None:
         self._file = file
         self._options = options
         self._record_timeout = 0 if options.on_full == "raise" else None
         self._first = first
-        self._first_ms = first_ms
         self._ordinal = ordinal
         self._is_child = False
-        self._clear()
+        self._thread: threading.Thread | None = None
         try:
+            self._clear()
+            live.add(self)
             self._start()
-        except WriterStartError:
-            self._file.discard()
-            raise
         except BaseException:
-            # Interrupted: the thread runs.
-            self.abandon()
+            # There can be no more threads; or a KeyboardInterrupt, and the thread may run.
+            if self._thread is None:
+                live.discard(self)
+                self._file.discard()
+            else:
+                self.abandon()
             raise
-        live.add(self)
 
     def _clear(self) -> None:
         self._pid = os.getpid()
@@ -91,19 +91,27 @@ class Writer:
         self._encoder = Encoder(self.path.name, self._ordinal)
         self._next_try = 0.0
         self._is_dead = False
-        self._thread: threading.Thread | None = None
+        self._thread = None
 
     def _start(self) -> None:
         with self._starting:
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name=f"rollout-writer {self.path.name}", daemon=True)
+            if self._thread is not None:
+                return
+            may_run = threading.Lock()
+            run = partial(self._run_once, may_run)
+            thread = threading.Thread(target=run, name=f"rollout-writer {self.path.name}", daemon=True)
+            try:
                 # Before it starts: a signal handler may come here in between.
                 self._thread = thread
-                try:
-                    thread.start()
-                except RuntimeError as error:
+                thread.start()
+            except BaseException as error:
+                # No thread, or a KeyboardInterrupt that came before or behind its start: whichever takes the lock first
+                # decides, so that there is one thread or none, and the next call starts another.
+                if may_run.acquire(blocking=False):
                     self._thread = None
+                if isinstance(error, RuntimeError):
                     raise WriterStartError(str(error)) from error
+                raise
 
     def begin_again(self) -> None:
         """
@@ -165,11 +173,7 @@ class Writer:
         Queue the items of a call; blocks only while there is no space, unless it is to raise then.
 
         Raises:
-            RecorderFullError: There is no space; none was taken.
-            RecorderClosedError: It is closed; none was taken.
-            WriteError: The writer has died; none was taken.
-            UnsupportedSessionError: A child cannot number the lines of a paginated session.
-            WriterStartError: This process has no thread for it, and cannot start one.
+            RolloutError: As `Recorder.record`; none was taken.
         """
         if self._thread is None:
             if self._ordinal is not None:
@@ -186,10 +190,7 @@ class Writer:
         Wait until all that was added before is in the file.
 
         Raises:
-            RecorderClosedError: It is closed.
-            WriteError: Something is not in the file, or not synced.
-            FlushTimeoutError: It took too long.
-            WriterStartError: As for `add`.
+            RolloutError: As `Recorder.flush`.
         """
         self._check_process()
         if self._commands.is_interrupted:
@@ -210,9 +211,7 @@ class Writer:
         Take no more, write what waits, end the thread. Where a write fails the thread waits for another `close`.
 
         Raises:
-            WriteError: Not all is in the file.
-            FlushTimeoutError: It took too long; the thread goes on.
-            WriterStartError: The thread is not in this process.
+            RolloutError: As `Recorder.close`; after a timeout the thread goes on.
         """
         self._check_process()
         deadline = Deadline(timeout)
@@ -256,7 +255,10 @@ class Writer:
             # One more look: where the process was stopped (SIGSTOP), that time went by for the writer, too.
             if not deadline.left and not command.done.wait(timeout and _ALIVE_POLL):
                 raise self._late(what, timeout)
-            if not (self._thread and self._thread.is_alive()) and not command.done.is_set():
+            if self._thread is None:
+                # Another thread's call has failed to start it.
+                self._start()
+            if not self._thread.is_alive() and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
                 command.answer(self._outcome())
         if command.error is not None:
@@ -283,15 +285,17 @@ class Writer:
 
     # From here on: the writer's thread.
 
+    def _run_once(self, may_run: threading.Lock) -> None:
+        if may_run.acquire(blocking=False):
+            self._run()
+
     def _run(self) -> None:
         self._commands.consumer = threading.get_ident()
         try:
             if self._is_child:
                 self._file.await_beginning()
             if self._first:
-                first = self._first()
-                first.time_ms = self._first_ms
-                self._obey((first,))
+                self._obey((self._first(),))
             is_done = False
             while not is_done:
                 waiting_size = self._file.waiting_size + self._encoder.waiting_size
@@ -299,8 +303,7 @@ class Writer:
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
         finally:
-            # The system gives a thread's number to another when it is gone.
-            self._commands.consumer = 0
+            self._commands.end_taking()
             self._let_go()
 
     def _pause(self) -> float | None:

@@ -104,7 +104,7 @@ class Recorder(Displayed):
             source=source,
             model_provider=model_provider,
         )
-        first = partial(_meta_line, snapshot(meta))
+        first = partial(_meta_line, snapshot(meta), now_ms)
         with starting():
             missing = [made.parent for made in layout.missing_folders(folder)]
             lock = SessionLock(folder, own_id)
@@ -113,7 +113,7 @@ class Recorder(Displayed):
             except BaseException:
                 lock.release()
                 raise
-            self._begin(path, fd, lock, policy, missing, options, first=first, first_ms=now_ms)
+            self._begin(path, fd, lock, policy, missing, options, first=first)
 
     @classmethod
     def resume(
@@ -233,6 +233,8 @@ class Recorder(Displayed):
                 waits cannot be written for want of memory.
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
+            UnsupportedSessionError: A forked child cannot number the lines of a paginated session.
+            WriterStartError: A forked child cannot start a writer of its own; nothing was recorded.
         """
         refused: EncodeError | None = None
         if len(items) == 1:
@@ -312,6 +314,7 @@ class Recorder(Displayed):
             WriteError: Something recorded earlier is not in the file.
             FlushTimeoutError: The writer was still busy.
             RecorderClosedError: The recorder is closed.
+            WriterStartError: As for `record`, or the process was forked by other means than `os.fork`.
         """
         self._writer.flush(timeout, fsync=fsync)
 
@@ -344,10 +347,10 @@ class Recorder(Displayed):
             _log.error("while leaving the with block: %s", failure)
 
 
-def _meta_line(meta: dict[str, Any]) -> Add:
+def _meta_line(meta: dict[str, Any], time_ms: int) -> Add:
     # On the writer's thread: git may take 5 seconds.
     git = collect_git_info(meta["cwd"])
-    return Add("session_meta", meta if git is None else {**meta, "git": snapshot(git)})
+    return Add("session_meta", meta if git is None else {**meta, "git": snapshot(git)}, time_ms=time_ms)
 
 
 def _text(value: Any) -> str:

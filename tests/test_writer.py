@@ -79,6 +79,10 @@ def failing(times: int, code: int = errno.ENOSPC, *, after: int = 0) -> Callable
     return on_write
 
 
+def refuse_to_start(self: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
 @pytest.fixture
 def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     disk = Disk()
@@ -211,6 +215,15 @@ def test_short_writes_are_completed(recorder: Recorder, disk: Disk) -> None:
     recorder.flush()
 
     assert prompts(recorder.path) == ["x" * 1000]
+
+
+def test_nothing_waits_any_more_when_it_is_closed(home: Path) -> None:
+    recorder = Recorder(home=home)
+    recorder.user_message("x")
+
+    recorder.close()
+
+    assert recorder.stats.waiting_size == 0
 
 
 def test_close_that_fails_keeps_what_waits_for_another_close(home: Path, disk: Disk) -> None:
@@ -505,6 +518,79 @@ class TestChild:
         assert writer._thread is thread
         writer.close(30)
 
+    def test_that_could_start_no_thread_starts_one_at_the_next_call(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = make_child()
+        writer.path.write_bytes(b"{}\n")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse_to_start)
+            with pytest.raises(RuntimeError, match="new thread"):
+                writer.add(Add("event_msg", {"name": "refused"}))
+        writer.add(Add("event_msg", {"name": "written"}))
+        writer.flush(30, fsync=False)
+
+        assert b"written" in writer.path.read_bytes()
+        writer.close(30)
+
+    def test_whose_start_was_interrupted_has_one_thread_and_no_second_that_comes_late(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        late: list[threading.Thread] = []
+
+        def start(self: threading.Thread) -> None:
+            late.append(self)
+            raise KeyboardInterrupt
+
+        writer = make_child()
+        writer.path.write_bytes(b"{}\n")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            with pytest.raises(KeyboardInterrupt):
+                writer.add(Add("event_msg", {"name": "interrupted"}))
+        late[0].start()
+        late[0].join(30)
+        writer.add(Add("event_msg", {"name": "written"}))
+        writer.flush(30, fsync=False)
+
+        assert writer._thread is not late[0]
+        assert b"written" in writer.path.read_bytes()
+        writer.close(30)
+
+    def test_interrupted_behind_the_start_of_its_thread_keeps_it(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        runs = threading.Event()
+        real_start, real_run = threading.Thread.start, writer_room.Writer._run
+
+        def start(self: threading.Thread) -> None:
+            real_start(self)
+            assert runs.wait(30)
+            raise KeyboardInterrupt
+
+        def run(self: writer_room.Writer) -> None:
+            runs.set()
+            real_run(self)
+
+        writer = make_child()
+        writer.path.write_bytes(b"{}\n")
+        monkeypatch.setattr(writer_room.Writer, "_run", run)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", start)
+            with pytest.raises(KeyboardInterrupt):
+                writer.add(Add("event_msg", {"name": "interrupted"}))
+        thread = writer._thread
+        writer.add(Add("event_msg", {"name": "written"}))
+        writer.flush(30, fsync=False)
+
+        assert writer._thread is thread
+        assert thread is not None
+        assert b"written" in writer.path.read_bytes()
+        writer.close(30)
+
     def test_waits_no_longer_than_its_limit(
         self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -708,10 +794,7 @@ def test_lines_that_cannot_be_joined_for_want_of_memory_wait(home: Path, recorde
 
 
 def test_a_thread_that_cannot_start_frees_file_and_lock(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(threading.Thread, "start", refuse)
+    monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
     with pytest.raises(WriterStartError, match="cannot record: can't start new thread"):
         Recorder(home=home)
 

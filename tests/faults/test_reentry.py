@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,73 @@ class TestCommands:
         assert commands.take_all() == [outer, inner]
         assert was_interrupted == [True]
         assert not commands.is_interrupted
+
+    def test_what_interrupts_a_put_is_put_before_another_thread_can_close(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        outer, inner, last = add(), add(), Shutdown()
+        interrupted_by(commands, lambda: commands.hand_over(inner))
+        gate = commands._try_to_put(outer)
+        commands.end(last)
+
+        assert gate is None
+        assert commands.take_all() == [outer, inner, last]
+
+    def test_what_follows_something_late_in_an_interruption_is_put_behind_it(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        first, second, outer = Flush(), Flush(), Flush()
+        said = []
+
+        def interrupt() -> None:
+            commands.hand_over(first)
+            # Another thread held the mutex, and has let it go.
+            commands.mutex.release()
+            said.append(commands.is_interrupted)
+            commands.hand_over(second)
+            commands.mutex.acquire()
+
+        interrupted_by(commands, interrupt)
+        commands.hand_over(outer)
+
+        assert said == [True]
+        assert commands.take_all() == [outer, first, second]
+
+    def test_the_writer_is_woken_even_where_an_interrupt_follows_the_put(self) -> None:
+        class Interrupted(deque[Any]):
+            def append(self, item: Any) -> None:
+                super().append(item)
+                raise KeyboardInterrupt
+
+        commands = Commands(Options(queue_size=1), RuntimeError)
+        gate = commands._close_gate(0, is_lingering=False)
+        commands.queue = Interrupted()
+
+        with pytest.raises(KeyboardInterrupt):
+            commands.hand_over(add())
+
+        assert gate is not None
+        assert gate.acquire(blocking=False)
+
+    def test_what_interrupts_a_put_that_is_refused_is_put_all_the_same(self) -> None:
+        commands = Commands(Options(queue_size=1), RuntimeError)
+        first, inner = add(), Flush()
+        commands.hand_over(first)
+
+        def fits(size: int) -> bool:
+            vars(commands).pop("_fits")
+            commands.hand_over(inner)
+            return commands._fits(size)
+
+        commands._fits = fits  # type: ignore[method-assign]
+        with pytest.raises(queue.Full):
+            commands.hand_over(Flush(), timeout=0)
+
+        assert commands.take_all() == [first, inner]
+
+    def test_the_consumer_is_told_not_to_wait_for_an_answer(self) -> None:
+        commands = Commands(Options(), RuntimeError)
+        commands.consumer = threading.get_ident()
+
+        assert commands.is_interrupted
 
     def test_the_consumer_never_waits_for_a_place(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
