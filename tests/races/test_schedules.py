@@ -1,0 +1,194 @@
+"""
+The protocol between callers and the writer, under every order of its threads that is tried: see `exploring`.
+
+In `make test` each program runs under some hundred schedules, in `make stress` under all with two preemptions (with one
+for those with points inside of lines), up to a limit, and thousands at random. A failure says how to run its schedule
+again.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.faults.programs import Program as Script
+from tests.races import programs
+from tests.races.exploring import Explorer, ScheduleError
+from tests.races.programs import Program
+from tests.races.protocol import Protocol
+from tests.races.scheduler import DeadlockError, Lock, Scheduler
+
+pytestmark = [pytest.mark.promise("schedules"), pytest.mark.usefixtures("quiet_ground")]
+
+PROGRAMS = [
+    programs.TwoProducersAndAFullQueue,
+    programs.FullQueueAgainstClose,
+    programs.ManyBytes,
+    programs.FullAndRaises,
+    programs.RecordAgainstClose,
+    programs.FlushAgainstClose,
+    programs.CloseAgainstClose,
+    programs.AbandonedWhileOthersRecord,
+    programs.FullDisk,
+    programs.DeathWhileOthersWait,
+    programs.ForkedChild,
+    programs.InterruptedStart,
+    programs.InterruptedCaller,
+    programs.InterruptedClose,
+    programs.InterruptedChild,
+    programs.SignalHandler,
+    programs.SignalHandlerAndAFullQueue,
+    programs.SignalHandlerAgainstClose,
+    programs.SignalHandlerAgainstAnothersClose,
+    programs.SignalHandlerThatCloses,
+]
+# What `make test` tries of each, and how many more at random; those with points inside of lines take four times as
+# long.
+SOME = 200
+SEEDS = range(50)
+SHARE_OF_FINE = 4
+MANY_SEEDS = range(2_000)
+# Five minutes: all schedules of two preemptions in most of the programs.
+STRESS = 250_000
+
+every_program = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
+Figure = Callable[[str], None]
+
+
+@every_program
+def test_the_protocol_holds_in_some_schedules_of_each_program(make: type[Program], figure: Figure) -> None:
+    share = SHARE_OF_FINE if make.is_fine else 1
+    with Explorer(Protocol(), make) as explorer:
+        explorer.explore(2, limit=SOME // share)
+        explorer.wander(SEEDS[::share])
+
+    figure(f"{make.__name__}: {explorer.count:,} schedules")
+
+
+@pytest.mark.slow
+@every_program
+def test_the_protocol_holds_in_every_schedule_with_few_preemptions(make: type[Program], figure: Figure) -> None:
+    preemptions = 1 if make.is_fine else 2
+    with Explorer(Protocol(), make) as explorer:
+        explorer.explore(preemptions, limit=STRESS)
+
+    which = "all" if explorer.is_complete else "of many more"
+    figure(f"{make.__name__}: {which} {explorer.count:,} schedules with {preemptions} preemptions")
+
+
+@pytest.mark.slow
+@every_program
+def test_the_protocol_holds_in_schedules_at_random(make: type[Program], figure: Figure) -> None:
+    with Explorer(Protocol(), make) as explorer:
+        explorer.wander(MANY_SEEDS)
+
+    figure(f"{make.__name__}: {explorer.count:,} schedules at random")
+
+
+FORK = """
+from tests.races import programs
+from tests.races.exploring import Explorer
+from tests.races.protocol import Protocol
+limit = int(sys.argv[1])
+with programs.ground(), Explorer(Protocol(), programs.Fork) as explorer:
+    explorer.explore(1, limit=limit or None)
+    print(explorer.count)
+"""
+
+
+@pytest.mark.parametrize("limit", [100, pytest.param(0, marks=pytest.mark.slow)], ids=["some", "all"])
+def test_a_child_forked_while_other_threads_are_anywhere_records_and_its_parent_goes_on(
+    program: Script, limit: int, figure: Figure
+) -> None:
+    count = int(program.run(FORK, limit))
+
+    figure(f"Fork: {count:,} schedules")
+
+
+class LostUpdate:
+    """
+    The oldest race: two threads read a number, then write it.
+    """
+
+    def __init__(self, protocol: Protocol, scheduler: Scheduler) -> None:
+        self.scheduler = scheduler
+        self.total = 0
+        for name in "ab":
+            scheduler.add(name, self.count)
+
+    def count(self) -> None:
+        before = self.total
+        self.scheduler.point()
+        self.total = before + 1
+
+    def check(self) -> None:
+        assert self.total == 2, "an update is lost"
+
+    def end(self) -> None:
+        pass
+
+
+class TwoLocks(LostUpdate):
+    """
+    Two threads take two locks, in different order.
+    """
+
+    def __init__(self, protocol: Protocol, scheduler: Scheduler) -> None:
+        self.locks = [Lock(scheduler), Lock(scheduler)]
+        super().__init__(protocol, scheduler)
+        self.total = 2
+
+    def count(self) -> None:
+        first, second = self.locks if self.scheduler.ident == 1 else self.locks[::-1]
+        with first:
+            self.scheduler.point()
+            with second:
+                pass
+
+
+@pytest.mark.parametrize(("make", "what"), [(LostUpdate, "an update is lost"), (TwoLocks, "no thread can go on")])
+def test_a_lost_update_and_a_deadlock_are_found_by_one_preemption(make: Any, what: str) -> None:
+    with Explorer(Protocol(), make) as explorer:
+        assert explorer.explore(0) == 2
+        with pytest.raises(ScheduleError, match=what):
+            explorer.explore(1)
+
+
+def test_a_failure_tells_the_schedule_that_makes_it_again(figure: Figure) -> None:
+    with Explorer(Protocol(), TwoLocks) as explorer:
+        with pytest.raises(ScheduleError) as caught:
+            explorer.wander(range(100))
+        stories = [explorer.replay(caught.value.schedule) for _ in range(3)]
+
+    assert isinstance(caught.value.__cause__, DeadlockError)
+    assert stories[0] == stories[1] == stories[2]
+    assert stories[0][-1].startswith("DeadlockError: no thread can go on")
+    assert "\n  ".join(stories[0]) in str(caught.value)
+    assert ", seed " in str(caught.value)
+
+
+def test_a_failure_says_where_each_thread_was_switched() -> None:
+    broken = Protocol("rollout._writer", [("        self._file.add(self._encode(adds))\n", "")])
+
+    with Explorer(broken, programs.FlushAgainstClose) as explorer, pytest.raises(ScheduleError) as caught:
+        explorer.explore(2)
+
+    assert "a at _commands.py:" in str(caught.value)
+    assert "-> writer" in str(caught.value)
+
+
+def test_the_modules_that_other_tests_use_stay_as_they_are() -> None:
+    import queue
+    import threading
+
+    from rollout import _queue, _writer
+
+    with Explorer(Protocol(), programs.RecordAgainstClose) as explorer:
+        explorer.explore(0)
+
+        assert sys.modules["rollout._queue"] is _queue
+        assert sys.modules["queue"] is queue
+        assert _queue.threading is _writer.threading is threading

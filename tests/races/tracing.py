@@ -1,0 +1,186 @@
+"""
+Makes lines of some code points of the scheduler: with `sys.monitoring` from Python 3.12 on, `sys.settrace` before.
+
+A line is no point if it touches nothing that threads share: whether another thread runs before it or before the line
+in front of it makes no difference. Nor is it one while its thread holds the mutex, if it touches only what all threads
+touch under the mutex: the others cannot see the difference (Lipton, 1975). Where a thread runs such a line without the
+mutex, which only a fault in the protocol can bring about, it is a point.
+"""
+
+from __future__ import annotations
+
+import dis
+import sys
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from types import CodeType, FrameType
+from typing import Any
+
+from tests.races.scheduler import INTERRUPT, SIGNAL
+
+_TOOL = 4
+_ENTERS_WITH = ("SETUP_WITH", "BEFORE_WITH", "LOAD_SPECIAL")
+
+
+# Those that are never changed once others see them: fields of commands and options, and what __init__ sets.
+_FIXED = """
+_commands _file _first_ms _is_child _many _max_size _moment _options _record_timeout _starting done fsync is_ascii kind
+maxsize metadata name path payload rest size time_ms
+"""
+# Those that one thread alone touches: the writer, or, in `_late`, the thread whose they are.
+_ONE_THREADS = "_batch _first _next_try _ordinal _taken_lines append critical exception info pop setdefault sum"
+# Functions of other modules, and what frames have.
+_FOREIGN = "Full Lock RLock TIMEOUT_MAX Thread _getframe discard f_back f_code f_locals get_ident monotonic time_ns"
+OWN = frozenset(f"{_FIXED} {_ONE_THREADS} {_FOREIGN}".split())
+"""Attributes that make a line no point."""
+GUARDED = frozenset(
+    ["queue", "_space", "_taken_size", "_idle", "_is_lingering", "_without_space", "_is_ended", "popleft", "clear"]
+)
+"""Attributes that are touched only under the mutex, but for the numbers in `stats` and in errors."""
+
+
+SHARED = frozenset(["is_closed", "refusal", "_late"])
+"""Attributes by the name of a function of the modules, that are shared all the same."""
+
+
+class Tracer:
+    """
+    Calls the scheduler at the points of some code.
+
+    With *fine*, also behind each call inside of a line, where CPython runs the handlers of signals.
+
+    Args:
+        codes: The code, all of the same few files.
+        fine: Says that there are points inside of lines, too.
+    """
+
+    def __init__(self, codes: Iterable[CodeType], *, fine: bool = False) -> None:
+        self._codes = list(codes)
+        self._fine = fine
+        own = OWN | {code.co_name for code in self._codes} - SHARED
+        self._lines: dict[str, dict[int, bool]] = {code.co_filename: {} for code in self._codes}
+        for code in self._codes:
+            self._lines[code.co_filename].update(_lines(code, own))
+        self._offsets = {_key(code): _points(code) for code in self._codes}
+        self.point: Callable[..., None] = lambda **options: None
+
+    def start(self) -> None:
+        if sys.version_info >= (3, 12):
+            monitoring = sys.monitoring
+            monitoring.use_tool_id(_TOOL, "scheduler")
+            monitoring.restart_events()
+            event = monitoring.events.INSTRUCTION if self._fine else monitoring.events.LINE
+            monitoring.register_callback(_TOOL, event, self._on_instruction if self._fine else self._on_line)
+            for code in self._codes:
+                monitoring.set_local_events(_TOOL, code, event)
+
+    def stop(self) -> None:
+        if sys.version_info >= (3, 12):
+            for code in self._codes:
+                sys.monitoring.set_local_events(_TOOL, code, 0)
+            sys.monitoring.free_tool_id(_TOOL)
+
+    def prepare(self) -> None:
+        """
+        Let this thread be traced.
+        """
+        if sys.version_info < (3, 12):
+            sys.settrace(self._on_call)
+
+    def resume(self) -> None:
+        """
+        Let this thread be traced again: `settrace` ends where the trace function raises.
+        """
+        if sys.version_info < (3, 12) and sys.gettrace() is None:
+            sys.settrace(self._on_call)
+
+    # sys.monitoring
+
+    def _on_line(self, code: CodeType, line: int) -> Any:
+        is_guarded = self._lines[code.co_filename].get(line)
+        if is_guarded is None:
+            return sys.monitoring.DISABLE
+        self.point(is_guarded)
+        return None
+
+    def _on_instruction(self, code: CodeType, offset: int) -> Any:
+        allowed = self._offsets[_key(code)].get(offset)
+        if allowed is None:
+            return sys.monitoring.DISABLE
+        self.point(allowed=allowed)
+        return None
+
+    # sys.settrace
+
+    def _on_call(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename not in self._lines:
+            return None
+        if self._fine:
+            frame.f_trace_opcodes = True
+            return self._on_opcode
+        return self._on_event
+
+    def _on_event(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "line":
+            is_guarded = self._lines[frame.f_code.co_filename].get(frame.f_lineno)
+            if is_guarded is not None:
+                self.point(is_guarded)
+        return self._on_event
+
+    def _on_opcode(self, frame: FrameType, event: str, argument: Any) -> Any:
+        if event == "opcode":
+            allowed = self._offsets.get(_key(frame.f_code), {}).get(frame.f_lasti)
+            if allowed is not None:
+                self.point(allowed=allowed)
+        return self._on_opcode
+
+
+def _key(code: CodeType) -> tuple[str, int, str]:
+    # A code's own hash is that of all it holds: slow.
+    return code.co_filename, code.co_firstlineno, code.co_name
+
+
+def _lines(code: CodeType, own: frozenset[str]) -> dict[int, bool]:
+    """
+    Give the lines of some code that are points, and whether each touches only what the mutex guards.
+    """
+    names: dict[int, set[str]] = {}
+    starts = dict(dis.findlinestarts(code))
+    line = code.co_firstlineno
+    for instruction in dis.get_instructions(code):
+        line = starts.get(instruction.offset, line) or line
+        if instruction.opname in ("LOAD_ATTR", "STORE_ATTR", "LOAD_METHOD", "BEFORE_WITH", "SETUP_WITH"):
+            names.setdefault(line, set()).add(
+                instruction.argval if "ATTR" in instruction.opname or "METHOD" in instruction.opname else "with"
+            )
+    return {line: touched - own <= GUARDED for line, touched in names.items() if touched - own}
+
+
+def _points(code: CodeType) -> dict[int, int]:
+    """
+    Give the offsets of the points in some code, and the injections that can come at each.
+
+    CPython runs the handlers of signals behind calls, at jumps back and where a function begins; before 3.11 at all
+    jumps. A KeyboardInterrupt may come at any other line, too, which asks for more than is needed; but not where a
+    `with` block ends: no Python runs a handler between its last line and the call of `__exit__`, and the line of the
+    `with` begins a second time there, without an opcode that enters it.
+    """
+    starts = dict(dis.findlinestarts(code))
+    instructions = list(dis.get_instructions(code))
+    handled = {instructions[0].offset, min((o for o, n in starts.items() if n != code.co_firstlineno), default=0)}
+    for before, instruction in pairwise(instructions):
+        if before.opname.startswith("CALL"):
+            handled.add(instruction.offset)
+        if "JUMP" in before.opname and (before.argval <= before.offset or sys.version_info < (3, 11)):
+            handled.add(before.argval)
+    points = dict.fromkeys(handled, 1 << INTERRUPT | 1 << SIGNAL)
+    entered: set[int | None] = set()
+    start, line = 0, None
+    for instruction in instructions:
+        if instruction.offset in starts:
+            start, line = instruction.offset, starts[instruction.offset]
+            points.setdefault(start, 0 if line in entered else 1 << INTERRUPT)
+        if instruction.opname in _ENTERS_WITH:
+            entered.add(line)
+            points[start] |= 1 << INTERRUPT
+    return points
