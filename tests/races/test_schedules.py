@@ -51,8 +51,8 @@ SOME = 200
 SEEDS = range(50)
 SHARE_OF_FINE = 4
 MANY_SEEDS = range(2_000)
-# Five minutes: all schedules of two preemptions in most of the programs.
-STRESS = 250_000
+# About five minutes of a core; of a program that has more schedules, so many.
+STRESS = 400_000
 
 every_program = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 Figure = Callable[[str], None]
