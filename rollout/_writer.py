@@ -93,10 +93,10 @@ class Writer:
         self._is_dead = False
         self._thread = None
 
-    def _start(self) -> None:
+    def _start(self) -> threading.Thread:
         with self._starting:
             if self._thread is not None:
-                return
+                return self._thread
             may_run = threading.Lock()
             run = partial(self._run_once, may_run)
             thread = threading.Thread(target=run, name=f"rollout-writer {self.path.name}", daemon=True)
@@ -112,6 +112,7 @@ class Writer:
                 if isinstance(error, RuntimeError):
                     raise WriterStartError(str(error)) from error
                 raise
+            return thread
 
     def begin_again(self) -> None:
         """
@@ -162,10 +163,9 @@ class Writer:
             last_error=self._error,
         )
 
+    @property
     def refusal(self) -> Exception:
-        """
-        Why nothing more is taken.
-        """
+        """Why nothing more is taken."""
         return self._commands.refusal()
 
     def add(self, command: Add) -> None:
@@ -241,8 +241,7 @@ class Writer:
             self._commands.end(Shutdown())
 
     def _end_unstarted(self) -> None:
-        # A child that never recorded.
-        if not self._commands.is_closed:
+        if not self._commands.is_closed:  # A child that never recorded.
             self._commands.is_closed = True
             self._let_go()
 
@@ -255,10 +254,9 @@ class Writer:
             # One more look: where the process was stopped (SIGSTOP), that time went by for the writer, too.
             if not deadline.left and not command.done.wait(timeout and _ALIVE_POLL):
                 raise self._late(what, timeout)
-            if self._thread is None:
-                # Another thread's call has failed to start it.
-                self._start()
-            if not self._thread.is_alive() and not command.done.is_set():
+            # It is not there where another thread's call failed to start it.
+            thread = self._thread or self._start()
+            if not thread.is_alive() and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
                 command.answer(self._outcome())
         if command.error is not None:
@@ -299,15 +297,13 @@ class Writer:
             is_done = False
             while not is_done:
                 waiting_size = self._file.waiting_size + self._encoder.waiting_size
-                is_done = self._obey(self._commands.take_all(waiting_size, self._pause()))
+                pause = RETRY_INTERVAL if self._pending or self._file.is_unsynced else None
+                is_done = self._obey(self._commands.take_all(waiting_size, pause))
         except BaseException as error:  # noqa: BLE001 -- whatever it is, nobody may wait for ever
             self._die(error)
         finally:
             self._commands.end_taking()
             self._let_go()
-
-    def _pause(self) -> float | None:
-        return RETRY_INTERVAL if self._pending or self._file.is_unsynced else None
 
     def _obey(self, commands: Sequence[Command]) -> bool:
         """

@@ -116,7 +116,7 @@ class Recorder(Displayed):
             self._begin(path, fd, lock, policy, missing, options, first=first)
 
     @classmethod
-    def resume(
+    def resume(  # noqa: D417 -- the others are those of a new session
         cls,
         path_or_id: StrPath,
         *,
@@ -137,21 +137,14 @@ class Recorder(Displayed):
         Args:
             path_or_id: The file, or the session's id or the beginning of it.
             home: Where to look for an id.
-            cwd: As for a new session, as are the others.
-            policy: Says which items are kept.
-            fsync: Sync the file after every batch.
-            queue_size: How many calls may wait.
-            max_waiting_size: Bytes that they may take.
-            on_full: What `record` does beyond that.
+            cwd, policy, fsync, queue_size, max_waiting_size, on_full: As for a new session.
 
         Raises:
             SessionNotFoundError, AmbiguousSessionError: As `find_session`.
             OSError: The file cannot be opened; as it came.
             SessionBusyError: Another writer, ours or Codex, holds the session.
-            MissingSessionMetaError: The file does not say whose it is.
-            UnsupportedSessionError: Appending would damage the session.
-            WriterStartError: There can be no more threads, or the program is ending.
-            ValueError: One of the last three is none it can be.
+            MissingSessionMetaError, UnsupportedSessionError: Its id is not known; or appending would damage it.
+            WriterStartError, ValueError: As for a new session.
         """
         options = Options(fsync, queue_size, max_waiting_size, on_full)
         folder = layout.home_folder(home).absolute()
@@ -233,8 +226,8 @@ class Recorder(Displayed):
                 waits cannot be written for want of memory.
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
-            UnsupportedSessionError: A forked child cannot number the lines of a paginated session.
-            WriterStartError: A forked child cannot start a writer of its own; nothing was recorded.
+            UnsupportedSessionError, WriterStartError: A forked child cannot number the lines of a paginated session, or
+                start a thread; nothing was recorded.
         """
         refused: EncodeError | None = None
         if len(items) == 1:
@@ -245,7 +238,7 @@ class Recorder(Displayed):
         if add is not None:
             self._writer.add(add)
         elif self.closed:
-            raise self._writer.refusal()
+            raise self._writer.refusal
         if refused is not None:
             raise refused
 

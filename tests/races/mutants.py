@@ -64,7 +64,10 @@ MUTANTS = {
                 "        # While a disk refuses, an attempt costs",
                 "        outcome = self._outcome()\n        # While a disk",
             ),
-            ("        outcome = self._outcome()\n        for command in flushes:", "        for command in flushes:"),
+            (
+                "            outcome = self._outcome()\n            self._file.acknowledge()",
+                "            self._file.acknowledge()",
+            ),
         ),
     ),
     "a shutdown wakes nobody who waits for space": Mutant(
@@ -98,13 +101,13 @@ MUTANTS = {
         programs.DeathWhileOthersWait,
         (
             ("            if isinstance(command, Flush) and not command.done.is_set():", "            if False:"),
-            ("            if not (self._thread and self._thread.is_alive()) and", "            if False and"),
+            ("            if not thread.is_alive() and", "            if False and"),
         ),
     ),
     "who waits for an answer does not look whether the thread lives": Mutant(
         _WRITER,
         programs.CloseAgainstClose,
-        (("            if not (self._thread and self._thread.is_alive()) and", "            if False and"),),
+        (("            if not thread.is_alive() and", "            if False and"),),
     ),
     "space is not given back": Mutant(
         _QUEUE, programs.ManyBytes, (("self._space += self._taken_size - unwritten_size", "pass"),)
@@ -115,8 +118,8 @@ MUTANTS = {
         (
             ("        self._without_space.append(gate)\n        return gate", "        return gate"),
             (
-                "            if not gate.acquire(timeout=deadline.left):",
-                "            self._without_space.append(gate)\n            if not gate.acquire(timeout=deadline.left):",
+                "            self._check()\n            if gate.acquire(",
+                "            self._check()\n            self._without_space.append(gate)\n            if gate.acquire(",
             ),
         ),
     ),
@@ -177,7 +180,8 @@ MUTANTS = {
         programs.RecordAgainstClose,
         (
             (
-                "            self._thread.join(deadline.left)\n            if self._thread.is_alive():\n",
+                "            self._thread.join(max(deadline.left, _ALIVE_POLL))\n"
+                "            if self._thread.is_alive():\n",
                 "            if False:\n",
             ),
         ),
@@ -185,6 +189,6 @@ MUTANTS = {
     "a shutdown ends the thread though lines wait": Mutant(
         _WRITER,
         programs.FullDisk,
-        (("is_done = not self._file.lines and not self._file.is_unsynced", "is_done = True"),),
+        (("is_done = not self._pending and not self._file.is_unsynced", "is_done = True"),),
     ),
 }

@@ -56,7 +56,7 @@ class File(AppendFile):
         self.on_write: Callable[[int], BaseException | None] = lambda n: None
         self._writes = 0
 
-    def write(self) -> None:
+    def write(self, *, check_path: bool = False) -> None:
         self.point()
         if self.lines:
             self._writes += 1
@@ -66,7 +66,7 @@ class File(AppendFile):
                 return
             if error is not None:
                 raise error
-        super().write()
+        super().write(check_path=check_path)
         self.point()
 
     def forget(self) -> None:

@@ -15,7 +15,7 @@ from types import CodeType, ModuleType
 
 from tests.races.scheduler import Scheduler
 
-_NAMES = ("queue", "rollout._commands", "rollout._queue", "rollout._writer")
+_NAMES = ("queue", "rollout._commands", "rollout._encoder", "rollout._queue", "rollout._writer")
 
 
 class Protocol:
@@ -41,7 +41,9 @@ class Protocol:
                 del sys.modules[name]
                 if real is not None:
                     sys.modules[name] = real
-        self.commands, self.queue, self.writer = self._modules[1:]
+        self.commands, encoder, self.queue, self.writer = self._modules[1:]
+        # It knows the copy's commands, and has neither threads nor a clock.
+        self._modules.remove(encoder)
         self._real = [(module, module.threading, module.time) for module in self._modules]
 
     def _load(self, name: str) -> None:
@@ -60,7 +62,7 @@ class Protocol:
         exec(code, vars(module))  # noqa: S102 -- the package's own source
         if name == "queue":
             module.time = sys.modules["time"]  # type: ignore[attr-defined]
-        else:
+        elif name != "rollout._encoder":
             self.codes += _functions(code)
         self._modules.append(module)
 

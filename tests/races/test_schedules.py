@@ -171,7 +171,7 @@ def test_a_failure_tells_the_schedule_that_makes_it_again(figure: Figure) -> Non
 
 
 def test_a_failure_says_where_each_thread_was_switched() -> None:
-    broken = Protocol("rollout._writer", [("        self._file.add(self._encode(adds))\n", "")])
+    broken = Protocol("rollout._writer", [("            self._encode()\n", "            pass\n")])
 
     with Explorer(broken, programs.FlushAgainstClose) as explorer, pytest.raises(ScheduleError) as caught:
         explorer.explore(2)
