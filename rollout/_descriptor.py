@@ -41,14 +41,14 @@ class Descriptor:
         is_ours = self._owners.get(self.fd) is self and _identity(status) == self.identity
         return status if is_ours else None
 
-    def is_at(self, path: Path) -> bool:
+    def is_at(self, path: Path, *, unknown: bool = False) -> bool:
         """
-        Return whether a path names this file; True also where a process that gave up its rights cannot see that.
+        Return whether a path names this file, or *unknown* where this process has no right to see that.
         """
         try:
             return _identity(path.stat()) == self.identity
         except PermissionError:
-            return True
+            return unknown
         except OSError:
             return False
 

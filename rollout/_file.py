@@ -197,8 +197,7 @@ class AppendFile:
         lines = self.lines if self.waiting_size <= _WRITE_SIZE else self._first_lines()
         data, written = b"", self._part_size
         try:
-            # A single line is not copied: it may be all that fits into memory.
-            data = self._prefix + b"".join(lines) if self._prefix or len(lines) > 1 else lines[0]
+            data = self._joined(lines)
             while written < len(data):
                 written += os.write(self._rollout.fd, memoryview(data)[written:])
         except (OSError, MemoryError) as error:
@@ -206,6 +205,10 @@ class AppendFile:
             self.error = error.with_traceback(None)
         if data:
             self._account_for(data, len(lines), written)
+
+    def _joined(self, lines: Sequence[bytes]) -> bytes:
+        # A single line is not copied: it may be all that fits into memory.
+        return self._prefix + b"".join(lines) if self._prefix or len(lines) > 1 else lines[0]
 
     def _first_lines(self) -> list[bytes]:
         count = size = 0

@@ -202,8 +202,6 @@ def _after_fork_in_child() -> None:
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-# Where a child of multiprocessing is the first to import this.
+# Where a child of multiprocessing is the first to import this; and where it is too late for either hook to run.
 _tell_multiprocessing()
-if _is_ending():
-    # Too late for either hook to run.
-    _Ending.has_begun = True
+_Ending.has_begun = _is_ending()

@@ -86,7 +86,7 @@ class SessionLock:
             SessionBusyError, OSError: As for a new one; the session is not this writer's any more.
         """
         is_ours = self._descriptor.is_ours
-        if is_ours and (os.getpid() != self._pid or self._descriptor.is_at(self.path)):
+        if is_ours and (os.getpid() != self._pid or self._descriptor.is_at(self.path, unknown=True)):
             return
         old = self._descriptor
         self._take()

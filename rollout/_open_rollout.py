@@ -94,7 +94,8 @@ class OpenRollout:
         if not status.st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
         is_due = time.monotonic() >= self._next_check
-        if (check_path or is_due) and not self._file.is_at(self.path):
+        # A process that gave up its rights, as servers do, cannot see where the file is, but writes to it.
+        if (check_path or is_due) and not self._file.is_at(self.path, unknown=True):
             self._follow()
         if is_due:
             self._lock.renew()
@@ -125,7 +126,7 @@ class OpenRollout:
         Raises:
             OSError: It cannot be opened, or cannot be found.
         """
-        if not self._file.is_at(self.path):
+        if not self._file.is_at(self.path, unknown=True):
             self._follow()
         file = Descriptor(os.open(self.path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
         if file.identity != self._file.identity:

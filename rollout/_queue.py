@@ -60,11 +60,11 @@ class Commands(Queue[Command]):
         options: How many commands may wait, and how many bytes they and what could not be written may take; a
             single command may take more.
         refusal: Gives the error for who comes when it is closed.
-        check: Called every second while a command waits for space; raises where none will come.
+        check: Called every second while a command waits, with whether bytes are short; raises where it waits in vain.
     """
 
     def __init__(
-        self, options: Options, refusal: Callable[[], Exception], check: Callable[[], None] = lambda: None
+        self, options: Options, refusal: Callable[[], Exception], check: Callable[[bool], None] = lambda _: None
     ) -> None:
         super().__init__(options.queue_size)
         self._check = check
@@ -129,7 +129,7 @@ class Commands(Queue[Command]):
 
     def _wait_and_put(self, command: Command, gate: Gate | None, deadline: Deadline) -> None:
         while gate is not None:
-            self._check()
+            self._check(command.size > self._space)
             if gate.acquire(timeout=min(deadline.left, _CHECK_INTERVAL)):
                 gate = self._try_to_put(command)
             elif not deadline.left:

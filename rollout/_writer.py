@@ -133,12 +133,12 @@ class Writer:
                 "thread; what was recorded here is not written"
             )
 
-    def _check_wait(self) -> None:
+    def _check_wait(self, is_space_short: bool) -> None:
         """
         Refuse to wait for space that only this caller can make, by freeing memory.
         """
         self._check_process()
-        if self._encoder.is_short_of_memory:
+        if is_space_short and self._encoder.is_short_of_memory:
             raise Full
 
     @property

@@ -6,7 +6,7 @@ from typing import Any
 import attrs
 import pytest
 
-from rollout import EncodeError, InvalidLineError, RolloutLine, schema
+from rollout import EncodeError, InvalidLineError, RolloutLine, codec, schema
 from rollout._plain import snapshot
 from rollout.codec import decode_line, encode_item, encode_line, format_timestamp
 
@@ -355,3 +355,14 @@ class TestEvolving:
             ("type", "agent_message"),
             ("phase", "p"),
         ]
+
+
+def test_a_line_for_which_the_encoder_gets_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> str:
+        raise OverflowError("Could not reserve memory block")
+
+    encode_item("event_msg", {}, 0)
+    monkeypatch.setattr(codec, "_dumps", refuse)
+
+    with pytest.raises(MemoryError, match="Could not reserve memory block"):
+        encode_item("event_msg", {}, 0)

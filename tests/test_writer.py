@@ -668,6 +668,159 @@ class TestChild:
         assert lock.path.exists()
 
 
+class TestEnd:
+    """
+    The end of a process, played in this one. Real ends are in tests/faults.
+    """
+
+    @pytest.fixture(autouse=True)
+    def ending(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live_room._Ending, "has_begun", False)
+
+    def test_waits_for_a_recorder_that_another_thread_is_making(self, home: Path) -> None:
+        is_begun, may_go_on = threading.Event(), threading.Event()
+        made: list[Recorder] = []
+
+        def make() -> None:
+            with live_room.starting():
+                is_begun.set()
+                may_go_on.wait(10)
+                live_room._Ending.has_begun = False
+                made.append(Recorder(home=home))
+
+        maker = threading.Thread(target=make)
+        maker.start()
+        is_begun.wait(10)
+        end = threading.Thread(target=live_room._end)
+        end.start()
+        may_go_on.set()
+        maker.join(10)
+        end.join(10)
+
+        assert made[0].closed
+
+    def test_waits_no_longer_than_its_limit_for_a_recorder_that_is_made(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live_room, "_STARTING_TIMEOUT", 0.02)
+
+        with live_room.starting():
+            live_room._end()
+
+        assert live_room._Ending.has_begun
+
+    def test_of_a_child_comes_behind_its_last_thread(self, home: Path) -> None:
+        may_end = threading.Event()
+        last = threading.Thread(target=may_end.wait)
+        last.start()
+        recorder = Recorder(home=home)
+
+        live_room._end_behind_threads()
+        recorder.user_message("after the main thread")
+        (waiting,) = (thread for thread in threading.enumerate() if thread.name == "rollout-exit")
+        may_end.set()
+        waiting.join(10)
+
+        assert recorder.closed
+        assert prompts(recorder.path) == ["after the main thread"]
+
+    @pytest.mark.parametrize("can_start", [True, False])
+    def test_of_the_main_thread_lets_others_make_recorders_where_there_can_be_threads(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch, can_start: bool
+    ) -> None:
+        monkeypatch.setattr(threading, "main_thread", lambda: SimpleNamespace(is_alive=lambda: False))
+        if can_start:
+            Recorder(home=home).close()
+        else:
+            monkeypatch.setattr(threading.Thread, "start", refuse_to_start)
+            with pytest.raises(WriterStartError, match="the program is ending"):
+                Recorder(home=home)
+
+        assert home.exists() == can_start
+
+    def test_is_seen_by_what_an_exit_handler_imports(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        main = SimpleNamespace(is_alive=lambda: False)
+        monkeypatch.setattr(threading, "main_thread", lambda: main)
+        monkeypatch.setattr(threading, "current_thread", lambda: main)
+
+        assert live_room._is_ending()
+
+    def test_is_none_of_multiprocessings_where_that_is_not_there(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(live_room._Ending, "is_known_to_multiprocessing", False)
+        monkeypatch.delitem(sys.modules, "multiprocessing.util", raising=False)
+
+        live_room._tell_multiprocessing()
+
+        assert not live_room._Ending.is_known_to_multiprocessing
+        assert not live_room._is_ending()
+
+
+class TestOfAnotherProcess:
+    def test_a_writer_whose_process_was_forked_by_other_means_says_so(self, home: Path) -> None:
+        recorder = Recorder(home=home)
+        recorder._writer._pid = 1
+
+        for call in (recorder.flush, recorder.close):
+            with pytest.raises(WriterStartError, match="was forked from 1 by other means than"):
+                call()
+
+        recorder._writer._pid = os.getpid()
+        recorder.close()
+
+
+def test_a_wait_for_space_is_checked_until_there_is_some(
+    home: Path, held: Callable[[], threading.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queue_room, "_CHECK_INTERVAL", 0.001)
+    recorder = Recorder(home=home, queue_size=1)
+    recorder.flush()
+    checks: list[int] = []
+    recorder._writer._commands._check = lambda _: checks.append(1)
+    reached = held()
+    recorder.user_message("0")
+    assert reached.wait(10)
+    recorder.user_message("1")
+
+    blocked = threading.Thread(target=recorder.user_message, args=("2",))
+    blocked.start()
+    while len(checks) < 3:
+        assert blocked.is_alive()
+        time.sleep(0.001)
+    held.let_go()  # type: ignore[attr-defined]
+    blocked.join(10)
+
+    recorder.close()
+    assert prompts(recorder.path) == ["0", "1", "2"]
+
+
+def test_lines_for_which_there_is_no_memory_wait_and_one_longer_than_a_write_is_written_alone(
+    recorder: Recorder, disk: Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: AppendFile, lines: list[bytes]) -> bytes:
+        raise MemoryError
+
+    recorder.flush()
+    with monkeypatch.context() as patched:
+        patched.setattr(AppendFile, "_joined", fail)
+        recorder.agent_message("small")
+        recorder.record({"type": "message", "role": "user", "content": [], "text": "x" * 2**21})
+        with pytest.raises(WriteError, match="MemoryError; 3 lines wait"):
+            recorder.flush()
+    disk.calls.clear()
+    recorder.flush()
+
+    assert [call[0] for call in disk.calls] == ["write", "write"]
+    assert disk.calls[1][1] > 2**21
+
+
+def test_a_file_into_which_something_was_written_is_not_discarded(home: Path) -> None:
+    path, fd = create_session_file(home, ID, time.time())
+    os.write(fd, b"{}\n")
+    file = AppendFile(path, fd, SessionLock(home, ID))
+
+    file.discard()
+
+    assert path.read_bytes() == b"{}\n"
+
+
 class TestDeath:
     @pytest.fixture
     def bug(self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Callable[[], None]:
@@ -756,7 +909,7 @@ def test_items_for_which_there_is_no_memory_wait_in_order_and_are_written_when_t
             raise MemoryError
         return real(kind, payload, *rest)
 
-    recorder = Recorder(home=home, queue_size=1, max_waiting_size=5000)
+    recorder = Recorder(home=home, queue_size=1, max_waiting_size=50_000)
     recorder.flush()
     monkeypatch.setattr(encoder_room, "encode_item", short_of_memory)
     recorder.user_message("before")
@@ -767,6 +920,9 @@ def test_items_for_which_there_is_no_memory_wait_in_order_and_are_written_when_t
     with pytest.raises(WriteError, match="2 lines wait in memory"):
         recorder.flush()
     assert prompts(recorder.path) == ["before"]
+    recorder.agent_message("taken, and not tried at once")
+    while recorder.stats.queued:
+        time.sleep(0.001)
     with pytest.raises(RecorderFullError, match="MemoryError"):
         while True:
             recorder.user_message("x" * 1000)

@@ -4,7 +4,9 @@ The command ``rollout``: the only room that prints, asks and exits. Needs the ex
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 __all__ = ["main"]
@@ -25,4 +27,21 @@ def main(args: Sequence[str] | None = None) -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    sys.exit(run(args))
+    try:
+        status: int | str | None = run(args)
+    except SystemExit as ended:
+        status = ended.code
+    _end_with_viewer(status)
+    sys.exit(status)
+
+
+def _end_with_viewer(status: int | str | None) -> None:
+    """
+    End the process at once where a thread of the viewer is left, in the middle of a plot or a query.
+
+    The end of Python stops such a thread anywhere, and in C++ code that aborts the process (status -6).
+    """
+    if any(thread.name.startswith("rollout-viewer") for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status if isinstance(status, int) else 1)

@@ -37,11 +37,13 @@ class _Host:
     multithread, multiprocess, passthrough_errors = True, False, False
     _server_version = "rollout"
 
-    def __init__(self, app: WSGIApplication, address: tuple[str, int]) -> None:
-        self.app, self.server_address = app, address
+    def __init__(self, app: WSGIApplication, address: tuple[str, int], connection: Connection) -> None:
+        self.app, self.server_address, self._connection = app, address, connection
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ARG002
-        _logger.error("%s", visible(message % args))
+        # What a request that was cancelled ends with is no error; at the end of Python a thread must not write.
+        if not self._connection.is_cancelled:
+            _logger.error("%s", visible(message % args))
 
 
 class _Output:
@@ -133,7 +135,7 @@ class Viewer:
         except OSError:
             # The client has gone.
             return
-        _Handler(connection, client, _Host(self._app, own))  # type: ignore[arg-type]
+        _Handler(connection, client, _Host(self._app, own, connection))  # type: ignore[arg-type]
 
     def serve_forever(self) -> None:
         """

@@ -4,8 +4,10 @@ import os
 import runpy
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -313,3 +315,36 @@ def test_the_home_is_chosen_by_option_and_by_the_environment(home: Path, run: Ru
     assert run("list", "--home", tmp_path / "other").status == 0
     assert run("list", env={"CODEX_HOME": str(tmp_path / "other")}).status == 0
     assert find_session(ID, home=tmp_path / "other")
+
+
+@pytest.mark.parametrize(("ended", "status"), [(130, 130), (SystemExit(143), 143), (SystemExit("no"), 1)])
+def test_a_command_ends_at_once_where_a_thread_of_the_viewer_is_left(
+    monkeypatch: pytest.MonkeyPatch, ended: Any, status: int
+) -> None:
+    def run(args: object) -> int:
+        if isinstance(ended, SystemExit):
+            raise ended
+        return int(ended)
+
+    class EndedError(Exception):
+        pass
+
+    def end(code: int) -> None:
+        ends.append(code)
+        raise EndedError
+
+    ends: list[int] = []
+    monkeypatch.setattr("rollout.cli._app.run", run)
+    monkeypatch.setattr(os, "_exit", end)
+    may_end = threading.Event()
+    left = threading.Thread(target=may_end.wait, name="rollout-viewer-request")
+    left.start()
+
+    with pytest.raises(EndedError):
+        main([])
+    may_end.set()
+    left.join()
+    with pytest.raises(SystemExit):
+        main([])
+
+    assert ends == [status]

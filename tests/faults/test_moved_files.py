@@ -443,3 +443,80 @@ def test_a_file_system_without_locks_for_files_closes_off_half_a_line(
         with file.alone() as is_alone:
             assert not is_alone
         monkeypatch.undo()
+
+
+def test_a_rollout_that_another_replaces_while_it_is_opened_again_is_not_written_to(
+    started: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.open
+
+    def replaced(path: Path, *args: int) -> int:
+        if path == started.path:
+            replace(started.path)
+        return real(path, *args)
+
+    file = started._writer._file._rollout
+    with monkeypatch.context() as patched:
+        patched.setattr(open_room.os, "open", replaced)
+        with pytest.raises(OSError, match="another file has taken the place"):
+            file.open_again(0)
+    started._writer._file.drop()
+    with pytest.raises(WriteError, match="was deleted"):
+        started.close()
+
+
+def test_a_rollout_in_no_home_that_was_moved_into_another_such_place_keeps_its_lock(home: Path, tmp_path: Path) -> None:
+    with Recorder(home=home) as recorder:
+        recorder.flush()
+        (tmp_path / "elsewhere").mkdir()
+        moved = recorder.path.rename(tmp_path / "elsewhere" / "x.jsonl")
+        recorder.flush()
+        with pytest.raises(SessionBusyError):
+            Recorder.resume(moved, home=home)
+
+    assert recorder.path == moved
+
+
+def test_a_place_that_cannot_be_looked_at_counts_as_told(started: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+    descriptor = started._writer._file._rollout._file
+
+    def fail(self: Path) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "stat", fail)
+        known = [descriptor.is_at(started.path), descriptor.is_at(started.path, unknown=True)]
+    started.close()
+
+    assert known == [False, True]
+
+
+def test_a_rollout_that_lies_in_no_home_and_lost_its_name_is_told(home: Path, tmp_path: Path) -> None:
+    with Recorder(home=home, session_id=ID) as first:
+        say(first, "one")
+    alone = first.path.rename(tmp_path / "alone.jsonl")
+    recorder = Recorder.resume(alone, home=home)
+    link_and_remove(alone)
+
+    for call in (recorder.flush, recorder.close):
+        with pytest.raises(WriteError, match="the rollout was removed"):
+            call()
+
+
+def test_a_child_that_cannot_open_the_file_uses_the_descriptor_of_its_parent(
+    started: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = started._writer._file._rollout
+    fd = file.fd
+
+    def fail(*args: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    file.inherit()
+    with monkeypatch.context() as patched:
+        patched.setattr(open_room.os, "open", fail)
+        size = file.status().st_size
+    started.close()
+
+    assert file.fd == fd
+    assert size == started.path.stat().st_size

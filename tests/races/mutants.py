@@ -118,8 +118,9 @@ MUTANTS = {
         (
             ("        self._without_space.append(gate)\n        return gate", "        return gate"),
             (
-                "            self._check()\n            if gate.acquire(",
-                "            self._check()\n            self._without_space.append(gate)\n            if gate.acquire(",
+                "            self._check(command.size > self._space)\n            if gate.acquire(",
+                "            self._check(command.size > self._space)\n"
+                "            self._without_space.append(gate)\n            if gate.acquire(",
             ),
         ),
     ),

@@ -7,7 +7,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +97,10 @@ def sent(ask: Asker, content: bytes) -> socket.socket:
 def received(connection: socket.socket) -> bytes:
     with connection:
         answer = b""
-        while part := connection.recv(65536):
-            answer += part
+        # A reset is an end, too: what was sent had not been read.
+        with suppress(ConnectionResetError):
+            while part := connection.recv(65536):
+                answer += part
     return answer
 
 
@@ -311,7 +313,7 @@ def test_a_viewer_closes_while_requests_wait_and_heads_are_incomplete(app: Holdi
 
         viewer.close()
 
-    assert app.ended == ["/cancel"] * THREADS_MAX
+    eventually(lambda: app.ended == ["/cancel"] * THREADS_MAX)
 
 
 class TestOfSessions:
@@ -371,8 +373,9 @@ class TestOfSessions:
 
                 running.process.send_signal(number)
 
-                assert running.process.wait(8) == status
-        assert "Traceback" not in running.end().err
+                code = running.process.wait(8)
+        err = running.end().err
+        assert (code, "Traceback" in err) == (status, False), err
 
 
 def started(*args: str) -> tuple[Running, Asker]:

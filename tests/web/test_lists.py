@@ -229,7 +229,7 @@ def test_a_file_that_goes_while_it_is_counted_has_no_counts(
     client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 1)
-    monkeypatch.setattr("rollout.stats.session_stats", unreadable)
+    monkeypatch.setattr("rollout._listed.LineReader", unreadable)
 
     assert 'data-unit=" turns"></td>' in text_of(client)
 
@@ -270,7 +270,7 @@ def test_a_page_of_filtered_files_ends_behind_its_last(home: Path) -> None:
 
 def test_a_file_that_cannot_be_read_fits_no_filter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(home, 1)
-    monkeypatch.setattr("rollout.listing.read_lines", unreadable)
+    monkeypatch.setattr("rollout.listing.LineReader", unreadable)
 
     assert _listed.listing(home, Filters(archived=False, branch="master"), count=5).sessions == []
 
