@@ -21,7 +21,7 @@ from rollout._turns import Standing, Turns, prompt_of
 from rollout.codec import RolloutLine
 from rollout.document import Document, DocumentBuilder
 from rollout.errors import MissingSessionMetaError, SessionNotFoundError
-from rollout.finding import locate
+from rollout.finding import locate, use_found
 from rollout.layout import StrPath, home_folder, home_of
 from rollout.reader import LineReader, SkippedLine, read_lines
 from rollout.schema import CALL_OUTPUTS
@@ -184,7 +184,7 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
         MissingSessionMetaError: The file is empty, or has no session_meta.
         OSError: The file cannot be read.
     """
-    return history_of(read_lines(locate(path_or_id, home)), home)
+    return history_of(use_found(lambda: locate(path_or_id, home), read_lines), home)
 
 
 def history_of(reader: LineReader, home: StrPath | None = None) -> History:

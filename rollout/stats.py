@@ -18,7 +18,7 @@ from attrs import define, field, frozen
 from rollout._calls import OUTPUTS, outcome_of, tool_of
 from rollout._turns import Copies, Turns, seconds_of
 from rollout.codec import RolloutLine
-from rollout.finding import locate
+from rollout.finding import locate, use_found
 from rollout.layout import StrPath
 from rollout.reader import read_lines
 from rollout.schema import CALL_OUTPUTS
@@ -122,7 +122,7 @@ def session_stats(session: StrPath, *, home: StrPath | None = None) -> SessionSt
         OSError, ModuleNotFoundError: As `read_lines`.
     """
     counter = StatsCounter()
-    with read_lines(locate(session, home)) as lines:
+    with use_found(lambda: locate(session, home), read_lines) as lines:
         for line in lines:
             counter.add(line)
     return counter.stats

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +217,34 @@ def test_what_codex_compresses_is_read_here_and_gone_on_with(today: Codex, model
         recorder.user_message("two")
     today.go_on(session_id, "three")
     assert sent(model)[-2:] == ["two", "three"]
+
+
+@pytest.mark.promise("moved")
+def test_a_session_that_a_codex_without_locks_archives_while_we_record_it_is_followed(
+    start_codex: Callable[[str], Codex],
+) -> None:
+    codex = start_codex("0.42.0")
+    with Recorder(home=codex.home, cwd=codex.cwd, source="cli") as recorder:
+        recorder.user_message("before")
+        recorder.flush()
+        before = recorder.path
+        with codex.mcp() as server:
+            names = {"conversationId": recorder.session_id, "rolloutPath": str(before)}
+            server.call("archiveConversation", names)
+        recorder.user_message("after")
+        recorder.flush()
+
+        assert not before.exists()
+        assert recorder.path == codex.home / "archived_sessions" / before.name
+
+    assert [turn.prompt for turn in load_history(recorder.path).turns] == ["before", "after"]
+
+
+def test_todays_codex_does_not_archive_a_session_while_we_record_it(today: Codex) -> None:
+    with Recorder(home=today.home, cwd=today.cwd, source="cli") as recorder:
+        recorder.user_message("before")
+        recorder.flush()
+        with today.app_server() as server, pytest.raises(AssertionError, match="already has an active writer"):
+            server.call("thread/archive", {"threadId": recorder.session_id})
+
+        assert recorder.path.exists()

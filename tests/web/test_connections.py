@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from rollout import Recorder
 from rollout.web import Viewer, _connections, make_viewer
 from rollout.web._cancel import IS_CANCELLED, RequestCancelledError
 from rollout.web._connections import THREADS_MAX, Connection
+from rollout.web._server import _Host
 from rollout.web._site import STREAMS_MAX
 from tests.cli.conftest import Running
 from tests.rollouts import ID, message, put, seed_session
@@ -314,6 +316,15 @@ def test_a_viewer_closes_while_requests_wait_and_heads_are_incomplete(app: Holdi
         viewer.close()
 
     eventually(lambda: app.ended == ["/cancel"] * THREADS_MAX)
+
+
+@pytest.mark.parametrize("is_cancelled", [True, False])
+def test_what_a_cancelled_request_ends_with_is_no_error(is_cancelled: bool, caplog: pytest.LogCaptureFixture) -> None:
+    connection: Any = SimpleNamespace(is_cancelled=is_cancelled)
+
+    _Host(Holding(), ("127.0.0.1", 1), connection).log("error", "it failed: %s", "why")
+
+    assert ["it failed: why" in record.message for record in caplog.records] == [True] * (not is_cancelled)
 
 
 class TestOfSessions:
