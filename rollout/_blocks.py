@@ -1,7 +1,7 @@
 """
-A file's bytes -> its lines, many at a time, forwards or from the end, within bounds.
+Split the bytes of a file into lines, many at a time, forwards or from the end, within bounds.
 
-Knows no format. Blank lines that follow each other are passed on together, and cost as little as reading their bytes.
+Independent of the format of the lines. Consecutive blank lines are returned together, at the cost of reading them.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from rollout.codec import MAX_LINE_SIZE
 __all__ = ["UNBOUNDED", "Block", "Bounds", "OutOfBoundsError", "blocks", "end_of_lines", "is_blank", "lines_backwards"]
 
 _BLOCK_SIZE = 64 * 2**10
-# A chunk of other lines is cut where it has so many newlines in a row: looked for in 2 us, cut in 200.
+# A chunk with other lines is split at runs of at least so many newlines. The search takes 2 us, the split 200 us.
 _NEWLINES = b"\n" * 64
 _RUN = re.compile(rb"\n{64,}")
 
 
 class OutOfBoundsError(Exception):
-    """The bounds of a reading are reached before the end of the file. Never leaves this package."""
+    """Reading reached its bounds before the end of the file. Never raised to callers outside this package."""
 
 
 @frozen
 class Bounds:
     """
-    How much of a file is read at most, from its beginning or from its end.
+    Limits for reading a file, from its beginning or from its end.
 
     Attributes:
-        size: Bytes, uncompressed. Up to 64 KiB more may be read.
-        line_count: Lines, whatever is in them; runs of blank lines that are not looked at one by one count as none.
-        unpacked_size: Bytes to decompress at most on the way to the end of a compressed file.
+        size: Maximum number of bytes, uncompressed. Up to 64 KiB more may be read.
+        line_count: Maximum number of lines with any content. A run of blank lines that is returned as one block does
+            not count.
+        unpacked_size: Maximum number of bytes to decompress to reach the end of a compressed file.
     """
 
     size: float = math.inf
@@ -51,14 +52,14 @@ UNBOUNDED = Bounds()
 @frozen
 class Block:
     """
-    Lines that follow each other, or blank lines alone, or one line that is too long to be held in memory.
+    Consecutive lines, or only blank lines, or one line that is too long to be held in memory.
 
     Attributes:
-        offset: The first byte.
-        end: The byte after it, and after its last newline.
-        lines: Without newlines.
-        is_ended: A newline ends the last one.
-        too_long: The size of the one that is.
+        offset: Position of the first byte.
+        end: Position after the last byte, which is the last newline if there is one.
+        lines: The lines, without newlines.
+        is_ended: A newline ends the last line.
+        too_long: Size of the line that is too long; 0 if there is none.
         blanks: Blank lines, with their newlines.
     """
 
@@ -71,23 +72,23 @@ class Block:
 
     @property
     def line_count(self) -> int:
-        """How many lines it has."""
+        """Number of lines in the block."""
         return len(self.lines) + bool(self.too_long) + self.blanks.count(b"\n")
 
 
 def is_blank(raw: bytes) -> bool:
     """
-    Return whether a line is empty or white space.
+    Return whether a line is empty or consists of white space.
     """
     return not raw or raw.isspace()
 
 
 def blocks(file: BufferedReader, bounds: Bounds = UNBOUNDED) -> Iterator[Block]:
     """
-    Yield the lines of a file, many at a time: reading them one by one takes a third of the time of decoding them.
+    Yield the lines of a file in blocks. Yielding single lines would take a third of the time that decoding takes.
 
     Raises:
-        OutOfBoundsError: The file is longer than *bounds* allow; a line in which they end is left out.
+        OutOfBoundsError: The file is longer than *bounds* allow. A line that crosses the limit is not yielded.
     """
     left = bounds.line_count
     for block in _blocks(file, bounds.size):
@@ -132,7 +133,8 @@ def _blocks(file: BufferedReader, size_max: float) -> Iterator[Block]:
 
 
 def _chunks(file: BufferedReader, size_max: float) -> Iterator[bytes]:
-    # No line inside of a chunk is too long. Not read: where a compressed file is damaged, it keeps what came before.
+    # No line inside a chunk is too long. `read1`, not `read`: at damage in a compressed file, `read` would discard the
+    # bytes before it.
     while chunk := file.read1(min(_BLOCK_SIZE, MAX_LINE_SIZE)):
         size_max -= len(chunk)
         if size_max < 0:
@@ -156,10 +158,10 @@ def _cut_at_runs(chunk: bytes) -> Iterator[bytes]:
 
 def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
     """
-    Return the lines of a chunk, of which the first and the last may be parts, and the blank lines between these two.
+    Return the lines of a chunk and the blank lines between the first and the last, which may be incomplete lines.
 
-    Only a chunk that is all white space has the latter: 64 KiB of newlines take 30 us, and as lines 3 ms. `isspace`
-    ends at the first byte that is not.
+    The blank lines are returned separately only if the whole chunk is white space: 64 KiB of newlines take 30 us so,
+    and 3 ms as single lines. `isspace` stops at the first byte that is not white space.
     """
     first, last = (chunk.find(b"\n"), chunk.rfind(b"\n")) if chunk.isspace() else (-1, -1)
     if first < 0:
@@ -169,9 +171,10 @@ def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
 
 def lines_backwards(file: BinaryIO, bounds: Bounds = UNBOUNDED) -> Iterator[bytes]:
     """
-    Yield the lines of a plain file that are not blank, from the last to the first, without newlines.
+    Yield the lines of an uncompressed file that are not blank, from the last to the first, without newlines.
 
-    The first may be torn. Ends without an error where *bounds* do; what is too long to be held in memory is left out.
+    The line yielded first may be incomplete. Ends without an error when *bounds* are reached. Skips lines that are too
+    long to be held in memory.
     """
     end = file.seek(0, os.SEEK_END)
     stop, left = max(end - bounds.size, 0), bounds.line_count
@@ -203,7 +206,7 @@ def lines_backwards(file: BinaryIO, bounds: Bounds = UNBOUNDED) -> Iterator[byte
 
 def end_of_lines(file: BinaryIO) -> int:
     """
-    Return the offset behind the last newline of a plain file, 0 if it has none.
+    Return the offset after the last newline of an uncompressed file, 0 if it has none.
     """
     end = file.seek(0, os.SEEK_END)
     while end > 0:

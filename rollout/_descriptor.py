@@ -43,7 +43,7 @@ class Descriptor:
 
     def is_at(self, path: Path, *, unknown: bool = False) -> bool:
         """
-        Return whether a path names this file, or *unknown* where this process has no right to see that.
+        Return whether a path names this file, or *unknown* if this process has no permission to look at the path.
         """
         try:
             return _identity(path.stat()) == self.identity
@@ -72,8 +72,8 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def is_shortage(error: BaseException) -> bool:
     """
-    Whether a file or folder could not be opened because this process, or the system, has no more descriptors or memory.
+    Return whether an error means that this process, or the system, has no more descriptors or memory.
 
-    That says nothing of the file: who goes on without it would take it for missing.
+    Such an error does not tell whether the file or folder exists, so a caller must not treat it as missing.
     """
     return isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM)

@@ -1,7 +1,7 @@
 """
-What the writer takes from the queue -> lines, in order; what there is no memory for now waits.
+Encode the items that the writer takes from the queue as lines, in order. Items wait while there is no memory for them.
 
-Used by the writer's thread only; its counters are read without a lock.
+Only the writer's thread uses an encoder; other threads read its counters without a lock.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _log = logging.getLogger("rollout")
 
 class Encoder:
     """
-    Encodes items, and numbers them in a paginated session.
+    Encoder of items, which also numbers the lines of a paginated session.
 
     Args:
         name: The file's name, for the log.
         ordinal: Number of the next line, in a paginated session.
 
     Attributes:
-        ordinal: As given, for the next line.
-        waiting: Items that are not yet lines.
-        taken_count: How many items were ever taken.
-        lost_count: How many of them will never be lines.
-        error: Why the last attempt failed; None if it did not.
+        ordinal: Number of the next line, in a paginated session.
+        waiting: Items that are not yet encoded.
+        taken_count: Number of all items taken so far.
+        lost_count: Number of these items that will never be written.
+        error: Error of the last attempt to encode; None if it succeeded.
     """
 
     def __init__(self, name: str, ordinal: int | None) -> None:
@@ -42,17 +42,17 @@ class Encoder:
 
     @property
     def waiting_size(self) -> int:
-        """Bytes of memory that the items take."""
+        """Bytes of memory that the waiting items take."""
         return sum(add.size for add in self.waiting)
 
     @property
     def is_short_of_memory(self) -> bool:
-        """There was no memory for the first item that waits."""
+        """Whether there was no memory to encode the first waiting item."""
         return isinstance(self.error, MemoryError)
 
     def take(self, commands: Sequence[Command]) -> None:
         """
-        Add the items of commands to those that wait.
+        Add the items of commands to the waiting items.
         """
         before = len(self.waiting)
         for command in commands:
@@ -60,7 +60,7 @@ class Encoder:
                 self.waiting.append(command)
                 for add in command.rest:
                     add.time_ms = command.time_ms
-                    # The first had the size of them all.
+                    # The first item had the size of all items of the call.
                     command.size -= add.size
                     self.waiting.append(add)
                 command.rest = ()
@@ -68,7 +68,7 @@ class Encoder:
 
     def encode(self) -> list[bytes]:
         """
-        Return the lines of all items that wait, up to the first for which there is no memory now.
+        Return the lines of the waiting items, up to the first item for which there is no memory now.
         """
         lines: list[bytes] = []
         done = 0
@@ -77,10 +77,10 @@ class Encoder:
             try:
                 line = encode_item(add.kind, add.payload, add.time_ms, self.ordinal, add.metadata, add.is_ascii)
             except MemoryError as error:
-                # It and all behind it are tried again, so the order stays.
+                # This item and all after it are tried again later, so the order is kept.
                 self.error = error.with_traceback(None)
                 break
-            except Exception as error:  # noqa: BLE001 -- a bug, as items hold nothing but JSON; it costs no other item
+            except Exception as error:  # noqa: BLE001 -- a bug, as items are plain JSON; the other items are written
                 self.lost_count += 1
                 self.error = error
                 _log.exception("%s: an item could not be encoded and is lost", self._name)
@@ -94,7 +94,7 @@ class Encoder:
 
     def give_up(self, commands: Sequence[Command], written_count: int) -> None:
         """
-        Count as lost what was taken, or waits in commands, and is not written.
+        Count as lost all items, taken or in *commands*, that are not written.
         """
         self.take(commands)
         self.waiting.clear()

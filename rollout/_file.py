@@ -1,5 +1,5 @@
 """
-The lines that go into one open rollout: whole lines are appended, and what did not get into the file is kept.
+Append lines to an open rollout: only whole lines are appended, and lines that could not be written are kept.
 
 Only the writer's thread calls this. What a failed write leaves waits in `lines` for the next.
 """
@@ -23,9 +23,10 @@ __all__ = ["AppendFile"]
 # Lines are joined up to about so many bytes for one write: a batch of usual size is one call (8 x fewer than a call
 # a line), and 64 MB that waited for a disk are not copied at once.
 _WRITE_SIZE = 2**20
-# The session_meta of a resumed file is looked for in so many bytes of it.
+# Number of bytes at the beginning of a resumed file in which its session_meta is searched for.
 _HEAD_SIZE = 2**20
-# A child waits so long (seconds) for its parent to write the first line, and looks so often. Git has 5 seconds.
+# Seconds that a child waits for its parent to write the first line, and seconds between two checks. The parent may run
+# git for 5 seconds before it.
 _BEGINNING_TIMEOUT = 6.0
 _BEGINNING_POLL = 0.01
 
@@ -49,9 +50,9 @@ class AppendFile:
         written_bytes: Their bytes.
         error: Why the last attempt failed; None if it did not.
         is_unsynced: The last attempt to sync failed.
-        is_misplaced: The last check failed: `path` does not name the file, or the session is another writer's.
-        cut_lines: At most so many lines, not yet acknowledged, were cut off by another program.
-        cut_error: What it did; None if it did nothing since the last acknowledgement.
+        is_misplaced: The last check failed: `path` does not name the file, or another writer holds the session.
+        cut_lines: Maximum number of unacknowledged lines that another program has truncated away.
+        cut_error: Describes this truncation; None if there was none since the last acknowledgement.
     """
 
     def __init__(self, path: Path, fd: int, lock: SessionLock, folders: Sequence[Path] = ()) -> None:
@@ -65,12 +66,12 @@ class AppendFile:
 
     @property
     def path(self) -> Path:
-        """The file; where it lies now, if it was moved."""
+        """Path of the file; the new path if the file was moved."""
         return self._rollout.path
 
     @property
     def is_empty(self) -> bool:
-        """Nothing was ever written to it, by any process."""
+        """Whether no process has written anything to the file."""
         try:
             return not self.path.stat().st_size
         except OSError:
@@ -78,7 +79,8 @@ class AppendFile:
 
     def await_beginning(self) -> None:
         """
-        In a child, wait for the first line: its parent asks git before it writes it. Blocks for 6 seconds at most.
+        In a child, wait until the parent has written the first line, before which it runs git. Blocks for at most 6
+        seconds.
         """
         deadline = time.monotonic() + _BEGINNING_TIMEOUT
         while self.is_empty and time.monotonic() < deadline:
@@ -86,13 +88,13 @@ class AppendFile:
 
     def _note_end(self, size: int) -> None:
         """
-        Note how the file ends, and how its first line reads.
+        Store the size of the file, whether its last line is complete, and its session_meta line.
         """
         fd = self._rollout.fd
         self._size = size
-        # A torn tail gets its newline before we append; glued lines lose both (Codex #24425).
+        # An incomplete last line gets a newline first: two lines without one between them are both lost (Codex #24425).
         self._prefix = b"" if size == 0 or os.pread(fd, 1, size - 1) == b"\n" else b"\n"
-        # Bytes of the first line that waits, with its prefix, that are in the file already.
+        # Number of bytes of the first waiting line, with its prefix, that are already in the file.
         self._part_size = 0
         if size and not self._meta:
             self._meta = next(filter(_is_meta, os.pread(fd, _HEAD_SIZE, 0).splitlines(keepends=True)), b"")
@@ -116,7 +118,7 @@ class AppendFile:
 
     def acknowledge(self) -> None:
         """
-        Note that a caller was told how far the file is.
+        Note that a flush has reported all lines written so far to its caller.
         """
         self._acknowledged_lines = self.written_lines
         self.cut_lines = 0
@@ -124,7 +126,7 @@ class AppendFile:
 
     def inherit(self) -> None:
         """
-        After a fork, in the child: forget what the parent will write.
+        After a fork, in the child: forget the lines that the parent will write.
         """
         self._rollout.inherit()
         self._size = -1
@@ -132,7 +134,7 @@ class AppendFile:
 
     def discard(self) -> None:
         """
-        Remove a file into which nothing was written, and close it.
+        Close the file, and remove it if nothing was written to it.
         """
         if self.is_empty:
             self.path.unlink()
@@ -156,7 +158,7 @@ class AppendFile:
         Write all lines that wait; keep, with the `error`, those that do not get into the file.
 
         Args:
-            check_path: Make sure that `path` names the file, also where nothing waits.
+            check_path: Whether to check that `path` names the file, also if no line waits.
         """
         if not (self.lines or check_path):
             return
@@ -170,13 +172,13 @@ class AppendFile:
 
     def _prepare(self, *, check_path: bool = False) -> None:
         """
-        Make sure that the next write goes to the rollout, and begins a line there.
+        Make sure that the next write goes to the rollout, and begins on a new line.
         """
         size = self._rollout.status(check_path=check_path).st_size
         if size < self._size:
             self._account_for_cut(size)
         if size != self._size:
-            # Another process has appended, perhaps half a line, or cut it off.
+            # Another process has appended something, perhaps half a line, or has truncated the file.
             self._note_end(size)
 
     def _account_for_cut(self, size: int) -> None:
@@ -188,7 +190,7 @@ class AppendFile:
             self.cut_error = OSError(errno.ESTALE, what, str(self.path))
         self._acknowledged_lines = self.written_lines
         if os.pread(self._rollout.fd, len(self._meta), 0) != self._meta:
-            # Without its meta the session has no id. It was counted when it was written first.
+            # A file without a session_meta has no session id. The line was counted when it was first written.
             self.lines.insert(0, self._meta)
             self.waiting_size += len(self._meta)
             self.written_lines -= 1
@@ -207,7 +209,7 @@ class AppendFile:
             self._account_for(data, len(lines), written)
 
     def _joined(self, lines: Sequence[bytes]) -> bytes:
-        # A single line is not copied: it may be all that fits into memory.
+        # A single line is not copied: there may be no memory for a second copy.
         return self._prefix + b"".join(lines) if self._prefix or len(lines) > 1 else lines[0]
 
     def _first_lines(self) -> list[bytes]:
@@ -221,7 +223,8 @@ class AppendFile:
 
     def _account_for(self, data: bytes, count: int, written: int) -> None:
         """
-        Keep what is not in the file: whole lines, where half a line is taken back or closed off.
+        Keep the lines that are not in the file. A line of which only a part was written is kept as a whole if that part
+        was removed from the file or ended with a newline.
         """
         added = written - self._part_size
         self._size += added
@@ -244,13 +247,13 @@ class AppendFile:
 
     def _take_back(self, part: bytes) -> None:
         """
-        Take half a line off the end of the file; where that cannot be done, the rest of it is written next.
+        Remove an incomplete line from the end of the file. If that fails, the next write appends the rest of the line.
         """
         with self._rollout.alone() as is_alone:
             if is_alone:
                 self._cut_back(part)
             else:
-                # Another process may have appended behind it: close it off, and write the line again.
+                # Another process may have appended after it: end it with a newline, and write the line again.
                 self._prefix, self._part_size = b"\n", 0
 
     def _cut_back(self, part: bytes) -> None:
@@ -283,7 +286,7 @@ class AppendFile:
             self.is_unsynced = True
 
     def _sync_folders(self) -> None:
-        # A new file's name is in its folder, which is a file, too.
+        # The name of a new file is stored in its folder, so the folder must be synced, too.
         if self.path != self._synced_path:
             self._folders_to_sync = folders_naming(self.path)
         for folder in self._folders_to_sync:

@@ -1,7 +1,8 @@
 """
-Values that are not of the plain JSON types: what they give of themselves, and why one is refused.
+Convert values of other types to plain JSON types, or return the reason why a value is refused.
 
-They run code of others, which may raise, lie or never end. What it raises becomes a `NoJsonFormError`.
+These functions call code of foreign classes, which may raise, return wrong values or never end. An exception that it
+raises becomes a `NoJsonFormError`.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import Any
 
 __all__ = ["NoJsonFormError", "dumped", "has_kind", "items_of", "raised", "refusal", "said", "step_to", "values_of"]
 
-# An iteration that gives more than twice the length and so many is taken to be endless; another thread may add some.
+# An iteration is taken to be endless if it yields more values than twice the length plus this. A longer iteration is
+# possible, as another thread may add values.
 _LENGTH_SLACK = 1000
 _BUILTIN_ITEMS: tuple[type, ...] = (type({}.items()), type(OrderedDict[str, Any]().items()))
 _TEXT_MAX = 200
 
-# How to convert a value, by the root of the module and the name of its class or a class above it.
+# How to convert a value, by the top-level package and the name of its class or of a base class.
 _CONVERSIONS = {
     "array.array": "list()",
     "builtins.bytearray": ".decode()",
@@ -43,7 +45,7 @@ _CONVERSIONS = {
     "torch.Tensor": ".tolist()",
     "uuid.UUID": "str()",
 }
-# The same, by what decorators and metaclasses leave in a class.
+# The same, by an attribute that a decorator or metaclass adds to the class.
 _CONVERSIONS_BY_MARK = {
     "__attrs_attrs__": "attrs.asdict()",
     "__dataclass_fields__": "dataclasses.asdict()",
@@ -58,7 +60,7 @@ _module_of_class = type.__dict__["__module__"].__get__
 
 class NoJsonFormError(Exception):
     """
-    Found on the way down into a value; each level adds its step on the way up.
+    A part of a value has no JSON form. Each level of the recursion adds its step to *path*, innermost first.
     """
 
     def __init__(self, reason: str) -> None:
@@ -69,12 +71,12 @@ class NoJsonFormError(Exception):
 
 def raised(error: Exception, value: Any, *, what: str = "") -> NoJsonFormError:
     """
-    Return the refusal of a value whose own code raised; one that is a refusal already as it is.
+    Return the error for a value whose own code raised *error*; *error* itself if it is a `NoJsonFormError`.
 
     Args:
-        error: What was raised; the refusal's cause.
-        value: What was asked.
-        what: The method that raised, with a dot before it, if it is known.
+        error: Exception that was raised; becomes the cause of the result.
+        value: Value whose code raised it.
+        what: Method that raised, with a dot before it; empty if it is not known.
     """
     if type(error) is NoJsonFormError:
         return error
@@ -85,7 +87,7 @@ def raised(error: Exception, value: Any, *, what: str = "") -> NoJsonFormError:
 
 def refusal(value: Any) -> NoJsonFormError:
     """
-    Return the refusal of a value of a type that has no JSON form; it says how to convert one.
+    Return the error for a value whose type has no JSON form. Its text says how to convert the value.
     """
     conversion = _conversion_of(type(value))
     return NoJsonFormError(f"{_name_of(value)} has no JSON form; convert it first, {conversion}")
@@ -104,7 +106,7 @@ def _conversion_of(kind: type) -> str:
 
 def step_to(key: Any) -> str:
     """
-    Return the step of a path that leads to the value of a key; the key may be of any type.
+    Return the step of a path for a key of a dict; the key may be of any type.
     """
     try:
         return f".{str.__str__(key) if has_kind(key, str) else key}"
@@ -114,17 +116,17 @@ def step_to(key: Any) -> str:
 
 def has_kind(value: Any, kind: type) -> bool:
     """
-    Whether a value is of a class or one below it, itself: a proxy only says so of what it stands for.
+    Return whether a value's real type is a class or a subclass of it. `isinstance` would also accept a proxy object.
     """
     return issubclass(type(value), kind)
 
 
 def values_of(value: Collection[Any]) -> list[Any]:
     """
-    Return the values of a list or tuple of some class, which may iterate in its own way.
+    Return the values of an instance of a list or tuple subclass, which may have its own iterator.
     """
     limit = 2 * len(value) + _LENGTH_SLACK
-    return _ended(value, list(islice(value, limit + 1)), limit)
+    return _checked_length(value, list(islice(value, limit + 1)), limit)
 
 
 def items_of(value: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,22 +135,21 @@ def items_of(value: Mapping[str, Any]) -> dict[str, Any]:
     """
     items = value.items()
     if type(items) in _BUILTIN_ITEMS:
-        # They end, and no other thread changes the dict within this one call.
+        # Such an iteration ends, and no other thread changes the dict during this one call.
         return dict(items)
     limit = 2 * len(value) + _LENGTH_SLACK
-    return dict(_ended(value, list(islice(items, limit + 1)), limit))
+    return dict(_checked_length(value, list(islice(items, limit + 1)), limit))
 
 
-def _ended(value: Collection[Any], given: list[Any], limit: int) -> list[Any]:
+def _checked_length(value: Collection[Any], given: list[Any], limit: int) -> list[Any]:
     if len(given) > limit:
-        raise NoJsonFormError(f"{_name_of(value)} of length {len(value)} gives over {limit} values; an endless one?")
+        raise NoJsonFormError(f"{_name_of(value)} of length {len(value)} yields over {limit} values; is it endless?")
     return given
 
 
 def dumped(value: Any) -> Mapping[str, Any]:
     """
-    Return what a pydantic object dumps of itself, as the SDKs of the model services do it: JSON values, unset fields
-    left out.
+    Return the fields of a pydantic object as JSON values, without unset fields, as the SDKs of the model services do.
     """
     name, dump = _dump_of(value)
     try:
@@ -156,7 +157,7 @@ def dumped(value: Any) -> Mapping[str, Any]:
     except Exception as error:
         raise raised(error, value, what=f".{name}") from error
     if not isinstance(plain, Mapping):
-        raise NoJsonFormError(f"{_name_of(value)}.{name} gave {_name_of(plain)}, not a dict")
+        raise NoJsonFormError(f"{_name_of(value)}.{name} returned {_name_of(plain)}, not a dict")
     return plain
 
 
@@ -166,7 +167,7 @@ def _dump_of(value: Any) -> tuple[str, Callable[[], Any]]:
         dump = getattr(value, "model_dump", None)
         if dump is not None:
             return "model_dump", partial(dump, mode="json", exclude_unset=True)
-        # Pydantic 1: only its text has JSON values, and a model's configuration says how that text is read.
+        # Pydantic 1 has JSON values only in its JSON text; the model's configuration has the function that parses it.
         loads = getattr(getattr(kind, "__config__", None), "json_loads", None)
         if loads is not None:
             return "json", lambda: loads(value.json(exclude_unset=True))
@@ -176,14 +177,14 @@ def _dump_of(value: Any) -> tuple[str, Callable[[], Any]]:
 def _name_of(value: Any) -> str:
     kind = type(value)
     name: str = _name_of_class(kind)
-    # What hides a builtin name says so: "bool" has a JSON form, "numpy.bool" has none.
+    # A class with the name of a builtin class gets its module: "bool" has a JSON form, "numpy.bool" has none.
     is_builtin = getattr(builtins, name, kind) is kind
     return name if is_builtin else f"{_module_of_class(kind)}.{name}"
 
 
 def said(error: Exception) -> str:
     """
-    Return the class of an error and the beginning of its text, for the text of another.
+    Return the class of an error and the beginning of its text, for the message of another error.
     """
     try:
         text = str.__str__(str(error))[:_TEXT_MAX]

@@ -77,7 +77,7 @@ def _git(folder: str, deadline: float, *args: str) -> str | None:
     env = {k: v for k, v in os.environ.items() if not k.startswith("GIT_")}
     env.update(GIT_TERMINAL_PROMPT="0", GIT_OPTIONAL_LOCKS="0", LC_ALL="C")
     try:
-        # Our own: Python 3.10 leaks the descriptor of its DEVNULL where none is left for the pipes.
+        # Not subprocess.DEVNULL: Python 3.10 leaks its descriptor if there are no descriptors left for the pipes.
         with _starting, Path(os.devnull).open("r+b", buffering=0) as nothing:
             process = subprocess.Popen(  # noqa: S603
                 (*_COMMAND, *args),

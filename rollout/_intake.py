@@ -22,12 +22,12 @@ def take(item: Any, policy: Policy) -> Add | None:
     Take one item; None where the policy drops it.
 
     Raises:
-        EncodeError: It has no JSON form, its own code or the policy raised, or its line would be too long.
+        EncodeError: The item has no JSON form, its own code or the policy raised, or its line would be too long.
     """
     try:
         kind, payload, metadata = plain_item(item)
         extent = Extent()
-        # Ours change nothing: they may see the caller's dict, and what they drop is not copied.
+        # The policies of this package change nothing, so they get the caller's dict, and dropped items are not copied.
         is_ours = policy is seed_policy or policy is keep_all
         is_copied = not is_ours or type(payload) is not dict
         if is_copied:
@@ -39,7 +39,7 @@ def take(item: Any, policy: Policy) -> Add | None:
         if metadata is not None:
             metadata = snapshot(metadata, extent)
         add = Add(kind, payload, metadata, extent.is_ascii, extent.size)
-        # A byte in memory is six in JSON at most, so few need this.
+        # A byte in memory becomes at most six bytes in JSON, so only large items need this check.
         if add.size > MAX_LINE_SIZE // 8:
             _check_size(add)
     except Exception as error:  # noqa: BLE001 -- code of others
@@ -50,7 +50,7 @@ def take(item: Any, policy: Policy) -> Add | None:
 
 def _keeps(policy: Policy, kind: str, payload: Any) -> bool:
     """
-    Ask a policy of the caller's, which may raise, and may change what it is shown.
+    Call a policy of the caller, which may raise, and may change the payload that it gets.
     """
     shown = copy_to_show(payload)
     try:

@@ -31,8 +31,8 @@ __all__ = ["Listed", "Listing", "fitting", "is_filtered", "is_indexed", "listing
 
 # Bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
 _COUNTED_SIZE = 256 * 2**10
-# What is read of such a file at most, whatever is in it. 256 KiB hold 7000 lines at most, and are 2 to 5 MB where they
-# are compressed. 10,000 lines of garbage take 60 ms.
+# Limits for reading such a file. A file of 256 KiB has at most 7000 valid lines; if it is compressed, its contents have
+# 2 to 5 MB. 10,000 lines of garbage take 60 ms.
 _COUNTED = Bounds(size=8 * 2**20, line_count=10_000, unpacked_size=8 * 2**20)
 # Sessions that the index is asked about at once; files that are read before the next look at the clock.
 _STEP = 200
@@ -50,8 +50,8 @@ class Listed:
         updated_at: When it changed last, in UTC; None if that is not known.
         size: Bytes of the file.
         facts: Its folder, branch, model and so on.
-        turns: How often the user asked; None if that is not known, as of a large file without an index.
-        tokens: Used by it; None likewise.
+        turns: Number of the user's prompts; None if not known, for example for a large file without an index.
+        tokens: Number of tokens used; None if not known.
         problem: What could not be read; None if all could, or nobody looked.
         is_archived: It lies in the archive.
         name: What a person called it; None if nobody did.
@@ -200,7 +200,7 @@ def _rows_of(home: Path, summaries: Sequence[SessionSummary]) -> dict[Path, tupl
 
     named = {item.path.name.removesuffix(".zst"): item for item in summaries}
     rows: list[Row] = []
-    # One that is damaged or locked knows nothing.
+    # A damaged or locked index is treated as empty.
     with suppress(DatabaseError), index:
         rows = list(index.rows(f"name IN ({', '.join('?' * len(named))})", *named))
     return {

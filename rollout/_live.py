@@ -1,8 +1,9 @@
 """
-The writers that are alive, and what happens to them when they are forgotten, and when the process ends or forks.
+All open writers, and what happens to them when they are no longer referenced, and when the process ends or forks.
 
-CPython ends a process in two ways: a main program runs `atexit`; a child of multiprocessing ends with `os._exit` and
-runs `multiprocessing.util`'s finalizers before. Both are covered, whenever rollout is imported and a recorder is made.
+CPython ends a process in two ways: a main program runs the functions of `atexit`; a child of multiprocessing runs the
+finalizers of `multiprocessing.util` and then calls `os._exit`. This module handles both, independent of when rollout is
+imported and when a recorder is created.
 """
 
 from __future__ import annotations
@@ -27,10 +28,10 @@ __all__ = ["EXIT_TIMEOUT", "abandon", "close_all", "live", "starting"]
 EXIT_TIMEOUT = 10.0
 """Seconds that the end of the program waits for all recorders that are still open, together."""
 
-# The end of the program waits so long (seconds) for recorders that other threads are just making, and looks so often.
+# Seconds that the end of the program waits for other threads that are creating a recorder, and seconds between checks.
 _STARTING_TIMEOUT = 1.0
 _STARTING_POLL = 0.001
-# Lower than any of multiprocessing's own finalizers (-100) and those of users: they may still record.
+# Lower than the priorities of multiprocessing's own finalizers (-100) and of user finalizers, which may still record.
 _PRIORITY = -1000
 
 _log = logging.getLogger("rollout")
@@ -56,7 +57,7 @@ live: weakref.WeakSet[_Writer] = weakref.WeakSet()
 
 class _Ending:
     """
-    Whether this process has begun to close its recorders because it ends.
+    State of the end of this process: whether it has begun to close its recorders, and which are being created.
 
     `_end` first sets *has_begun* and then looks at *starting*; `starting` adds itself and then looks at
     *has_begun*. One of the two sees the other, without a lock that an interrupt or a fork could leave held.
@@ -73,10 +74,10 @@ _Ending.starting = set()
 @contextmanager
 def starting() -> Iterator[None]:
     """
-    Hold back the end of the program while a recorder is made.
+    Delay the end of the program while a recorder is created.
 
     Raises:
-        WriterStartError: The program is ending; nothing may be made any more.
+        WriterStartError: The program is ending; no recorder can be created any more.
     """
     me = object()
     _Ending.starting.add(me)
@@ -89,7 +90,7 @@ def starting() -> Iterator[None]:
 
 
 def _can_start_threads() -> bool:
-    # From Python 3.12 on there can be no new thread once the main thread has ended.
+    # From Python 3.12 on, no new thread can start once the main thread has ended.
     try:
         threading.Thread(target=int, daemon=True).start()
     except RuntimeError:
@@ -99,7 +100,7 @@ def _can_start_threads() -> bool:
 
 def abandon(writer: _Writer) -> None:
     """
-    End the writer of a recorder that was neither closed nor is referenced any more.
+    End the writer of a recorder that was not closed and is no longer referenced.
     """
     if not writer.is_closed:
         writer.abandon()
@@ -108,7 +109,7 @@ def abandon(writer: _Writer) -> None:
 
 def close_all() -> None:
     """
-    Write what waits and close every recorder; log what cannot be written within `EXIT_TIMEOUT`.
+    Write all waiting items and close every recorder; log an error for each that does not succeed within `EXIT_TIMEOUT`.
     """
     deadline = time.monotonic() + EXIT_TIMEOUT
     for writer in list(live):
@@ -121,9 +122,9 @@ def close_all() -> None:
 @atexit.register
 def _end() -> None:
     """
-    Close every recorder; from now on none can be made in this process.
+    Close every recorder; from now on none can be created in this process.
 
-    Daemon threads still run, and may just be making one. Other threads have ended.
+    Daemon threads still run, and one of them may be creating a recorder at this moment. Other threads have ended.
     """
     _Ending.has_begun = True
     deadline = time.monotonic() + _STARTING_TIMEOUT
@@ -132,45 +133,46 @@ def _end() -> None:
     close_all()
 
 
-def _end_behind_threads() -> None:
+def _end_after_threads() -> None:
     """
-    Close every recorder after the last thread that is not a daemon has ended.
+    Close every recorder after the last non-daemon thread has ended.
 
-    Up to Python 3.12 multiprocessing runs its finalizers before it waits for these threads, and nothing after. It
-    waits for every thread that is not a daemon, so one more of these can be the last.
+    Up to Python 3.12 multiprocessing runs its finalizers before it waits for these threads, and runs nothing after
+    that. It waits for every non-daemon thread, so this starts another one, which ends last.
     """
-    if threading.main_thread().is_alive() and _others():
+    if threading.main_thread().is_alive() and _other_threads():
         threading.Thread(target=_await_others_and_end, name="rollout-exit").start()
     else:
         _end()
 
 
 def _await_others_and_end() -> None:
-    while others := _others():
+    while others := _other_threads():
         for thread in others:
             thread.join()
     _end()
 
 
-def _others() -> list[threading.Thread]:
+def _other_threads() -> list[threading.Thread]:
     """
-    Return the threads that the end of a process waits for, without this one and the main thread.
+    Return the threads that a process waits for when it ends, without this thread and the main thread.
     """
     own = (threading.current_thread(), threading.main_thread())
     return [thread for thread in threading.enumerate() if not thread.daemon and thread not in own]
 
 
-def _tell_multiprocessing() -> None:
+def _register_with_multiprocessing() -> None:
     """
-    Have the recorders closed at the end of a child of multiprocessing.
+    Register a finalizer that closes the recorders at the end of a child of multiprocessing.
 
-    A child throws away the finalizers it was forked with and then calls what `register_after_fork` knows. A process
-    that is forked inside of a child by `os.fork` keeps the list, but none of it runs there, so it registers, too.
+    A child of multiprocessing discards the finalizers that it inherited by the fork, and then calls the functions that
+    were registered with `register_after_fork`. A process that `os.fork` creates inside such a child keeps the
+    inherited finalizers, but does not run them; so it registers again, too.
     """
     util = sys.modules.get("multiprocessing.util")
     if util is None:
         return
-    util.Finalize(None, _end_behind_threads, exitpriority=_PRIORITY)
+    util.Finalize(None, _end_after_threads, exitpriority=_PRIORITY)
     if not _Ending.is_known_to_multiprocessing:
         _Ending.is_known_to_multiprocessing = True
         util.register_after_fork(live, _begin_child_of_multiprocessing)
@@ -178,9 +180,9 @@ def _tell_multiprocessing() -> None:
 
 def _is_ending() -> bool:
     """
-    Return whether this is called by an exit handler of the program, or of a child of multiprocessing.
+    Return whether an exit handler of the program, or of a child of multiprocessing, is running.
 
-    Up to Python 3.11 that cannot be told in a program that has not imported threading before.
+    Up to Python 3.11 this is not known in a program that has not imported threading before.
     """
     main = threading.main_thread()
     if not main.is_alive() and threading.current_thread() is main:
@@ -189,19 +191,19 @@ def _is_ending() -> bool:
 
 
 def _begin_child_of_multiprocessing(_: object) -> None:
-    # Its life begins, even where its parent forks at its own end.
+    # The child is only starting, even if its parent forked it while the parent was ending.
     _Ending.has_begun = False
-    _tell_multiprocessing()
+    _register_with_multiprocessing()
 
 
 def _after_fork_in_child() -> None:
     _Ending.starting.clear()
     for writer in list(live):
         writer.begin_again()
-    _tell_multiprocessing()
+    _register_with_multiprocessing()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)
-# Where a child of multiprocessing is the first to import this; and where it is too late for either hook to run.
-_tell_multiprocessing()
+# The first import may be in a child of multiprocessing, or so late that neither hook runs any more.
+_register_with_multiprocessing()
 _Ending.has_begun = _is_ending()

@@ -43,7 +43,7 @@ class SessionLock:
 
     Raises:
         SessionBusyError: Another writer has it.
-        OSError: The lock file could not be made, or not be locked: some network file systems have no locks.
+        OSError: The lock file could not be created or locked: some network file systems have no locks.
     """
 
     def __init__(self, home: Path, session_id: str) -> None:
@@ -77,10 +77,10 @@ class SessionLock:
 
     def renew(self) -> None:
         """
-        Take it again if the program has closed its descriptor, which frees it, or if its file was removed.
+        Take the lock again if the program has closed its descriptor, which releases it, or if its file was removed.
 
-        A removed file still holds the lock, but a new writer makes another file and locks that. A forked child does
-        not look for the file: the process that made the lock does.
+        A removed file is still locked, but a new writer would create another file and lock that one. A forked child
+        does not check whether the file was removed; the process that took the lock does.
 
         Raises:
             SessionBusyError, OSError: As for a new one; the session is not this writer's any more.
@@ -95,7 +95,7 @@ class SessionLock:
 
     def follow(self, home: Path) -> None:
         """
-        Note that the home, and the lock's file with it, was renamed.
+        Note that the home, and with it the lock file, was renamed.
         """
         self.path = home / LOCKS_FOLDER / self.path.name
 
@@ -175,22 +175,22 @@ def _open(path: Path) -> int:
 
 def take_flock(fd: int, path: Path, *, waits: bool = False) -> bool:
     """
-    Whether the lock of an open file was free, and is taken now; blocks until it is free if it *waits*.
+    Lock an open file with ``flock``. Return False if another process holds the lock, else True.
 
     Args:
-        fd: The open file.
-        path: Its path.
-        waits: Wait for as long as another process holds it.
+        fd: Descriptor of the file.
+        path: Path of the file, for the error.
+        waits: Whether to block until the lock is free.
 
     Raises:
-        OSError: It cannot be locked at all: ENOLCK, ENOSYS, EOPNOTSUPP or EIO of network file systems.
+        OSError: The file cannot be locked at all: ENOLCK, ENOSYS, EOPNOTSUPP or EIO of network file systems.
     """
     try:
         fcntl.flock(fd, fcntl.LOCK_EX if waits else fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError as error:
-        # The system names no path.
+        # The error of the system has no path.
         advice = "the lock is taken with flock(2), which fails on this file system; use a home on another one"
         raise OSError(error.errno, f"{error.strerror}; {advice}", str(path)) from error
     return True

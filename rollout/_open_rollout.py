@@ -1,9 +1,9 @@
 """
 A rollout that is open for appending: its descriptor, its path and the lock on its session, checked before each write.
 
-It is found again after it was renamed or archived, or its home was. Several processes may append to it after a fork:
-each then has an open file description of its own, with a shared ``flock`` on the rollout for as long as it may write.
-The kernel frees the lock of a dead process.
+Its path is updated after the file was renamed or archived, or its home was renamed. After a fork several processes may
+append to the file. Each of them then has its own open file description, with a shared ``flock`` on the rollout while it
+may write. The kernel releases the lock of a process that has ended.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from rollout.layout import RolloutName, archive_folder, day_folder, home_of, tra
 
 __all__ = ["OpenRollout"]
 
-# A flush checks that the path names the file; without one it is checked so often (seconds), as is the lock.
+# A flush checks that the path names the file. Other writes check it, and the lock, after this number of seconds.
 _CHECK_INTERVAL = 1.0
 
 _log = logging.getLogger("rollout")
@@ -31,15 +31,15 @@ _log = logging.getLogger("rollout")
 
 class OpenRollout:
     """
-    An open rollout.
+    Open file of a rollout.
 
     Args:
-        path: The file.
+        path: Path of the file.
         fd: Its descriptor, open for reading and appending; closed by `close`.
         lock: Released by `close`.
 
     Attributes:
-        path: The file; where it lies now, if it was moved.
+        path: Path of the file; the new path if the file was moved.
     """
 
     def __init__(self, path: Path, fd: int, lock: SessionLock) -> None:
@@ -52,17 +52,17 @@ class OpenRollout:
 
     @property
     def fd(self) -> int:
-        """Its descriptor; to be used only after `status`."""
+        """The descriptor; to be used only after a call of `status`."""
         return self._file.fd
 
     def _share(self) -> None:
-        # Where files have no locks, no process is ever alone.
+        # Without locks on this file system, `alone` always yields False.
         with suppress(OSError):
             fcntl.flock(self._file.fd, fcntl.LOCK_SH)
 
     def inherit(self) -> None:
         """
-        After a fork, in the child: open the file anew before the next write.
+        After a fork, in the child: open the file again before the next write.
         """
         self._is_inherited = True
 
@@ -77,16 +77,16 @@ class OpenRollout:
 
     def status(self, *, check_path: bool = False) -> os.stat_result:
         """
-        Make sure that a write goes to the rollout, and return its size and the rest of its status.
+        Make sure that a write goes to the rollout, and return the status of the file.
 
         Args:
-            check_path: Make sure that `path` names the file, too; otherwise this is done once a second.
+            check_path: Whether to check that `path` names the file; otherwise this is checked once a second.
 
         Raises:
-            OSError: The file was deleted, or lost its name; or it cannot be opened again.
+            OSError: The file was deleted, another file has its name, or it cannot be opened again.
             SessionBusyError: Another writer has taken the session.
         """
-        # One call: under a busy caller each may cost a wait of 5 ms for the GIL.
+        # Only one system call: while other threads are busy, each may wait 5 ms for the GIL.
         status = None if self._is_inherited else self._file.status()
         if status is None:
             self._open_own()
@@ -94,7 +94,7 @@ class OpenRollout:
         if not status.st_nlink:
             raise FileNotFoundError(errno.ENOENT, "the rollout was deleted", str(self.path))
         is_due = time.monotonic() >= self._next_check
-        # A process that gave up its rights, as servers do, cannot see where the file is, but writes to it.
+        # A process that has dropped its privileges, as servers do, cannot look at the path, but can still write.
         if (check_path or is_due) and not self._file.is_at(self.path, unknown=True):
             self._follow()
         if is_due:
@@ -110,7 +110,7 @@ class OpenRollout:
         try:
             file = self.open_again(os.O_APPEND)
         except OSError:
-            # A child that gave up its rights after the fork still has its parent's descriptor.
+            # A child that has dropped its privileges after the fork still has its parent's descriptor.
             if not self._is_inherited or not self._file.is_ours:
                 raise
         else:
@@ -124,25 +124,25 @@ class OpenRollout:
         Open the file for reading and writing a second time.
 
         Raises:
-            OSError: It cannot be opened, or cannot be found.
+            OSError: The file cannot be found or opened.
         """
         if not self._file.is_at(self.path, unknown=True):
             self._follow()
         file = Descriptor(os.open(self.path, flags | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC))
         if file.identity != self._file.identity:
             file.close()
-            raise self._misplaced()
+            raise self._name_lost_error()
         return file
 
     def _follow(self) -> None:
         """
-        Go on at the place to which the file was moved.
+        Find the new path of a file that was moved.
 
-        A file that has lost its name and has another by a hard link only is not followed: that may be a backup.
+        A file that was removed and has another hard link is not followed to it: that may be a backup.
         """
         place = next(filter(self._file.is_at, self._places()), None)
         if place is None:
-            raise self._misplaced()
+            raise self._name_lost_error()
         home = home_of(place)
         is_listed = home is not None and RolloutName.parse(place) is not None
         _log.log(logging.INFO if is_listed else logging.WARNING, "%s was moved to %s", self.path, place)
@@ -152,7 +152,7 @@ class OpenRollout:
 
     def _places(self) -> Iterator[Path]:
         if self._file.is_ours:
-            # Linux follows renames; after "(deleted)" the name leads nowhere.
+            # On Linux this link has the new name. It ends with "(deleted)" after a removal; no file has that name.
             with suppress(OSError):
                 yield Path(f"/proc/self/fd/{self._file.fd}").readlink()
         home, name = home_of(self.path), RolloutName.parse(self.path)
@@ -160,7 +160,7 @@ class OpenRollout:
             for folder in (archive_folder(home), day_folder(home, name.day), trash_folder(home)):
                 yield folder / self.path.name
 
-    def _misplaced(self) -> OSError:
+    def _name_lost_error(self) -> OSError:
         what = "another file has taken the place of the rollout" if self.path.exists() else "the rollout was removed"
         where = f"what was written is in the file with inode {self._file.identity[1]}, if it has another name"
         return OSError(errno.ESTALE, f"{what}; {where}", str(self.path))
@@ -168,7 +168,7 @@ class OpenRollout:
     @contextmanager
     def alone(self) -> Iterator[bool]:
         """
-        Hold back every other process that may write to the file; False where one does.
+        Prevent other processes from opening the file to write; yield False if one has it open already.
         """
         try:
             fcntl.flock(self._file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -44,7 +44,7 @@ def plain_item(item: Any) -> tuple[str, Any, Any]:
 
     Raises:
         EncodeError: It is not an item.
-        Exception: As the item's own code raises it; see `refusal_of`.
+        Exception: The item's own code raised it; see `refusal_of`.
     """
     if type(item) is dict:
         # The usual case; asking an abstract class costs 0.3 us.
@@ -117,12 +117,12 @@ def snapshot(value: Any, extent: Extent | None = None) -> Any:
 
 def refusal_of(error: Exception, value: Any) -> EncodeError:
     """
-    Return the error for a value that is refused, or whose own code raised *error*; its cause is set.
+    Return the error for a value that is refused, or whose own code raised *error*. The result has its cause set.
     """
     if isinstance(error, EncodeError):
         return error
     found = raised(error, value)
-    # The frames between unwound from the inside out.
+    # The levels added their steps from the inside out.
     path = "".join(reversed(found.path)).removeprefix(".")
     refused = EncodeError(path, found.reason)
     refused.__cause__ = found.__cause__
@@ -204,7 +204,7 @@ def _copy_other(value: Any, depth: int, extent: Extent) -> Any:
     if isinstance(value, Wire):
         plain = value.payload if value.is_unknown else _fields_of_item(value)  # type: ignore[attr-defined]
         return _copy(plain, depth, extent)
-    # The methods of the base classes: those of the class may say something else than what it holds.
+    # The methods of the base classes are called: a subclass may override them and return another value.
     if has_kind(value, str):
         return _copy(str.__str__(value), depth, extent)
     if has_kind(value, int):
@@ -255,7 +255,7 @@ class _RustFloat:
 
 def copy_to_show(plain: Any) -> Any:
     """
-    Copy what `snapshot` made for someone who may change it; each float is one again.
+    Return a copy of a result of `snapshot` for a caller that may change it; each `_RustFloat` becomes a float.
     """
     kind = type(plain)
     if kind is dict:

@@ -64,7 +64,7 @@ def cwd_in(payload: Mapping[str, Any]) -> str | None:
     """
     Give the folder that an environment context names; None if a response item is none, or names none.
     """
-    # Not by a regular expression: where the mark is never closed, it looks for its end from each of them.
+    # A regular expression would take quadratic time for many opening tags without a closing tag.
     _, mark, cwd = message_text(payload).partition("<cwd>") if is_context(payload) else ("", "", "")
     cwd, end, _ = cwd.partition("</cwd>")
     return cwd if mark and end else None

@@ -60,7 +60,8 @@ class Commands(Queue[Command]):
         options: How many commands may wait, and how many bytes they and what could not be written may take; a
             single command may take more.
         refusal: Gives the error for who comes when it is closed.
-        check: Called every second while a command waits, with whether bytes are short; raises where it waits in vain.
+        check: Called every second while a command waits, with whether it waits because of its size; raises an error
+            if the wait cannot end.
     """
 
     def __init__(
@@ -107,7 +108,7 @@ class Commands(Queue[Command]):
             queue.Full: There was none in time, or this thread must not wait for it.
             RecorderClosedError: It is closed; or what `refusal` gives.
         """
-        # Where something came late, this follows it, though the mutex may be free by now.
+        # A command of this thread that is still late must precede this one, even if the mutex is free by now.
         if (self.mutex.locked() or self._late) and self._is_in_here():
             self._add_late(command)
             return
@@ -167,11 +168,11 @@ class Commands(Queue[Command]):
                 gate = self._gate_for(command, timeout)
             if gate is None:
                 self._put(command)
-            # What came in here was accepted, so it is put while no other thread can close. Python runs no handler
-            # between this look and the release of the mutex, as there is neither a call nor a jump.
+            # A late command of this thread was accepted, so it is put before another thread can close the queue. Python
+            # runs no signal handler between this check and the release of the mutex: there is no call or jump.
             if not self._late:
                 return gate
-            self._put_those_of(threading.get_ident())
+            self._put_late_of(threading.get_ident())
             return gate
 
     def _gate_for(self, command: Command, timeout: float | None) -> Gate | None:
@@ -202,8 +203,8 @@ class Commands(Queue[Command]):
             self._is_ended = True
             # Who waits for space is to learn that there will be none.
             self._open_space()
-        # The writer is woken first, and waits for the mutex: a KeyboardInterrupt behind the append must not leave it
-        # asleep beside a full queue.
+        # The writer is woken before the append, and waits for the mutex: after the append, a KeyboardInterrupt could
+        # leave it asleep with a full queue.
         gate = self._idle
         if gate is not None and (not self._is_lingering or type(item) is not Add or len(self.queue) + 1 >= self._many):
             open_gate(gate)
@@ -215,14 +216,14 @@ class Commands(Queue[Command]):
         me = threading.get_ident()
         while me in self._late:
             with self.mutex:
-                self._put_those_of(me)
+                self._put_late_of(me)
 
-    def _put_those_of(self, thread: int) -> None:
+    def _put_late_of(self, thread: int) -> None:
         late = self._late.pop(thread, [])
         while late:
             command = late.pop(0)
             if self._is_ended and type(command) is not Shutdown:
-                # Accepted in here, and another thread closed it since.
+                # The command was accepted, but another thread has closed the queue since.
                 raise self.refusal()
             self._put(command)
 
@@ -280,12 +281,12 @@ class Commands(Queue[Command]):
 
     def end_taking(self) -> None:
         """
-        Forget the consumer, which has ended: what it took does not wait any more.
+        Forget the consumer, which has ended: the commands that it took no longer count as waiting.
         """
         with self.mutex:
             self._space += self._taken_size
             self._taken_size = 0
-        # The system gives a thread's number to another when it is gone.
+        # The system reuses the number of a thread that has ended.
         self.consumer = 0
 
 

@@ -67,14 +67,14 @@ _TurnT = TypeVar("_TurnT", bound=_Turn)
 @define
 class Standing(Generic[_TurnT]):
     """
-    The turns with a prompt that no rollback has taken back. A rollback takes time for the turns that it takes only.
+    The turns with a prompt that are not rolled back. The cost of a rollback depends only on the turns that it removes.
     """
 
     _turns: list[_TurnT] = field(factory=list)
 
     def note(self, turn: _TurnT) -> None:
         """
-        Take the last turn of the session, as often as it may have got its prompt.
+        Add the last turn of the session, once it has a prompt. May be called repeatedly with the same turn.
         """
         is_known = bool(self._turns) and self._turns[-1] is turn
         if turn.prompt is not None and not turn.is_rolled_back and not is_known:

@@ -58,7 +58,7 @@ def walk(
         problems: Folders that could not be read are added here.
 
     Raises:
-        OSError: There are no more descriptors or no memory; what is missing then says nothing of the home.
+        OSError: There are no more descriptors or there is no memory, so the result would be incomplete.
     """
     problems = [] if problems is None else problems
     if is_archived:
@@ -117,7 +117,8 @@ def rollouts_in(
 
 def _other_form(name: RolloutName) -> RolloutName | None:
     """
-    Return the file of the other form, which took this one's place since the folder was read; None if there is none.
+    Return the compressed or uncompressed form that has replaced this file since the folder was read; None if there is
+    none.
     """
     other = RolloutName.parse(
         name.path.with_name(name.path.name.removesuffix(".zst") + ".zst" * (not name.is_compressed))
@@ -190,7 +191,7 @@ def _is_file(path: Path) -> bool:
 
 def _report(folder: Path, error: OSError, problems: list[Problem]) -> None:
     if is_shortage(error):
-        # A session would be missing from a list, or be forgotten by the index.
+        # Otherwise a session would be missing from a list, or be removed from the index.
         raise error
     # A home without sessions is an empty home, and a folder may go while we walk.
     if not isinstance(error, FileNotFoundError):

@@ -50,7 +50,7 @@ class Writer:
 
     Args:
         file: Where to write; the writer closes it.
-        first: Gives the item to write before all others, with its time; called on the writer's thread.
+        first: Returns the item to write before all others, with its time; called on the writer's thread.
         ordinal: Number of the next line, in a paginated session.
         options: How much may wait, and what then.
     """
@@ -75,7 +75,7 @@ class Writer:
             live.add(self)
             self._start()
         except BaseException:
-            # There can be no more threads; or a KeyboardInterrupt, and the thread may run.
+            # There are no more threads; or a KeyboardInterrupt, after which the thread may be running.
             if self._thread is None:
                 live.discard(self)
                 self._file.discard()
@@ -105,8 +105,8 @@ class Writer:
                 self._thread = thread
                 thread.start()
             except BaseException as error:
-                # No thread, or a KeyboardInterrupt that came before or behind its start: whichever takes the lock first
-                # decides, so that there is one thread or none, and the next call starts another.
+                # The start failed, or a KeyboardInterrupt came before or after it. If the thread has not yet taken this
+                # lock, it never runs `_run`, and the next call starts another thread.
                 if may_run.acquire(blocking=False):
                     self._thread = None
                 if isinstance(error, RuntimeError):
@@ -125,7 +125,7 @@ class Writer:
 
     def _check_process(self) -> None:
         """
-        Refuse to wait for a thread that is not in this process: its fork was not Python's, so nothing began again.
+        Raise an error if a fork other than `os.fork` created this process: the writer's thread does not exist in it.
         """
         if os.getpid() != self._pid:
             raise WriterStartError(
@@ -135,7 +135,7 @@ class Writer:
 
     def _check_wait(self, is_space_short: bool) -> None:
         """
-        Refuse to wait for space that only this caller can make, by freeing memory.
+        Raise an error if the wait for space cannot end: the writer needs memory that only the caller can free.
         """
         self._check_process()
         if is_space_short and self._encoder.is_short_of_memory:
@@ -143,7 +143,7 @@ class Writer:
 
     @property
     def path(self) -> Path:
-        """The session's file; where it lies now, if it was moved."""
+        """Path of the session's file; the new path if the file was moved."""
         return self._file.path
 
     @property
@@ -165,7 +165,7 @@ class Writer:
 
     @property
     def refusal(self) -> Exception:
-        """Why nothing more is taken."""
+        """The error for further items: the reason why none is accepted."""
         return self._commands.refusal()
 
     def add(self, command: Add) -> None:
@@ -251,10 +251,10 @@ class Writer:
 
     def _await(self, command: Flush, what: str, timeout: float | None, deadline: Deadline) -> None:
         while not command.done.wait(min(_ALIVE_POLL, deadline.left)):
-            # One more look: where the process was stopped (SIGSTOP), that time went by for the writer, too.
+            # Check once more: if the process was stopped (SIGSTOP) meanwhile, the writer could not run either.
             if not deadline.left and not command.done.wait(timeout and _ALIVE_POLL):
                 raise self._late(what, timeout)
-            # It is not there where another thread's call failed to start it.
+            # There is no thread if the call of another thread failed to start it.
             thread = self._thread or self._start()
             if not thread.is_alive() and not command.done.is_set():
                 # Put behind the back of a thread that was just ending.
@@ -312,7 +312,7 @@ class Writer:
         self._batch = commands
         self._encoder.take(commands)
         flushes = [command for command in commands if isinstance(command, Flush)]
-        # While a disk refuses, an attempt costs as much as waits; its outcome is told only to a flush.
+        # While a disk refuses, an attempt costs time for all waiting lines; only a flush needs its outcome.
         is_due = bool(flushes) or time.monotonic() >= self._next_try
         if is_due or not self._encoder.is_short_of_memory:
             self._encode()

@@ -1,5 +1,5 @@
 """
-What reads and writes zstd: an extra below Python 3.14; and a reader of it that can be stopped.
+The module for zstd, which is an extra below Python 3.14, and a reader for zstd files with limits.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundedFrames", "zstd_module"]
 
-# A compressor makes one frame a file, or one each time it is flushed. An empty one is 9 bytes and takes 6 us.
+# A compressor writes one frame per file, or one per flush. An empty frame has 9 bytes and takes 6 us to read.
 _FRAMES_MAX = 10_000
 _INPUT_SIZE = 8 * 2**10
 
 
 def zstd_module(path: Path) -> Any:
     """
-    Import what reads and writes zstd; *path* is for the error.
+    Import the module that reads and writes zstd; *path* is used in the error message.
 
     Raises:
         ModuleNotFoundError: The extra ``zstd`` is not installed.
@@ -41,9 +41,9 @@ def zstd_module(path: Path) -> Any:
 
 class BoundedFrames(io.RawIOBase):
     """
-    The contents of a compressed file, as `ZstdFile` reads them, but of so many bytes of input and frames at most.
+    Reader of a compressed file, like `ZstdFile`, but with a limit for the bytes of input and for the number of frames.
 
-    `ZstdFile` looks for the next byte of output in one call, behind any number of frames that have none.
+    One call of `ZstdFile.read` may read any number of empty frames before it returns, so a caller cannot limit it.
     """
 
     def __init__(self, file: BinaryIO, zstd: Any, size_max: float) -> None:
@@ -52,16 +52,16 @@ class BoundedFrames(io.RawIOBase):
         self._left, self._frames_left = size_max, _FRAMES_MAX
 
     def readable(self) -> bool:
-        """Whether it can be read: yes."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int:
         """
-        Decompress some bytes, none at the end.
+        Decompress some bytes into *buffer* and return their number, 0 at the end of the file.
 
         Raises:
             EOFError, ZstdError: The file is damaged.
-            OutOfBoundsError: The bounds are reached.
+            OutOfBoundsError: A limit is reached.
         """
         with memoryview(buffer).cast("B") as view:
             data = b""
@@ -72,14 +72,14 @@ class BoundedFrames(io.RawIOBase):
 
     def _input(self) -> bytes | None:
         """
-        Return what the decompressor takes next, perhaps nothing; None at the end of the file.
+        Return the next input of the decompressor, which may be empty; None at the end of the file.
         """
         if not self._decompressor.eof:
             if not self._decompressor.needs_input:
                 return b""
             if given := self._read():
                 return given
-            raise EOFError("the file ends inside of a frame")
+            raise EOFError("the file ends inside a frame")
         given = self._decompressor.unused_data or self._read()
         if not given:
             return None
@@ -97,6 +97,6 @@ class BoundedFrames(io.RawIOBase):
         return data
 
     def close(self) -> None:
-        """Close it, and the compressed file."""
+        """Close the reader and the compressed file."""
         self._file.close()
         super().close()

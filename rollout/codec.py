@@ -216,14 +216,14 @@ def encode_item(
         is_ascii: Nothing in the payload and the metadata is not ASCII; such a line takes half the time.
 
     Raises:
-        MemoryError: There is not enough for the line.
+        MemoryError: There is not enough memory for the line.
     """
     head = _head(kind, time_ms) if ordinal is None else _make_head(kind, time_ms, f'"ordinal":{ordinal},')
     beside = "" if metadata is None else f',"metadata":{encode_json(metadata)}'
     try:
         text = f"{head}{_dumps(payload, is_ascii, False, False, False, 0, False)}{beside}}}\n"
     except OverflowError as error:
-        # What ujson says when it gets no memory; the values were made for it, so nothing else can be too large.
+        # ujson raises this when it gets no memory; the snapshot has no value that is too large for it.
         raise MemoryError(str(error)) from error
     # Most are ASCII, and a call is 0.05 us.
     return text.encode() if text.isascii() else _to_bytes(text)

@@ -5,7 +5,7 @@ RolloutError
 ├── EncodeError (TypeError)             record(): an item has no JSON form
 ├── RecorderClosedError (RuntimeError)  the recorder was closed before
 ├── RecorderFullError                   no space for what waits to be written
-├── WriterStartError (RuntimeError)     the writer's thread cannot start: no more threads, or the program ends
+├── WriterStartError (RuntimeError)     no writer: no more threads, the program ends, or a fork without Python
 ├── WriteError                          lines wait in memory; the disk refused them
 ├── FlushTimeoutError (TimeoutError)    the writer was still busy
 ├── SessionBusyError                    another writer holds the session
@@ -48,9 +48,9 @@ __all__ = [
 _EXAMPLES_SHOWN = 3
 
 
-def _why(error: BaseException) -> str:
+def _cause_text(error: BaseException) -> str:
     """
-    Return what caused an error; a MemoryError has no text but its name.
+    Return the text of the cause of an error, with "; " after it. A MemoryError has no text, so its name is used.
     """
     cause = error.__cause__
     return f"{str(cause) or type(cause).__name__}; " if cause else ""
@@ -64,7 +64,7 @@ class EncodeError(RolloutError, TypeError):
     """
     An item has no JSON form; it was not recorded, the items beside it were.
 
-    `__cause__` is what code of the item's class, or the policy, raised, if that is why.
+    If code of the item's class, or the policy, raised an exception, `__cause__` is this exception.
 
     Attributes:
         path: Where in the item the value stands, as in ``content[0].text``; empty for the item itself.
@@ -115,7 +115,7 @@ class RecorderFullError(RolloutError):
         self.waiting_size = waiting_size
 
     def __str__(self) -> str:
-        why = _why(self)
+        why = _cause_text(self)
         return (
             f"{self.path.name}: {why}{self.queued} calls and {self.waiting_size} bytes wait to be written already; "
             "nothing of this one was recorded. Wait for flush() and record it again."
@@ -124,10 +124,12 @@ class RecorderFullError(RolloutError):
 
 class WriterStartError(RolloutError, RuntimeError):
     """
-    The writer's thread cannot start; nothing was recorded, and a new session has left no file.
+    The writer's thread cannot start, or does not exist in a process that was forked by other means than `os.fork`.
+
+    Nothing was recorded; a new session leaves no file.
 
     Attributes:
-        reason: Why.
+        reason: Why there is no thread.
     """
 
     def __init__(self, reason: str) -> None:
@@ -140,13 +142,13 @@ class WriterStartError(RolloutError, RuntimeError):
 
 class WriteError(RolloutError):
     """
-    Lines could not be written, or are not in the file that `Recorder.path` names; `__cause__` says why.
+    Lines could not be written, or are not in the file that `Recorder.path` names; `__cause__` is the reason.
 
     Attributes:
         path: The session's file.
         pending: How many lines wait in memory for the next attempt.
-        lost: How many lines will never be written, because they could not be encoded, the writer died, or another
-            program has cut them off the file before a flush was answered.
+        lost: Number of lines that are lost, because they could not be encoded, the writer died, or another program has
+            truncated the file before a flush confirmed them.
     """
 
     def __init__(self, path: Path, pending: int, lost: int = 0) -> None:
@@ -156,7 +158,7 @@ class WriteError(RolloutError):
         self.lost = lost
 
     def __str__(self) -> str:
-        why = _why(self)
+        why = _cause_text(self)
         lost = f"{self.lost} lost; " if self.lost else ""
         waiting = f"{self.pending} lines wait in memory, and are tried again twice a second, at flush and at close."
         return f"{self.path.name}: {why}{lost}{waiting if self.pending else 'no lines wait in memory.'}"

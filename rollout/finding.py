@@ -18,10 +18,11 @@ from rollout.layout import UUID_PATTERN, RolloutName, StrPath, home_folder
 __all__ = ["find_session", "is_path", "locate", "use_found"]
 
 _T = TypeVar("_T")
-# How often a session is looked for that was moved each time before it could be used.
+# Maximum number of attempts to find a session that is moved before it can be used.
 _TRIES = 10
-# Live ones go before archived ones. Looked for twice: one that is taken out of the archive between the first two looks
-# is in neither. A session that is not there costs 70 ms more among 100,000.
+# Whether to search the archive, in order: live sessions have precedence. The live sessions are searched twice, because
+# a session may be moved out of the archive between the first two searches. If there is no such session among 100,000,
+# this takes 70 ms more.
 _PLACES = (False, True, False)
 
 
@@ -29,8 +30,8 @@ def find_session(session_id: str, *, home: StrPath | None = None) -> Path:
     """
     Find a session's file by its id or the beginning of it; the newest, where a session has several files.
 
-    Archived sessions are found if no other fits. Reads folders, opens no file. What is found may be moved or deleted
-    before it is used.
+    Archived sessions are found if no other fits. Reads folders, opens no file. The file may be moved or deleted before
+    the caller uses it.
 
     Raises:
         SessionNotFoundError: There is none.
@@ -86,18 +87,18 @@ def locate(path_or_id: StrPath, home: StrPath | None = None) -> Path:
 
 def is_path(path_or_id: StrPath) -> bool:
     """
-    Return whether `locate` takes this for a path.
+    Return whether `locate` takes the argument for a path, not for an id.
     """
     return not isinstance(path_or_id, str) or os.sep in path_or_id or path_or_id.endswith((".jsonl", ".zst"))
 
 
 def use_found(find: Callable[[], Path], use: Callable[[Path], _T]) -> _T:
     """
-    Call *use* with what *find* returns; again, where the file was moved between the two.
+    Call *use* with the path that *find* returns. Repeat both if *use* raises FileNotFoundError: the file was moved.
 
     Raises:
-        FileNotFoundError: It was moved each time, or is a path that leads to no file.
-        Other errors: Those of *find* and *use*.
+        FileNotFoundError: The file was moved before each attempt, or does not exist.
+        Exception: As *find* and *use*.
     """
     for _ in range(_TRIES - 1):
         path = find()

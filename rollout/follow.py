@@ -114,8 +114,8 @@ class Follower(Iterator[RolloutLine]):
 
     def _complete_lines(self) -> Iterator[tuple[bytes | None, int]]:
         """
-        Yield lines that are not blank, None for one too long to be held, and their sizes; `lineno` is the number of the
-        one given last, `_offset` the byte behind it.
+        Yield the lines that are not blank, None for a line that is too long to be held in memory, and their sizes.
+        `lineno` is the number of the line yielded last, `_offset` the byte after it.
         """
         last_line_at = time.monotonic()
         pause = _POLL_BUSY
@@ -123,7 +123,7 @@ class Follower(Iterator[RolloutLine]):
             # Asked before reading: what is complete when `close` is called is still given.
             is_closed = self._closed.is_set()
             block, too_long = self._read_block()
-            # Blank lines alone, of which a block may have a million, are not looked at one by one.
+            # A block of only blank lines may have a million of them, so they are not processed one by one.
             is_blank = block.isspace()
             for raw in () if is_blank else block.split(b"\n")[:-1]:
                 self.lineno += 1

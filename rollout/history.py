@@ -223,7 +223,7 @@ def _meta_item(line: RolloutLine) -> schema.RolloutItem | None:
 
 def _effective(lines: Iterable[RolloutLine]) -> list[RolloutLine]:
     """
-    Return the lines that make the history, without those that were rolled back.
+    Return the lines of the history, without those that were rolled back.
     """
     kept = _Kept()
     for line in lines:
@@ -237,12 +237,12 @@ def _effective(lines: Iterable[RolloutLine]) -> list[RolloutLine]:
 @attrs.define
 class _Kept:
     """
-    The lines of a history so far. Each is examined once, when it comes, so that a rollback takes no longer for the
-    lines that it leaves.
+    The lines of a history so far. Each line is examined once, when it is added, so that the cost of a rollback depends
+    only on the lines that it removes.
     """
 
     lines: list[RolloutLine] = field(factory=list)
-    # For each line, whether it is context; and the indices of the prompts.
+    # Whether each line is context; then the indices of the lines that are prompts.
     are_contexts: list[bool] = field(factory=list)
     prompts: list[int] = field(factory=list)
 
@@ -255,9 +255,9 @@ class _Kept:
 
     def roll_back(self, count: Any) -> None:
         """
-        Remove the last *count* turns. Each begins at the user's words, or at the context given right before them.
+        Remove the last *count* turns. Each begins at the user's prompt, or at the context directly before it.
 
-        What precedes the very first prompt stays, however many turns are rolled back.
+        The lines before the very first prompt stay, however many turns are rolled back.
         """
         if not self.prompts or type(count) is not int or count < 1:
             return
@@ -271,16 +271,16 @@ class _Kept:
 @attrs.define
 class _Sent:
     """
-    The items that are sent to a model, compacted as often as the session was.
+    The items that are sent to a model, after all compactions of the session.
     """
 
     items: list[dict[str, Any]] = field(factory=list)
-    # So many of them, from the first, are known to be prompts: no later compaction examines them again.
+    # Number of items, from the first, that are known to be prompts: no later compaction examines them again.
     prompt_count: int = 0
 
     def compact(self, payload: dict[str, Any]) -> None:
         """
-        Replace all items by those that a compaction names, or else by the user's words and its summary.
+        Replace all items by the history that a compaction contains, or else by the user's prompts and its summary.
         """
         replacement = payload.get("replacement_history")
         if isinstance(replacement, list):

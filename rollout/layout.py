@@ -237,7 +237,7 @@ def is_linked(day_folder: Path) -> bool:
 @lru_cache(maxsize=1024)
 def is_place(folder: str) -> bool:
     """
-    Whether rollouts may lie in a folder, given below the home: ``sessions``, a day's, or the archive.
+    Return whether a folder, relative to the home, may contain rollouts: ``sessions``, a day's folder, or the archive.
     """
     return _PLACE.fullmatch(folder) is not None
 

@@ -35,9 +35,9 @@ _TAIL_LINES = 200
 _SCAN_LIMIT = 10_000
 # Bytes of a file that is read whole.
 _SMALL = 64 * 2**10
-# What a listing reads at most of a file, whatever is in it, once from its beginning and once from its end. 8 MiB: a
-# first prompt with two images of 3 MB, which are base64 in it. 2000 lines: more than _SMALL bytes have, 39 being the
-# shortest line there is; as garbage they take 12 ms. 64 MiB: the end of what is compressed costs 50 ms to get to.
+# Limits for reading a file, once from its beginning and once from its end. 8 MiB: a first prompt with two images of
+# 3 MB in base64. 2000 lines: more than _SMALL bytes can have, as the shortest line has 39 bytes; 2000 lines of garbage
+# take 12 ms. 64 MiB: reading a compressed file of this size to its end takes 50 ms.
 _BOUNDS = Bounds(size=8 * 2**20, line_count=2000, unpacked_size=64 * 2**20)
 
 
@@ -86,7 +86,7 @@ class SessionSummary(Displayed):
         preview: The user's first words.
         has_early_user_message: A user_message event stands before the 10th record: Codex of 2025 lists it.
         head: The payloads of its first records (session_meta and response items), up to 10.
-        tail: The payloads of its last response items, up to 10, in order; of a compressed file only if it has at most
+        tail: The payloads of its last response items, up to 10, in order; empty for a compressed file of more than
             64 MiB uncompressed.
         is_archived: It lies in the archive.
         problem: Why it could not be read, or not wholly; None if it could.
@@ -156,9 +156,9 @@ def list_sessions(
     """
     List sessions, newest first by file name. Reads only names, and the beginning and end of the files on the page.
 
-    A file or folder that cannot be read does not end the listing; it is reported. At most 8 MiB and 2000 lines are
-    read from either end of a file, and at most 64 MiB of a compressed one decompressed: what lies behind is not known
-    to the list.
+    A file or folder that cannot be read does not end the listing; it is reported. The listing reads at most 8 MiB and
+    2000 lines from either end of a file, and decompresses at most 64 MiB of a compressed file. It ignores lines beyond
+    these limits.
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.

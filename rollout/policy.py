@@ -13,11 +13,12 @@ __all__ = ["Policy", "keep_all", "seed_policy"]
 
 Policy: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 """
-Called with a line's type and its payload, on the thread that records; a result that is true keeps the item.
+Called with a line's type and its payload, on the thread that records; any true result keeps the item.
 
-The payload is a copy of plain values (dicts, lists, strings, numbers, booleans, None), made for the policy: changing
-it changes neither what the caller has nor what is written. An item without a JSON form is refused before. What the
-policy raises makes the `EncodeError` of that item. It may itself record, flush or close.
+The payload is a copy that consists of plain values (dicts, lists, strings, numbers, booleans, None). Changes to it
+affect neither the caller's item nor the file. A payload without a JSON form is refused before the policy is called. If
+the policy raises an exception, `record` raises an `EncodeError` for the item. A policy may call `record`, `flush` and
+`close` itself.
 """
 
 _RESPONSE_ITEMS = frozenset(

@@ -57,8 +57,8 @@ class Recorder(Displayed):
         source: Where the session comes from: cli, vscode, exec, mcp. Codex lists a session without one as vscode's,
             and leaves out those of exec.
         model_provider: The model's service.
-        policy: Says which items are kept: called with a line's type and a copy of its payload, on the thread that
-            records; a result that is true keeps the item. By default what Codex of September 2025 keeps.
+        policy: Decides which items are kept: called with a line's type and a copy of its payload, on the thread that
+            records; any true result keeps the item. By default what Codex of September 2025 keeps.
         fsync: Sync the file after every batch: what is flushed survives a power cut.
         queue_size: How many calls of `record` may wait to be written.
         max_waiting_size: Bytes of memory that they may take, and with them the lines that a full disk refuses; by
@@ -68,7 +68,7 @@ class Recorder(Displayed):
     Raises:
         OSError: The file or its lock could not be created; as it came, so that the caller may go on unrecorded.
         SessionBusyError: Another writer holds a session of this id.
-        WriterStartError: There can be no more threads, or the program is ending; no file is left.
+        WriterStartError: The system has no more threads, or the program is ending; no file is left.
         ValueError: *session_id* is not a UUID, or one of the last three is none it can be.
     """
 
@@ -143,7 +143,7 @@ class Recorder(Displayed):
             SessionNotFoundError, AmbiguousSessionError: As `find_session`.
             OSError: The file cannot be opened; as it came.
             SessionBusyError: Another writer, ours or Codex, holds the session.
-            MissingSessionMetaError, UnsupportedSessionError: Its id is not known; or appending would damage it.
+            MissingSessionMetaError, UnsupportedSessionError: It has no session_meta, or appending would damage it.
             WriterStartError, ValueError: As for a new session.
         """
         options = Options(fsync, queue_size, max_waiting_size, on_full)
@@ -175,9 +175,9 @@ class Recorder(Displayed):
     @property
     def path(self) -> Path:
         """
-        The session's file; there from the beginning, complete after `close`.
+        Path of the session's file, which exists from the beginning and is complete after `close`.
 
-        Where it was archived or renamed meanwhile, this is its new place, known after the next `flush` or `close`.
+        If the file was archived or renamed, this is its new path, at the latest after the next `flush` or `close`.
         """
         return self._writer.path
 
@@ -211,8 +211,8 @@ class Recorder(Displayed):
         """
         Queue items to be written; blocks only while there is no space for what waits, if *on_full* says so.
 
-        Items are copied, and have the time of this call for timestamp. Those that the policy drops are not kept. Where
-        an interrupt (KeyboardInterrupt, SystemExit) ends this call, either all of its items are recorded or none.
+        Items are copied, and get the time of this call as timestamp. Items that the policy drops are not kept. If an
+        interrupt (KeyboardInterrupt, SystemExit) ends this call, either all of its items are recorded or none.
 
         Args:
             items: Each an object of `rollout.schema`, a dict in the form of the Responses API
@@ -221,13 +221,13 @@ class Recorder(Displayed):
 
         Raises:
             EncodeError: An item has no JSON form, or its own code or the policy raised an exception, which is the
-                cause. Of several such items the first; all others were recorded.
-            RecorderFullError: There is no space, and *on_full* is "raise", this interrupts a call that waits, or what
-                waits cannot be written for want of memory.
+                cause. If there are several such items, the error is about the first. All others were recorded.
+            RecorderFullError: There is no space, and *on_full* is "raise", this call interrupts another call of its
+                thread that waits, or the waiting items cannot be written because memory is short.
             RecorderClosedError: The recorder is closed; nothing was recorded.
             WriteError: The writer died; nothing was recorded.
             UnsupportedSessionError, WriterStartError: A forked child cannot number the lines of a paginated session, or
-                start a thread; nothing was recorded.
+                cannot start a thread; nothing was recorded.
         """
         refused: EncodeError | None = None
         if len(items) == 1:
@@ -307,7 +307,7 @@ class Recorder(Displayed):
             WriteError: Something recorded earlier is not in the file.
             FlushTimeoutError: The writer was still busy.
             RecorderClosedError: The recorder is closed.
-            WriterStartError: As for `record`, or the process was forked by other means than `os.fork`.
+            WriterStartError: As for `record`, or a fork other than `os.fork` created this process.
         """
         self._writer.flush(timeout, fsync=fsync)
 

@@ -133,8 +133,7 @@ class _Repairer:
                 if piece.line is not None:
                     yield self._numbered(piece.line)
                 elif at.lineno in kept:
-                    # What is held in memory is not read again: to find its place in a compressed file, all before
-                    # it is decompressed.
+                    # A line in memory is not read again: seeking in a compressed file decompresses all bytes before it.
                     yield from [piece.raw] if piece.raw else _bytes_of(self.original, piece.offset, piece.size)
                     yield b"\n"
 

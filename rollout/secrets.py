@@ -29,7 +29,7 @@ __all__ = ["FoundSecret", "Receipt", "Redaction", "Replacement", "Secret", "find
 _MARK = "[REDACTED:"
 # Characters: nothing shorter holds a secret; what is longer is no example, though it may hold "xxxx" by chance.
 _SHORTEST, _EXAMPLE_MAX = 8, 100
-# Passes over a text until whole words are replaced; characters of a key that say where a secret stands.
+# Number of passes over a text after which whole words are replaced; maximum length of a key in a path.
 _PASSES_MAX, _KEY_MAX = 8, 100
 # A pattern begins where an anchor stands; its last group is the secret. None fails at the far end of a run that holds
 # other anchors, which would be quadratic. None ends inside an escape or runs over a double quote, so that JSON text
@@ -89,7 +89,7 @@ _SHAPES = (
     ("secret", ("secret",), rf"(?i:secret(?:[_-]?key)?){_VALUE}"),
     ("token", ("token",), rf"(?i:token){_VALUE}"),
 )
-# What parts words, also in JSON text.
+# Characters between words, also in JSON text.
 _APART = r"\\+(?:u[0-9A-Fa-f]{4}|.)?|[\s\"'`\0]+"
 _COLOUR = re.compile(r"\x1b\[[\d;:]*m")
 _EXAMPLE = r"x{4}|X{4}|\*{3}|\.{3}|…|(.)\1{7}|(?i:example|change[_-]?me|placeholder|your[_-]|redacted)"
@@ -128,7 +128,7 @@ class FoundSecret:
     Where a secret stands in a rollout: the line, from 1, and the place in it, as ``payload.content[0].text``.
 
     For a key, *where* is its object; for a line that is no rollout line, and is looked through as text, it is empty.
-    Keys in it are cut after 100 characters.
+    Keys in *where* are truncated after 100 characters.
     """
 
     kind: str
@@ -236,7 +236,7 @@ def _edited(value: Any, where: str, name: str, found: list[FoundSecret]) -> Any:
         new = {}
         for key, part in value.items():
             own = _redacted(key, where, "", found)
-            # A key of a megabyte with many values would stand in as many paths.
+            # Otherwise a key of a megabyte with many values below it would be copied into many paths.
             shown = own if len(own) <= _KEY_MAX else f"{own[:_KEY_MAX]}…"
             new[own] = _edited(part, f"{where}.{shown}" if where else shown, own, found)
     return new if len(found) > found_before else value
@@ -268,7 +268,7 @@ def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str
 
 def _whole_words(text: str, secrets: list[Secret]) -> Iterator[Secret]:
     """
-    Widen secrets to the words that they stand in: where each is hidden by the one beside it, a pass finds one alone.
+    Extend secrets to the whole words that contain them. If each secret hides the next, one pass finds only one secret.
     """
     gaps = [found.span() for found in _compiled(_APART).finditer(text)]
     starts, ends = [*(start for start, _ in gaps), len(text)], [0, *(end for _, end in gaps)]

@@ -58,7 +58,7 @@ class TestRefusal:
             ({"a": object()}, "a", "object has no JSON form"),
             ({"a": Dumping}, "a", "type has no JSON form"),
             ({"a": [Dumping(ValueError("x"))]}, "a[0]", "Dumping.model_dump raised ValueError"),
-            ({"a": Dumping([1])}, "a", "Dumping.model_dump gave list, not a dict"),
+            ({"a": Dumping([1])}, "a", "Dumping.model_dump returned list, not a dict"),
             ({"a": Dumping({"b": {1}})}, "a.b", "set has no JSON form"),
             (schema.AgentMessage(message="m", delivery={1}), "delivery", "set has no JSON form"),
         ],

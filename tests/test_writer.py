@@ -652,7 +652,7 @@ class TestChild:
         monkeypatch.setattr(live_room._Ending, "has_begun", False)
         live_room._after_fork_in_child()
         # The one it was forked with, which another list has replaced in a child of multiprocessing, and its own.
-        assert finalizers == [live_room._end_behind_threads] * 2
+        assert finalizers == [live_room._end_after_threads] * 2
         finalizers[1]()
 
         assert writer.is_closed
@@ -713,7 +713,7 @@ class TestEnd:
         last.start()
         recorder = Recorder(home=home)
 
-        live_room._end_behind_threads()
+        live_room._end_after_threads()
         recorder.user_message("after the main thread")
         (waiting,) = (thread for thread in threading.enumerate() if thread.name == "rollout-exit")
         may_end.set()
@@ -747,7 +747,7 @@ class TestEnd:
         monkeypatch.setattr(live_room._Ending, "is_known_to_multiprocessing", False)
         monkeypatch.delitem(sys.modules, "multiprocessing.util", raising=False)
 
-        live_room._tell_multiprocessing()
+        live_room._register_with_multiprocessing()
 
         assert not live_room._Ending.is_known_to_multiprocessing
         assert not live_room._is_ending()

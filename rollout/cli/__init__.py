@@ -37,9 +37,9 @@ def main(args: Sequence[str] | None = None) -> None:
 
 def _end_with_viewer(status: int | str | None) -> None:
     """
-    End the process at once where a thread of the viewer is left, in the middle of a plot or a query.
+    End the process with `os._exit` if a thread of the viewer is still running, in the middle of a plot or a query.
 
-    The end of Python stops such a thread anywhere, and in C++ code that aborts the process (status -6).
+    At its normal end, Python stops such a thread at any point. Inside C++ code, this aborts the process (status -6).
     """
     if any(thread.name.startswith("rollout-viewer") for thread in threading.enumerate()):
         sys.stdout.flush()

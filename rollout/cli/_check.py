@@ -272,7 +272,7 @@ def _finding_of_index(home: Path) -> tuple[str, bool, str]:
     except (IndexBusyError, ModuleNotFoundError) as error:
         return "index", False, str(error)
     if index is None and index_path(home).exists():
-        return "index", False, f"{index_path(home)} is damaged, or of another version; `rollout index` makes it anew"
+        return "index", False, f"{index_path(home)} is damaged, or of another version; `rollout index` rebuilds it"
     if index is None:
         return "index", True, "none; `rollout index` makes search quick"
     try:

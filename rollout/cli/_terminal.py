@@ -321,7 +321,8 @@ class _Markdown(Markdown):
 
 
 def _highlighted(code: str, language: str) -> Text:
-    # Other lexers take minutes for some texts of 20,000 characters: "make" for brackets, "csharp" for short lines.
+    # Lexers that `lexer_name` excludes take minutes for some texts of 20,000 characters: "make" for brackets, "csharp"
+    # for short lines.
     name = "diff" if language == "diff" else lexer_name(code, language)
     text = Syntax("", name, theme=_CODE).highlight(code) if name else Text(code)
     text.rstrip()

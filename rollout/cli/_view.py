@@ -18,7 +18,7 @@ from rollout.store import find
 
 __all__ = ["view_command"]
 
-# Added to the number of a signal it is the exit status of a program that the signal ended.
+# The exit status of a program that a signal ended is this plus the number of the signal.
 _SIGNALLED = 128
 
 
@@ -26,7 +26,7 @@ _SIGNALLED = 128
 @click.option("--no-browser", is_flag=True, help="Only print the address.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Listen there; by default where it is free.")
 @click.option(
-    "--host", default="127.0.0.1", help="Listen on this address, 127.0.0.1 by default; 0.0.0.0 or :: for all."
+    "--host", default="127.0.0.1", help="Listen on this address, 127.0.0.1 by default; 0.0.0.0 or :: for all addresses."
 )
 @home_option
 @click.argument("session", required=False, type=SESSION)
@@ -34,9 +34,9 @@ def view_command(session: str | None, home: str | None, host: str, port: int, no
     """
     See sessions in a browser: list, search, read, follow, count. With a SESSION, begin with it.
 
-    Serves to this machine only and changes nothing, until Ctrl-C or SIGTERM. Prints its address, which nobody can
-    guess and which opens every session of the home: keep it to yourself. On a terminal it opens the browser, too.
-    With --host other machines can be let in, by the same address.
+    Runs until Ctrl-C or SIGTERM and changes nothing. By default only this machine can reach it; with --host other
+    machines can, too. Prints its address, which cannot be guessed and which opens every session of the home: keep it
+    secret. On a terminal it also opens the browser.
 
     \b
     Examples:
@@ -67,19 +67,19 @@ def view_command(session: str | None, home: str | None, host: str, port: int, no
 
 def _warning(urls: Sequence[str]) -> str:
     """
-    Say who can reach a viewer that listens on more than a loopback address.
+    Return the warning for a viewer that listens on more than a loopback address.
     """
     opened = " and ".join(urls) or "an address of this machine"
     return (
-        f"other machines can reach the viewer, by {opened}. Whoever has that address can read every session. Neither "
-        "it nor the pages are encrypted."
+        f"other machines can reach the viewer, by {opened}. Everyone with that address can read every session. The "
+        "connection is not encrypted."
     )
 
 
 @contextmanager
 def _ending_on_sigterm() -> Iterator[None]:
     """
-    End on SIGTERM as on Ctrl-C. Without a handler the first process of a container ignores it.
+    End the viewer on SIGTERM as on Ctrl-C. The first process of a container ignores SIGTERM if it has no handler.
     """
     before = signal.signal(signal.SIGTERM, _end)
     try:

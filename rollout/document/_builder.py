@@ -296,9 +296,9 @@ class DocumentBuilder:
 
     def _join(self, item: Item, key: str, turn: Turn) -> None:
         """
-        Note that one more line says an item, which stands in this turn.
+        Note that another line has the same item, which belongs to this turn.
         """
-        # Lines come in order: one that says an item twice is the last.
+        # Lines come in order, so a line that has the item twice is the last one noted.
         if item.lines[-1] != key:
             item.lines.append(key)
         self._touch(turn, item)

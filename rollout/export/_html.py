@@ -84,7 +84,7 @@ def _cut_texts(history: History, document: Document, detail: str) -> Iterator[tu
     ]
     wanted = {line_key for item_key, key, _ in cuts for line_key in (item_key, key)}
     lines = {key: line for key, line in history.numbered() if key in wanted} if detail == "full" else {}
-    # Those of a call and of its answer: a patch may have hundreds of texts.
+    # Two lines are cached, that of a call and that of its answer: a patch may have hundreds of texts.
     places = lru_cache(maxsize=2)(lambda line_key: Places(lines[line_key]))
     for item_key, key, text in cuts:
         line_key = key if key in lines else item_key

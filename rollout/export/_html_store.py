@@ -73,10 +73,10 @@ def _ranges(keys: list[str]) -> str:
 
 class Places:
     """
-    Where texts stand in a line, so that a page need not have them twice. The line is searched once, for any number.
+    Positions of texts in a line, so that a page need not contain them twice. The line is parsed only once.
 
     Args:
-        line: It.
+        line: Line in which texts are searched for.
     """
 
     def __init__(self, line: RolloutLine) -> None:
@@ -84,11 +84,11 @@ class Places:
 
     def of(self, text: str) -> tuple[list[str | int | None], int] | None:
         """
-        Return where a text stands.
+        Return the position of a text.
 
         Returns:
-            The keys that lead to the string that ends with it, with None where a string is JSON itself, and where in
-            this it begins, in units of UTF-16; None if it stands nowhere.
+            The keys that lead to the string that ends with the text, with None where a string is itself parsed as JSON;
+            and the offset of the text in this string, in units of UTF-16. None if the line does not contain the text.
         """
         for path, string in self._strings:
             if string.endswith(text):

@@ -1,5 +1,5 @@
 """
-The rows of an index checked: each against its checksum, all against those that must be there, and SQLite's own trees.
+Check an index: the checksum of each row, that no row is missing, and SQLite's own trees.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 __all__ = ["check"]
 
 _NOTES = ("version", "home", "tokenizer", "next_row", "folders", "checked", "commits")
-# Bytes of a packed offset behind which more of it follow.
+# Bytes that are not the last byte of a packed offset.
 _MORE = bytes(range(0x80, 0x100))
 
 
 def check(index: Rows) -> None:
     """
-    Check all but the words, as the index is at one moment. Blocks, some 5 s for the index of 100,000 sessions.
+    Check a snapshot of the index, except for the words. Blocks, some 5 s for the index of 100,000 sessions.
 
-    For what a process left that was killed while it wrote: else the seal tells of each byte.
+    Needed after a process was killed while it wrote; in other cases the checksum in the seal covers every byte.
 
     Raises:
-        DamagedIndexError: Something is missing, or is not as it was written.
+        DamagedIndexError: A row is missing or damaged.
         sqlite3.DatabaseError: SQLite cannot read it.
     """
     index.database.execute("BEGIN")
@@ -39,7 +39,7 @@ def check(index: Rows) -> None:
 
 
 def _check_trees(database: sqlite3.Connection) -> None:
-    # Whether indexes of a table have all its rows, only the longer check says.
+    # Only the slower check finds out whether the SQL indexes of a table have all its rows.
     for pragma in ("quick_check(1)", "integrity_check(sessions)"):
         (said,) = database.execute(f"PRAGMA {pragma}").fetchone()
         if said != "ok":
@@ -54,7 +54,7 @@ def _check_sessions(index: Rows) -> None:
         pass
     for number, sum_ in index.database.execute("SELECT id, sum FROM gone"):
         if sum_ != checksum(number):
-            raise DamagedIndexError(f"that session {number} is gone is damaged")
+            raise DamagedIndexError(f"the row of the deleted session {number} is damaged")
     index.count()
 
 

@@ -1,7 +1,7 @@
 """
-What is wrong with an index: one error for each kind of damage, and for a lock of another program.
+Errors of an index: damage, and a lock of another program; and the checksums that detect damage.
 
-SQLite keeps no checksums of what it stores: a flipped bit is read as another value. So each row has a checksum of ours.
+SQLite stores no checksums: after a bit flip it returns another value. So each row of the index has its own checksum.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ __all__ = [
     "span_checksum",
 ]
 
-OTHER_PROGRAM = "another program, which is none of ours"
-# What SQLite says where the disk, the rights or a lock are the reason, by the beginnings of its messages: Python 3.10
-# gives no error code, and "Could not decode to UTF-8" has none.
+OTHER_PROGRAM = "another program, which is not rollout"
+# Beginnings of the messages of SQLite for errors that a lock, the disk or missing permissions cause. Python 3.10 has no
+# error codes, and "Could not decode to UTF-8" has none in any version.
 _LOCKS = ("database is locked", "database table is locked", "database schema is locked", "locking protocol")
-_SURROUNDINGS = (
+_OTHER_CAUSES = (
     *_LOCKS,
     "database or disk is full",
     "disk I/O error",
@@ -40,17 +40,17 @@ _SURROUNDINGS = (
     "interrupted",
 )
 _NUMBERS, _SPAN = struct.Struct("<8q"), struct.Struct("<2q")
-# What no checksum is.
+# A value that is never a checksum.
 _NO_SUM = -1
 
 
 class IndexBusyError(RolloutError):
     """
-    Another process updates the index, or another program has locked it; searches go on, without it if it is locked.
+    Another process updates the index, or another program has locked it. Searches work; they do not use a locked index.
 
     Attributes:
-        path: What is locked: the lock of updates, or the index itself.
-        holder: Which kind of process holds it.
+        path: Path of the locked file: the lock file of updates, or the index.
+        holder: Description of the process that holds the lock.
     """
 
     def __init__(self, path: Path, holder: str = "another process that updates the index") -> None:
@@ -59,43 +59,43 @@ class IndexBusyError(RolloutError):
         self.holder = holder
 
     def __str__(self) -> str:
-        return f"{self.path} is held by {self.holder}; wait for it, or search without"
+        return f"{self.path} is held by {self.holder}; wait for it, or search without the index"
 
 
 class DamagedIndexError(sqlite3.DatabaseError):
     """
-    A row of the index is missing, or is not what was written. A `sqlite3.DatabaseError`, as damage is that SQLite sees.
+    A row of the index is missing or damaged. A `sqlite3.DatabaseError`, like the errors for damage that SQLite detects.
     """
 
 
 def is_damage(error: BaseException | None) -> bool:
     """
-    Whether an error means that an index is damaged; False if its disk is full or it is locked, say.
+    Return whether an error means that an index is damaged; False, for example, for a full disk or a lock.
     """
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
         return False
-    return not (isinstance(error, sqlite3.OperationalError) and str(error).startswith(_SURROUNDINGS))
+    return not (isinstance(error, sqlite3.OperationalError) and str(error).startswith(_OTHER_CAUSES))
 
 
 def is_lock(error: BaseException) -> bool:
     """
-    Whether an error means that an index is locked.
+    Return whether an error means that an index is locked.
     """
     return isinstance(error, sqlite3.OperationalError) and str(error).startswith(_LOCKS)
 
 
 def checksum(*values: Any) -> int:
     """
-    Return a checksum of values as SQLite stores them; the same in each version of Python.
+    Return a checksum of values as SQLite stores them. It is the same in every version of Python.
     """
     return crc32("\0".join(map(str, values)).encode("utf-8", "surrogatepass"))
 
 
 def session_checksum(columns: Sequence[Any]) -> int:
     """
-    Return a checksum of a session's columns, in the order of `COLUMNS` of `_rows`; -1 if their types are wrong.
+    Return a checksum of a session's columns, in the order of `_rows.COLUMNS`; -1 if their types are wrong.
 
-    As `checksum`, but 2 us instead of 5: an update takes it of each session of the home.
+    Takes 2 us, while `checksum` takes 5 us: an update calls it for each session of the home.
     """
     number, name, folder, is_compressed, size, mtime_ns, inode, offset, check, turns, tokens, *texts = columns
     problem, cwd, branch, repository, model, originator, source, preview = texts
@@ -109,7 +109,7 @@ def session_checksum(columns: Sequence[Any]) -> int:
 
 def span_checksum(first: Any, session: Any, offsets: Any) -> int:
     """
-    Return a checksum of where lines of a session lie; -1 if their types are wrong.
+    Return a checksum of the positions of a session's lines; -1 if their types are wrong.
     """
     try:
         return crc32(offsets, crc32(_SPAN.pack(first, session)))

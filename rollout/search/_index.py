@@ -26,12 +26,12 @@ from rollout.search._seal import DAMAGED, WHOLE, Seal
 __all__ = ["Index", "index_path", "remove", "rollback", "tokenizer_of"]
 
 _VERSION = 5
-# Seconds to wait for a lock: our own are held for milliseconds, and readers need none.
+# Seconds to wait for a lock: this package holds its locks for milliseconds, and readers need none.
 _TIMEOUT = 2.0
-# Seconds for which an index that stayed locked is not waited for again: one command opens it several times.
-_HELD = 10.0
-_held: dict[Path, float] = {}
-"""Indexes that stayed locked, each with the moment (`time.monotonic`) until which it is not waited for."""
+# Seconds for which this process does not wait again for an index that stayed locked: a command opens it several times.
+_LOCKED_INTERVAL = 10.0
+_locked_until: dict[Path, float] = {}
+"""Indexes that stayed locked, each with the time (`time.monotonic`) until which this process does not wait for it."""
 
 _TABLES = f"""
 CREATE TABLE notes (key TEXT PRIMARY KEY, value, sum INTEGER) WITHOUT ROWID;
@@ -67,8 +67,8 @@ class Index(Rows):
     An open index; `Index.open` gives one that is there, `Index.create` one to fill.
 
     Several processes may have it open. Rows that it gives may be behind the files; see `rollout.search.update_index`.
-    Whatever reads it may raise `sqlite3.DatabaseError`: the index is damaged, or its disk fails. Leaving its ``with``
-    body by an error of damage lets the next update make it anew.
+    Every method that reads it may raise `sqlite3.DatabaseError`: the index is damaged, or its disk fails. If such an
+    error leaves the ``with`` block of the index and means damage, the next update rebuilds the index.
     """
 
     def __init__(self, home: Path, database: sqlite3.Connection, path: Path, tokenizer: str = TOKENIZER) -> None:
@@ -81,11 +81,11 @@ class Index(Rows):
     @classmethod
     def open(cls, home: StrPath | None = None) -> Index | None:
         """
-        Open a home's index; None if there is none, or one that cannot be used: of another version or home, damaged, or
-        locked by another program. Blocks, at most 2 s for a lock.
+        Open a home's index. Return None if there is none, or if it cannot be used: it is of another version or home,
+        damaged, or locked by another program. Blocks for at most 2 s for a lock.
 
-        An index whose files were changed by something else than this package is read as a whole and checked first,
-        which takes some 5 s for 100,000 sessions.
+        If the times of its file differ from those noted, the whole file is read first (up to 1 s per GB). If a process
+        was killed while it wrote the index, all rows are checked (some 5 s for 100,000 sessions).
         """
         with suppress(IndexBusyError):
             return cls.find(home)
@@ -94,10 +94,10 @@ class Index(Rows):
     @classmethod
     def find(cls, home: StrPath | None = None) -> Index | None:
         """
-        As `open`, and say so if it is locked.
+        As `open`, but raise an error if the index is locked.
 
         Raises:
-            IndexBusyError: Another program has locked it, for more than 2 s.
+            IndexBusyError: Another program has locked it for more than 2 s.
         """
         folder, path = home_folder(home).absolute(), index_path(home)
         while (number := _inode(path)) is not None:
@@ -114,30 +114,30 @@ class Index(Rows):
         known, commits = Seal(path).judge()
         if known == DAMAGED:
             return None
-        is_held = time.monotonic() < _held.get(path, 0.0)
+        is_held = time.monotonic() < _locked_until.get(path, 0.0)
         try:
             with ExitStack() as stack:
                 database = _connect(path, 0.0 if is_held else _TIMEOUT)
                 stack.callback(database.close)
                 index = cls(folder, database, path)
-                index._begin_to_use(commits if known == WHOLE else None)
+                index._verify(commits if known == WHOLE else None)
                 stack.pop_all()
         except sqlite3.DatabaseError as error:
             if not is_lock(error):
                 return None
             if not is_held:
-                _held[path] = time.monotonic() + _HELD
+                _locked_until[path] = time.monotonic() + _LOCKED_INTERVAL
             raise IndexBusyError(path, OTHER_PROGRAM) from error
-        _held.pop(path, None)
+        _locked_until.pop(path, None)
         index._wait_at_most(_TIMEOUT)
         return index
 
-    def _begin_to_use(self, commits: int | None) -> None:
+    def _verify(self, commits: int | None) -> None:
         """
-        Take the notes of an index that is there, and check it if it may not be as a process of ours left it.
+        Read the notes of an existing index, and check the index unless its number of transactions is as expected.
 
         Args:
-            commits: How many transactions it has if it is; None to check it.
+            commits: Expected number of transactions; None to check the index in any case.
 
         Raises:
             sqlite3.DatabaseError: It cannot be used.
@@ -149,22 +149,22 @@ class Index(Rows):
             try:
                 check(self)
             except sqlite3.DatabaseError as error:
-                self._give_up(error)
+                self._invalidate_if_damaged(error)
                 raise
             self._seal.open(self.note("commits"))
 
     def check(self) -> None:
         """
-        Read it whole, and see whether it is as it was written. Blocks, 1 s a GB.
+        Read the whole file and check whether it is as it was written. Blocks, 1 s per GB.
 
         Raises:
-            sqlite3.DatabaseError: It is damaged.
+            sqlite3.DatabaseError: The index is damaged.
         """
         is_intact = self._seal.is_intact()
         if is_intact is None:
             check(self)
         elif not is_intact:
-            raise DamagedIndexError("its file has rotted")
+            raise DamagedIndexError("the bytes of its file have changed on the disk")
 
     @classmethod
     def create(cls, home: StrPath | None = None, *, trigram: bool = False) -> Index:
@@ -210,15 +210,15 @@ class Index(Rows):
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, tb: object) -> None:
-        self._give_up(error)
+        self._invalidate_if_damaged(error)
         self.close()
 
-    def _give_up(self, error: BaseException | None) -> None:
+    def _invalidate_if_damaged(self, error: BaseException | None) -> None:
         """
-        Let an index that is damaged not be used again; the next update makes it anew.
+        If the error means damage, mark the index so that it is not used again; the next update rebuilds it.
         """
         if is_damage(error):
-            # Checked as a whole, at least, by whatever opens it next.
+            # Without a seal, or with version 0, the index is not used again. One of the two changes may fail.
             self._seal.remove()
             with suppress(sqlite3.DatabaseError):
                 rollback(self.database)
@@ -229,7 +229,7 @@ class Index(Rows):
         """Close it."""
         is_sealed = self._seal.holds()
         self.database.close()
-        # SQLite put the log into the database, if this was the last connection.
+        # If this was the last connection, SQLite has moved the log into the database.
         if is_sealed and not self._seal.holds(is_closed=True):
             self._seal.close()
 
@@ -251,7 +251,7 @@ class Index(Rows):
 
     def commit(self) -> None:
         """
-        End a transaction, and seal what there is then, unless something else has changed it before.
+        Commit a transaction, and renew the seal, unless another program has changed the files before.
         """
         commits = self.note("commits", self.note("commits") + 1)
         is_sealed = self._seal.holds()
@@ -267,7 +267,7 @@ class Index(Rows):
 
 def tokenizer_of(path: Path) -> str | None:
     """
-    Return the tokenizer of an index that cannot be used, to make the same kind anew; None if that cannot be read.
+    Return the tokenizer of an index that cannot be used, to rebuild it with the same one; None if it cannot be read.
     """
     with suppress(sqlite3.DatabaseError), closing(_connect(path, 0.0)) as database:
         found = database.execute("SELECT value FROM notes WHERE key = 'tokenizer'").fetchone()
@@ -277,10 +277,10 @@ def tokenizer_of(path: Path) -> str | None:
 
 def remove(path: Path) -> None:
     """
-    Remove an index, or what is in its place.
+    Remove an index, or another file, link or empty folder with its path.
 
     Raises:
-        OSError: It is a folder with something in it, say.
+        OSError: It cannot be removed: for example, it is a folder that is not empty.
     """
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
@@ -300,7 +300,7 @@ def rollback(database: sqlite3.Connection) -> None:
 
 def _inode(path: Path) -> int | None:
     """
-    Return the number of a regular file; None if there is something else, or nothing.
+    Return the inode number of a regular file; None for any other kind of file, or if there is none.
     """
     try:
         status = path.lstat()

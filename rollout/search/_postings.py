@@ -55,7 +55,7 @@ def find_lines(
     """
     wanted = wanted_rows(filters)
     if wanted:
-        # A row that is missing is not asked whether it fits.
+        # Check that no row is missing: a missing session would not be tested against the filters.
         index.count()
     sessions = {number for (number,) in index.database.execute(*wanted)} if wanted else None
     rows: dict[int, Row | None] = {}
@@ -124,7 +124,7 @@ def _span(index: Index, number: int) -> tuple[int, int, list[int]]:
         offsets = _unpacked(packed)
         if number < first + len(offsets):
             return first, session, offsets
-    raise DamagedIndexError(f"where line {number} stands is missing or damaged")
+    raise DamagedIndexError(f"the position of line {number} is missing or damaged")
 
 
 def _is_wanted(row: Row, filters: Filters) -> bool:

@@ -102,7 +102,7 @@ class Updated:
 
 def place_session(index: Index, change: Change) -> int:
     """
-    Note where a session lies, and return its number; one that the index does not have gets a number.
+    Store the place of a session's file, and return the number of the session; a new session gets a number.
     """
     path = change.name.path
     place = (str(path.parent.relative_to(index.home)), change.name.is_compressed, change.own_name)
@@ -262,8 +262,8 @@ def plain_state(state: bytes) -> Any:
     decompressor = zlib.decompressobj(zdict=_USUAL)
     text = decompressor.decompress(state)
     if not decompressor.eof:
-        # At its end stands its checksum.
-        raise ValueError("the state is cut off")
+        # The checksum is at the end.
+        raise ValueError("the state is truncated")
     return decode_json(text)
 
 

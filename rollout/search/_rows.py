@@ -1,5 +1,5 @@
 """
-The rows of an index, each read with its checksum: what is not as it was written decides no answer.
+Read and write the rows of an index. Each row is verified by its checksum when it is read.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ class Row:
     A session as the index has it.
 
     Attributes:
-        id: Its number; higher where a session is newer, or was found later.
-        name: Its file's name, without ``.zst``.
-        folder: The file's folder, below the home.
-        is_compressed: The file's name has ``.zst`` behind.
-        size: Bytes of the file when it was read; -1 if it is not read to its end.
-        mtime_ns: When it had changed last; -1 as above.
-        inode: The file's number.
-        offset: Up to where it was read, in the (uncompressed) file.
-        checksum: Of the bytes before that.
-        turns: How often the user asked.
-        tokens: Used by it.
-        problem: What could not be read.
-        facts: What it is filtered by.
+        id: Number of the session; higher if the session is newer, or was found later.
+        name: Name of the file, without ``.zst``.
+        folder: Folder of the file, relative to the home.
+        is_compressed: Whether the name of the file ends with ``.zst``.
+        size: Size of the file in bytes when it was read; -1 if it was not read to its end.
+        mtime_ns: Modification time of the file when it was read; -1 if it was not read to its end.
+        inode: Inode number of the file.
+        offset: Position in the (uncompressed) file up to which it was read.
+        checksum: Checksum of the bytes before this position.
+        turns: Number of the user's prompts.
+        tokens: Number of tokens used.
+        problem: Description of what could not be read.
+        facts: Values to filter by.
     """
 
     id: int
@@ -63,13 +63,13 @@ class Row:
 
     @property
     def path(self) -> Path:
-        """The file, below the home."""
+        """Path of the file, relative to the home."""
         return Path(self.folder, f"{self.name}.zst" if self.is_compressed else self.name)
 
 
 class Rows:
     """
-    What stands in the tables of an index, but for the words.
+    The tables of an index, except for the words.
 
     Args:
         database: The open index.
@@ -80,25 +80,25 @@ class Rows:
 
     def note(self, key: str, value: Any = None) -> Any:
         """
-        Give a note; with a value, keep it.
+        Return the value of a note; if a value is given, store it first.
 
         Raises:
-            DamagedIndexError: There is none of this key, or it is not as it was written.
+            DamagedIndexError: There is no note with this key, or it is damaged.
         """
         if value is not None:
             self.database.execute("INSERT OR REPLACE INTO notes VALUES (?, ?, ?)", (key, value, checksum(key, value)))
             return value
         found = self.database.execute("SELECT value, sum FROM notes WHERE key = ?", (key,)).fetchone()
         if found is None or found[1] != checksum(key, found[0]):
-            raise DamagedIndexError(f"the note of its {key} is damaged")
+            raise DamagedIndexError(f"the note {key!r} is missing or damaged")
         return found[0]
 
     def folders(self) -> list[tuple[str, int]]:
         """
-        Return the folders of the home of which the index has all sessions: where, and when each had changed.
+        Return the folders of the home whose sessions the index has: the path and modification time of each.
 
         Raises:
-            DamagedIndexError: One of them is missing, or not as it was written.
+            DamagedIndexError: A row is missing or damaged.
         """
         found = self.database.execute("SELECT path, mtime_ns FROM folders ORDER BY path").fetchall()
         if self.note("folders") != checksum(*chain.from_iterable(found)):
@@ -107,7 +107,7 @@ class Rows:
 
     def note_folders(self, rows: Iterable[tuple[str, int]]) -> None:
         """
-        Keep what `folders` returns. Within a transaction.
+        Store the result of `folders`. To be called within a transaction.
         """
         rows = sorted(rows)
         self.database.execute("DELETE FROM folders")
@@ -116,10 +116,10 @@ class Rows:
 
     def row(self, number: int) -> Row | None:
         """
-        Give a session by its number; None if it is gone.
+        Return a session by its number; None if it was deleted.
 
         Raises:
-            DamagedIndexError: It is neither there nor gone.
+            DamagedIndexError: There is no row of the session, and no note that it was deleted.
         """
         row = next(self.rows("id = ?", number), None)
         if row is None:
@@ -130,10 +130,10 @@ class Rows:
 
     def rows(self, condition: str = "1 = 1", *values: Any) -> Iterator[Row]:
         """
-        Give the sessions that fit a condition of SQL.
+        Yield the sessions that match an SQL condition.
 
         Raises:
-            DamagedIndexError: One of them is not as it was written, or leads out of the home.
+            DamagedIndexError: A row is damaged, or its path is outside the home.
         """
         query = f"SELECT {', '.join(COLUMNS)}, sum FROM sessions WHERE {condition}"  # noqa: S608
         count = len(COLUMNS) - len(_FACTS)
@@ -147,14 +147,15 @@ class Rows:
 
     def sign(self, number: int) -> None:
         """
-        Keep the checksum of a session's row, which was written. Within a transaction.
+        Store the checksum of a session's row after a change. To be called within a transaction.
         """
         (columns,) = self.database.execute(f"SELECT {', '.join(COLUMNS)} FROM sessions WHERE id = ?", (number,))  # noqa: S608
         self.database.execute("UPDATE sessions SET sum = ? WHERE id = ?", (session_checksum(columns), number))
 
     def forget(self, numbers: Iterable[int]) -> None:
         """
-        Note that sessions are gone: their lines stay, and lead nowhere. Within a transaction.
+        Delete sessions, and note that they were deleted. Their lines stay in the index, but are ignored. To be called
+        within a transaction.
         """
         for number in numbers:
             self.database.execute("DELETE FROM sessions WHERE id = ?", (number,))
@@ -162,22 +163,22 @@ class Rows:
 
     def count(self) -> int:
         """
-        Return how many sessions there are.
+        Return the number of sessions.
 
         Raises:
-            DamagedIndexError: One that was numbered is neither there nor gone.
+            DamagedIndexError: A session that got a number has no row, and no note that it was deleted.
         """
         count, gone, last = self.database.execute(
             "SELECT (SELECT count(*) FROM sessions), (SELECT count(*) FROM gone),"
             " (SELECT seq FROM sqlite_sequence WHERE name = 'sessions')"
         ).fetchone()
         if count + gone != (last or 0):
-            raise DamagedIndexError(f"of {last} sessions {count} are there and {gone} gone")
+            raise DamagedIndexError(f"of {last} sessions, the index has {count}, and {gone} were deleted")
         return int(count)
 
     def state(self, number: int) -> bytes | None:
         """
-        Give what is needed to go on reading a session; None if nothing of it is read.
+        Return the state from which reading a session can continue; None if nothing of the session was read.
         """
         found = self.database.execute("SELECT state FROM sessions WHERE id = ?", (number,))
         return next((state for (state,) in found), None)

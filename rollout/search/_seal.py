@@ -1,10 +1,10 @@
 """
-Whether the files of an index are as a process of this package left them.
+Detect changes of the files of an index that a process of this package did not make.
 
-What another program changed in them, or a disk let rot, may be read as other rows, or as words of other lines. So
-after each of our own changes the sizes, times and numbers of the files are noted, with a checksum of the whole
-database: beside it, in the file that is the lock of updates. The times are looked at each time that an index is opened,
-the bytes only if the times are others.
+After such a change, by another program or a failing disk, SQLite may return other rows, or words of other lines. So
+after each change of its own, this package stores the size, times and inode number of the database, and when the
+database is closed also a checksum of all its bytes: the seal. It is in the lock file of updates, beside the database.
+The times are compared each time that an index is opened, the bytes only if the times differ.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from zlib import crc32
 __all__ = ["CHANGED", "DAMAGED", "WHOLE", "Seal", "lock_path"]
 
 WHOLE, CHANGED, DAMAGED = "whole", "changed", "damaged"
-# Bytes of the note: of one length, so that a write replaces what was there at once.
+# Size of the seal in bytes. It is fixed, so that one write replaces the whole old seal.
 _SIZE = 256
-# Bytes of the log's header. Its salts are made at random each time that SQLite begins the log again.
+# Size of the header of SQLite's log in bytes. It contains random salts that change each time the log starts anew.
 _LOG_HEADER_SIZE = 32
 _BLOCK_SIZE = 2**20
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-# In the place of the checksum while a process writes.
+# Stored instead of the checksum while a process writes.
 _OPEN = 0
 _NO_LOG = "-"
 
 
 def lock_path(path: Path) -> Path:
     """
-    Return the file that is the lock of updates of an index, and holds its seal.
+    Return the path of the lock file for updates of an index, which also contains its seal.
     """
     return path.with_name(f"{path.name}.lock")
 
@@ -52,15 +52,17 @@ class Seal:
 
     def judge(self) -> tuple[str, int]:
         """
-        Return what is known of the files: WHOLE if they are as they were left, DAMAGED if not; CHANGED if a process of
-        ours writes them, or was killed while it did: what they hold must be checked then. With it, how many
-        transactions the database has; one whose log has lost its end has fewer.
+        Return the state of the files, and the number of transactions that the database should have.
+
+        The state is WHOLE if nothing has changed since the last seal, and DAMAGED if another program or the disk has
+        changed the files. It is CHANGED if a process of this package is writing them, or was killed while it wrote:
+        then the contents must be checked. A database whose log has lost its end has fewer transactions.
         """
         sealed = self._read()
         if sealed is None:
             return DAMAGED, 0
         seen, commits, sum_ = sealed
-        files, log = self._look()
+        files, log = self._state()
         if seen == f"{files} {log}":
             return WHOLE, commits
         if sum_ == _OPEN:
@@ -69,13 +71,14 @@ class Seal:
             return DAMAGED, commits
         if log != _NO_LOG:
             return CHANGED, commits
-        # Only its times, its number or its owner are others: it was copied, say.
+        # Only its times or its inode number differ: for example, it was copied.
         self.close(commits)
         return WHOLE, commits
 
     def is_intact(self) -> bool | None:
         """
-        Whether the database has each byte that it had when it was sealed; None if a process writes it. Reads it whole.
+        Return whether the bytes of the database are as they were when it was sealed; None if there is no checksum,
+        because a process writes it. Reads the whole file.
         """
         sealed = self._read()
         if sealed is None or sealed[2] == _OPEN:
@@ -84,55 +87,58 @@ class Seal:
 
     def holds(self, *, is_closed: bool = False) -> bool:
         """
-        Whether the files are, by their times, as they were when they were sealed last; with *is_closed* by `close`.
+        Return whether the size and times of the files are as they were at the last seal.
+
+        Args:
+            is_closed: Whether the last seal must be one of `close`.
         """
         sealed = self._read()
         if sealed is None or (is_closed and sealed[2] == _OPEN):
             return False
-        return sealed[0] == " ".join(self._look())
+        return sealed[0] == " ".join(self._state())
 
     def open(self, commits: int) -> None:
         """
-        Seal the files as they are now, while they are written.
+        Seal the current files without a checksum of the database, while a process writes it.
 
         Args:
-            commits: How many transactions the database has.
+            commits: Number of transactions of the database.
         """
         with suppress(OSError):
-            self._write(" ".join(self._look()), commits, _OPEN)
+            self._write(" ".join(self._state()), commits, _OPEN)
 
     def close(self, commits: int | None = None) -> None:
         """
-        Seal the database as it is now, unless there is a log beside it: then another process has it open. Reads it
-        whole, 1 s a GB.
+        Seal the database with a checksum, unless there is a log: then another process has it open. Reads the whole
+        file, 1 s per GB.
 
         Args:
-            commits: How many transactions it has; None for as many as before.
+            commits: Number of transactions of the database; None if it is the same as in the last seal.
         """
         if commits is None:
             commits = (self._read() or ("", 0, _OPEN))[1]
         with suppress(OSError):
-            if self._look()[1] != _NO_LOG:
+            if self._state()[1] != _NO_LOG:
                 return
-            # The file system's clock stands still for 4 ms at a time: no other write gets this time of ours.
+            # The clock of the file system advances in steps of 4 ms. A time set here differs from that of other writes.
             os.utime(self._path, ns=(self._path.stat().st_atime_ns, time.time_ns()))
-            seen = self._look()
+            seen = self._state()
             sum_ = self._checksum()
             self._write(" ".join(seen), commits, sum_)
-            if seen != self._look():
-                # Another process has begun to write meanwhile.
+            if seen != self._state():
+                # Another process has started to write meanwhile.
                 self.open(commits)
 
     def remove(self) -> None:
         """
-        Let the index be used no more.
+        Invalidate the seal, so that the index is not used again.
         """
         with suppress(OSError):
             self._put(b"")
 
-    def _look(self) -> tuple[str, str]:
+    def _state(self) -> tuple[str, str]:
         """
-        Return what tells a change: of the database its number, size and times; of the log the header.
+        Return the values that show a change: inode number, size and times of the database, and the header of the log.
         """
         try:
             status = self._path.stat()
@@ -174,7 +180,7 @@ class Seal:
 
 def _beginning(path: Path, size: int) -> bytes:
     """
-    Return the first bytes of a regular file; none of what is something else, or is not there.
+    Return the first bytes of a regular file; nothing for another kind of file, or if there is none.
     """
     try:
         fd = os.open(path, os.O_RDONLY | _FLAGS)

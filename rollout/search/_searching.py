@@ -204,7 +204,7 @@ class _Searching:
 
     def _lose(self, index: Index, error: sqlite3.DatabaseError) -> None:
         """
-        Go on without the index, which is damaged or locked.
+        Continue without the index, which is damaged or locked.
         """
         self.problems.append(Problem(index.path, f"{error}; the sessions are read"))
         self._index, self.is_indexed = None, False
@@ -327,7 +327,7 @@ def search(
         try:
             index = Index.find(folder)
         except IndexBusyError as error:
-            problems.append(Problem(error.path, f"held by {error.holder}; the sessions are read"))
+            problems.append(Problem(error.path, f"held by {error.holder}; the session files are read instead"))
         except ModuleNotFoundError:
             # Without the extra there is no index either.
             pass

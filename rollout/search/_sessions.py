@@ -142,7 +142,7 @@ def indexed_sessions(
         except (OSError, ImportError) as error:
             if is_shortage(error):
                 raise
-            # Gone, or not readable: a list of others is what was asked for.
+            # Skip a session that is gone or not readable, and list the others.
             continue
         if session is not None:
             yield session
@@ -172,7 +172,7 @@ def entries(index: Index, filters: Filters, order: Order) -> Iterator[Entry]:
     Reads the index as it goes, so it must stay open, and opens no session: one that is news may not fit.
     """
     news = settled(index)
-    # A row that is missing is on no list.
+    # Check that no row is missing: a missing session would not be listed.
     index.count()
     known = news.known
     # Those that went on come as they are now.
@@ -202,7 +202,7 @@ def _rows_in_order(index: Index, filters: Filters, order: Order) -> Iterator[Row
     while chunk := list(islice(ids, _CHUNK)):
         rows = {row.id: row for row in index.rows(f"id IN ({', '.join(map(str, chunk))})")}
         if len(rows) != len(chunk):
-            raise DamagedIndexError("of sessions in an order some are missing")
+            raise DamagedIndexError("rows of sessions are missing")
         yield from (rows[number] for number in chunk)
 
 

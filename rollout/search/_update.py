@@ -27,7 +27,7 @@ from rollout.search._seal import lock_path
 
 __all__ = ["IndexBusyError", "Progress", "changes", "delete_index", "update_index"]
 
-# Seconds between two checks of the whole index, at an update: what a disk lets rot shows in no time of a file.
+# Seconds after which an update checks the whole index again: damage by a failing disk does not change the file's times.
 _CHECKED_EVERY = 86_400
 
 
@@ -69,8 +69,8 @@ def update_index(
     path = index_path(home)
     make_folder(path.parent)
     show = progress or (lambda _: None)
-    with _locked(path), _telling_locks(path):
-        # One that is to be made anew need not be read.
+    with _locked(path), _reporting_locks(path):
+        # An index that is rebuilt need not be usable.
         index = Index.open(home) if rebuild else Index.find(home)
         is_trigram = tokenizer_of(path) == TRIGRAM if index is None else index.tokenizer == TRIGRAM
         wants_trigram = is_trigram if trigram is None else trigram
@@ -129,8 +129,8 @@ def _updated(index: Index, progress: Callable[[Progress], None]) -> Updated:
 
 def _prepare(index: Index, news: News) -> dict[str, int]:
     """
-    Forget what is gone, note what moved, and number what is new: the newest last, so that it is found first. Within a
-    transaction; returns the numbers of what is to be read.
+    Remove deleted sessions, store the places of moved sessions, and number new ones: the newest last, so that it is
+    found first. Return the numbers of the sessions to read. To be called within a transaction.
     """
     index.forget(news.gone)
     for row in news.moved:
@@ -156,7 +156,7 @@ def _batches(changes: list[Change]) -> Iterator[list[Change]]:
 
 
 @contextmanager
-def _telling_locks(path: Path) -> Iterator[None]:
+def _reporting_locks(path: Path) -> Iterator[None]:
     try:
         yield
     except sqlite3.OperationalError as error:
@@ -186,5 +186,5 @@ def _take(lock: Path) -> int:
             os.close(fd)
     if not is_taken:
         raise IndexBusyError(lock)
-    # Where it is not there, whoever deleted the index has removed it since it was opened.
+    # If the lock file is not there any more, another process has deleted the index after the file was opened here.
     return fd if is_there else _take(lock)

@@ -59,7 +59,7 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
     if path.name.endswith(".zst"):
         return path
     with SessionLock(folder, session_id), _maintenance(folder):
-        # It may have been moved, or compressed, before the lock was ours.
+        # The file may have been moved, or compressed, before this process got the lock.
         path = place_of(session, folder, session_id)
         if path.name.endswith(".zst"):
             return path
@@ -94,7 +94,7 @@ def decompress(session: StrPath, *, home: StrPath | None = None) -> Path:
     if not path.is_file():
         return target
     with SessionLock(folder, session_id), _maintenance(folder):
-        # It may have been moved, or decompressed, before the lock was ours.
+        # The file may have been moved, or decompressed, before this process got the lock.
         path, target = _both_forms(place_of(session, folder, session_id))
         # A crash has left both; the plain one counts.
         if path.is_file() and target.exists():
@@ -106,7 +106,7 @@ def decompress(session: StrPath, *, home: StrPath | None = None) -> Path:
 
 def _both_forms(path: Path) -> tuple[Path, Path]:
     """
-    Return the compressed and the plain form of a file.
+    Return the paths of the compressed and the uncompressed form of a file.
     """
     plain = path.with_suffix("") if path.name.endswith(".zst") else path
     return plain.with_name(plain.name + ".zst"), plain

@@ -62,9 +62,9 @@ def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None
     now_ms = time.time_ns() // 1_000_000
     meta = _meta_of_fork(history, new_session_id(), format_timestamp(now_ms))
     target = new_session_path(folder, meta.payload["id"], now_ms / 1000)
-    # What could not be loaded of the lines that it has by reference is an error here.
+    # If lines that the session has by reference could not be loaded, this raises the error.
     base = history.inherited or inherited_lines(_payload_of_meta(history), home_of(history.path) or folder)
-    # Not read again: the file may have been moved since, and what a live session went on with is its own.
+    # The file is not read again: it may have been moved, and lines recorded since then do not belong to the fork.
     with new_file(target) as file:
         file.writelines(_encoded(meta, islice(chain(base, history.lines), count)))
     return target

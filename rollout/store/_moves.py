@@ -4,8 +4,8 @@ Sessions moved: into the archive and back, into the trash and back.
 A move is one rename: there is no moment at which the file is in neither place. Where a session has several files, a
 crash may leave some moved; the same call again moves the rest.
 
-A session is found before its lock is taken, and may be moved or deleted between the two: what counts is where its
-files are once the lock is held. Codex's database is told before the lock is released, in the order of the changes.
+A session is found before its lock is taken, and may be moved or deleted between the two. So its files are looked up
+again when the lock is held. Codex's database is updated before the lock is released, so in the order of the changes.
 """
 
 from __future__ import annotations
@@ -50,9 +50,9 @@ def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
         The file in the archive; the newest, where the session has several.
 
     Raises:
-        SessionNotFoundError: There is none, or it was deleted meanwhile.
+        SessionNotFoundError: There is no such session, or it was deleted meanwhile.
         AmbiguousSessionError: As `find_session`.
-        SessionBusyError: A writer has it open, or another change of it is going on.
+        SessionBusyError: A writer has it open, or another call is changing it.
         SessionStateError: The file lies in no home, or is not named as a rollout is.
         FileExistsError: Another file of its name is there.
         OSError: It could not be moved; it is where it was.
@@ -97,7 +97,7 @@ def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool =
         Where its files are now, in the trash; where they were, if they are gone.
 
     Raises:
-        SessionNotFoundError: There is none, or another call deleted it meanwhile.
+        SessionNotFoundError: There is no such session, or another call deleted it meanwhile.
         AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
     session_id, folder = identified(session, home, in_trash=permanently)
@@ -128,7 +128,7 @@ def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
         The file; the newest, where the session has several.
 
     Raises:
-        SessionNotFoundError: It is not in the trash, or another call took it out meanwhile.
+        SessionNotFoundError: It is not in the trash, or another call has removed it from the trash meanwhile.
         AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
     session_id, folder = _identified_in_trash(session, home_folder(home).absolute())
@@ -159,7 +159,7 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
         raise
     name, own_home = RolloutName.parse(path), home_of(path)
     if name is not None and own_home is not None and not is_path(session):
-        # Found by the names in the home's folders, of which none is a link.
+        # The search reads only folders of the home that are not links, so the checks below are not needed.
         return name.session_id, own_home
     if not path.is_file():
         raise SessionNotFoundError(str(session), folder)
@@ -177,10 +177,11 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
 
 def place_of(session: StrPath, folder: Path, session_id: str) -> Path:
     """
-    Return where the file lies that names a session, wherever it was moved since; the newest, where its id names it.
+    Return the current path of a session's file, also after a move. For a path, this is the file of the same name; for
+    an id, the newest file.
 
     Raises:
-        SessionNotFoundError: It was deleted meanwhile.
+        SessionNotFoundError: The session was deleted meanwhile.
     """
     names = [name for found in _places(session, folder, session_id) for name in found]
     if is_path(session):
@@ -197,7 +198,7 @@ def _places(session: StrPath, folder: Path, session_id: str) -> tuple[list[Rollo
     Return the live and the archived files of a session whose lock is held.
 
     Raises:
-        SessionNotFoundError: It has none any more.
+        SessionNotFoundError: The session has no files any more.
     """
     places = _live(folder, session_id), _archived(folder, session_id)
     if not any(places):
@@ -254,7 +255,7 @@ def _move(name: RolloutName, folder: Path) -> Path:
     try:
         path.rename(target)
     except FileNotFoundError as error:
-        # Moved by a program that takes no lock.
+        # A program that takes no lock has moved the file.
         raise SessionNotFoundError(name.session_id, path.parent) from error
     sync_folder(folder)
     sync_folder(path.parent)

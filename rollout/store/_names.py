@@ -68,7 +68,7 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
         raise ValueError(f"{name!r} is no name: it is blank, or holds a control character")
     folder = home_folder(home)
     session_id = _id_of(session, folder)
-    # Codex's database is told before the lock is released, so that both end with the same name.
+    # Codex's database is updated before the lock is released, so that both have the same name afterwards.
     with _locked(folder):
         if name is None:
             _forget(folder, session_id)
@@ -83,7 +83,7 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
 def _id_of(session: StrPath, home: Path) -> str:
     path = locate(session, home)
     name = RolloutName.parse(path)
-    # Where a session that was found by its id is moved to meanwhile does not matter to its name.
+    # A session that was found by its id may have been moved meanwhile; this does not affect its name.
     if name is None or (is_path(session) and not path.is_file()):
         raise SessionNotFoundError(str(path), path.parent)
     return name.session_id
@@ -181,7 +181,7 @@ def _append(home: Path, line: bytes) -> None:
     fd = os.open(home / _INDEX, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         size = os.fstat(fd).st_size
-        # A torn last line would take ours with it.
+        # Without a newline after an incomplete last line, both lines would be lost.
         torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
         os.write(fd, b"\n" + line if torn else line)
         os.fsync(fd)

@@ -1,8 +1,7 @@
 """
 Sessions in a browser: a local web application that lists, searches, shows and follows them, and changes nothing.
 
-It is served to this machine only, unless another address is asked for, and under a URL that nobody can guess. Needs the
-extra ``web``.
+By default only this machine can reach it. Its URL contains a random token. Needs the extra ``web``.
 
 >>> from rollout.web import make_viewer
 >>> with make_viewer() as viewer:

@@ -56,13 +56,13 @@ def make_viewer(
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
         session: The file of a session to begin with, of this home or not.
-        host: An address of this machine, or a name that leads to one. ``0.0.0.0`` stands for all of IPv4, ``::`` for
-            all. With any but a loopback address other machines can reach the viewer: see `Viewer.is_public`.
+        host: An address of this machine, or a name that resolves to one. ``0.0.0.0`` means all IPv4 addresses, ``::``
+            all addresses. Unless it is a loopback address, other machines can reach the viewer: see `Viewer.is_public`.
         port: 0 for any that is free.
 
     Raises:
-        ValueError: *host* cannot be a name.
-        OSError: The name is not known, the address is not this machine's, or the port is taken.
+        ValueError: *host* cannot be a host name.
+        OSError: The name is not known, the address is not one of this machine, or the port is taken.
     """
     folder = home_folder(home).absolute()
     own = Site(folder, given=None if session is None else Path(session).absolute())

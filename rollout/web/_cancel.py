@@ -1,5 +1,5 @@
 """
-Cancelled requests: a request whose client has gone, or whose viewer closes, is not worked off.
+Cancellation of requests whose client has gone, or whose viewer is closing.
 
 `check` and `CheckedReader` raise `RequestCancelledError` in the thread that answers such a request.
 """
@@ -19,19 +19,19 @@ __all__ = ["BEGIN_STREAM", "IS_CANCELLED", "CheckedReader", "RequestCancelledErr
 IS_CANCELLED = "rollout.is_cancelled"
 """Key of a WSGI environment: a function that returns whether the request was cancelled."""
 BEGIN_STREAM = "rollout.begin_stream"
-"""Key of a WSGI environment: a function for event streams to call, which have a bound of their own."""
+"""Key of a WSGI environment: a function that an event stream calls; event streams have a limit of their own."""
 
 
 class RequestCancelledError(BaseException):
     """
-    The client of a request has gone. Not an Exception: a page that catches errors must not go on.
+    The client of a request has gone. Not a subclass of Exception, so that a page that catches errors does not continue.
     """
 
 
 def cancellation() -> Callable[[], bool]:
     """
-    Return a function that tells whether the current request was cancelled; it may be called after the request context
-    has ended. Outside of a request, and under another server than ours, nothing is ever cancelled.
+    Return a function that returns whether the current request was cancelled. It may be called after the request context
+    has ended. Outside of a request, and with another server than that of this package, it always returns False.
     """
     return request.environ.get(IS_CANCELLED, _never) if has_request_context() else _never
 
@@ -50,7 +50,7 @@ def check() -> None:
 
 class CheckedReader(LineReader):
     """
-    The lines of a file, read for the current request: reading ends with RequestCancelledError once it is cancelled.
+    Reader of the lines of a file that raises RequestCancelledError once the current request is cancelled.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:

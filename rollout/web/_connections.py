@@ -1,7 +1,8 @@
 """
-The viewer's connections: one thread accepts them, reads requests and sees clients go; a bounded number answers.
+The viewer's connections: one thread accepts them, reads requests and detects clients that disconnect; a limited number
+of threads answers requests.
 
-Every answer closes its connection. Knows no HTTP but the end of a request's head and the answers that refuse.
+Every answer closes its connection. This module knows of HTTP only the end of a request's head, and two error answers.
 """
 
 from __future__ import annotations
@@ -25,32 +26,32 @@ from rollout.web._security import HEADERS
 __all__ = ["THREADS_MAX", "Connection", "Connections"]
 
 THREADS_MAX = 6
-"""Requests that are answered at the same time, beside event streams: as many as a browser sends. Each of them delays
-the thread that accepts, by 5 ms and more for every call of the system (the interpreter's lock)."""
+"""Number of requests, without event streams, that are answered at the same time: a browser sends as many. Each of them
+delays the accepting thread by 5 ms or more at every system call, because of the interpreter's lock."""
 # Requests that wait for a thread; connections whose request is not complete. Few enough for 256 descriptors (macOS).
 _WAITING_MAX, _READING_MAX = 64, 100
-# Seconds for a whole head, however slowly it comes. A browser opens connections in advance, and opens others then.
+# Seconds to receive a whole head. A browser opens connections in advance; if one was closed, it opens another.
 _HEAD_TIMEOUT = 10.0
-# http.server refuses a line of 64 KiB and more than 100 headers; a head beyond this is not even read.
+# http.server refuses a line of 64 KiB and more than 100 headers. A head of more than 256 KiB is refused before that.
 _HEAD_MAX, _BODY_MAX, _READ_SIZE = 2**18, 2**20, 2**16
 _HEAD_END = re.compile(rb"\n\r?\n")
-# Seconds that a client may take nothing of what is sent to it; less where others wait for a thread.
+# Seconds in which a client must receive one part of its answer; the shorter time if other requests wait for a thread.
 _SEND_TIMEOUT, _SEND_PATIENCE = 60.0, 2.0
 _POLL, _PAUSE = 0.25, 0.02
-# Seconds that closing waits for requests under way. They are cancelled, and end at their next check.
+# Seconds that `end` waits for the threads that answer. Their requests are cancelled, and end at their next check.
 _END_TIMEOUT = 0.2
 _logger = logging.getLogger("rollout.web")
 
 
 class Connection:
     """
-    A connection and the request that came on it.
+    A connection and its request.
 
     Attributes:
-        socket: Its socket.
-        head: What was received: the request's head, and perhaps a part of its body.
-        is_cancelled: The client has gone, or the viewer closes. Set by the thread that accepts, read by all.
-        is_stream: It is answered by a stream, which waits most of the time. Set by the thread that answers.
+        socket: Socket of the connection.
+        head: Received bytes: the request's head, and perhaps a part of its body.
+        is_cancelled: Whether the client has gone or the viewer is closing. Set by the accepting thread, read by all.
+        is_stream: Whether the answer is a stream, which waits most of the time. Set by the answering thread.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -63,10 +64,10 @@ class Connection:
 
     def send(self, content: bytes) -> None:
         """
-        Send; blocks until the client has taken it.
+        Send bytes. Blocks until all of them are handed to the system.
 
         Raises:
-            OSError: The client has gone, or has taken nothing for a minute.
+            OSError: The client has gone, or did not receive the bytes within a minute.
         """
         if self.is_cancelled:
             raise ConnectionAbortedError
@@ -76,13 +77,13 @@ class Connection:
 
     def begin_stream(self) -> None:
         """
-        Give the place among `THREADS_MAX` back; the caller has a bound of its own.
+        No longer count this connection in `THREADS_MAX`; the caller limits the number of streams.
         """
         self.is_stream = True
 
     def cancel(self) -> None:
         """
-        Cancel the request; a thread that is sending gets an OSError.
+        Cancel the request. A thread that is sending gets an OSError.
         """
         self.is_cancelled = True
         with suppress(OSError):
@@ -91,11 +92,11 @@ class Connection:
 
 class Connections:
     """
-    What a viewer serves. `run` may be called by any thread, once; then `end`, by any thread.
+    All connections of a viewer. `run` may be called once, by any thread; after it has returned, `end` by any thread.
 
     Args:
-        listener: Listens already. Closed by `end`.
-        answer: Answers the request of a connection, in a thread of its own.
+        listener: Listening socket. Closed by `end`.
+        answer: Function that answers the request of a connection; called in a new thread for each request.
     """
 
     def __init__(self, listener: socket.socket, answer: Callable[[Connection], None]) -> None:
@@ -105,8 +106,8 @@ class Connections:
         self._waiting: deque[Connection] = deque()
         self._working: dict[Connection, threading.Thread] = {}
         self._wake_reader, self._wake_writer = socket.socketpair()
-        self._is_stopping = self._is_short = False
-        # Guards these: the connections that were answered, and whether threads close them themselves.
+        self._is_stopping = self._has_logged_shortage = False
+        # Protects the two attributes below: the answered connections, and whether threads close their connection.
         self._lock = threading.Lock()
         self._answered: list[Connection] = []
         self._is_ended = False
@@ -117,7 +118,7 @@ class Connections:
 
     def run(self) -> None:
         """
-        Serve until `stop`, or an interrupt.
+        Serve until `stop` is called, or until an interrupt.
         """
         while not self._is_stopping:
             for key, _ in self._selector.select(self._wait_time()):
@@ -127,15 +128,15 @@ class Connections:
 
     def stop(self) -> None:
         """
-        End `run`, in another thread.
+        Make `run` return, which another thread may have called.
         """
         self._is_stopping = True
         self._wake()
 
     def end(self) -> None:
         """
-        Cancel all requests and close everything; `run` has ended. Waits 0.2 seconds at most: a thread whose request
-        is in the middle of a step that cannot be interrupted ends after that step.
+        Cancel all requests and close all sockets, after `run` has returned. Blocks for at most 0.2 seconds: a thread in
+        the middle of a step that cannot be interrupted ends after that step.
         """
         with self._lock:
             self._is_ended = True
@@ -164,7 +165,7 @@ class Connections:
         except OSError as error:
             self._pause(error)
             return
-        self._is_short = False
+        self._has_logged_shortage = False
         accepted.setblocking(False)
         if len(self._reading) >= _READING_MAX:
             self._drop_oldest()
@@ -174,17 +175,17 @@ class Connections:
 
     def _pause(self, error: OSError) -> None:
         """
-        Give up the oldest request that is not complete, and wait shortly: without descriptors accepting fails at once.
+        Close the oldest incomplete request, and sleep for a short time: without descriptors, `accept` fails at once.
         """
-        if not self._is_short:
-            self._is_short = True
+        if not self._has_logged_shortage:
+            self._has_logged_shortage = True
             _logger.error("%s", visible(f"a connection cannot be accepted: {error}"))
         self._drop_oldest()
         time.sleep(_PAUSE)
 
     def _receive(self, connection: Connection) -> None:
         if connection.socket.fileno() < 0:
-            # Closed after the same call of select that reported it.
+            # It was closed after the call of select that reported it.
             return
         try:
             received = connection.socket.recv(_READ_SIZE)
@@ -193,7 +194,7 @@ class Connections:
         if not received:
             self._forget(connection)
         elif connection not in self._reading:
-            # A body, or a second request: no answer needs it, and without it the end could not be seen.
+            # A body, or a second request. No answer needs it, but it must be read to detect the end of the connection.
             connection.ignored_size += len(received)
             if connection.ignored_size > _BODY_MAX:
                 self._forget(connection)
@@ -234,7 +235,7 @@ class Connections:
             self._answer(connection)
         except RequestCancelledError:
             pass
-        except Exception as error:  # noqa: BLE001 -- a thread that dies says so
+        except Exception as error:  # noqa: BLE001 -- an error that ends the thread is logged
             _log_fault(error)
         with self._lock:
             if not self._is_ended:
@@ -244,7 +245,7 @@ class Connections:
         connection.socket.close()
 
     def _wake(self) -> None:
-        # Full: then it is awake. Closed: then there is nothing to wake.
+        # If the socket is full, the thread is awake already. If it is closed, there is no thread to wake.
         with suppress(OSError):
             self._wake_writer.send(b"\0")
 
@@ -258,7 +259,7 @@ class Connections:
 
     def _drop_late(self) -> None:
         """
-        Drop clients that do not send their request in time, or do not take the answer while others wait for a thread.
+        Drop clients that do not send their request in time, or do not receive the answer in time while others wait.
         """
         now = time.monotonic()
         while self._reading and next(iter(self._reading)).deadline <= now:
@@ -276,7 +277,7 @@ class Connections:
 
     def _forget(self, connection: Connection) -> None:
         """
-        Cancel what a connection asked for. Where a thread answers it, it is closed when that has ended.
+        Cancel the request of a connection, and close it; if a thread is answering it, after this thread has ended.
         """
         connection.cancel()
         if connection in self._working:

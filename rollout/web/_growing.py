@@ -31,7 +31,7 @@ class Growing:
     Args:
         path: The file; a plain one.
         home: Where the session it goes on from lies, if the file lies in no home.
-        source: Its lines. Closed with this one.
+        source: Source of the lines. Closed by `close`.
 
     Attributes:
         lineno: The number of the line that the document has last.

@@ -1,5 +1,5 @@
 """
-Where the viewer listens, and under which addresses a browser reaches it.
+The listening socket of the viewer, and the addresses at which a browser reaches it.
 """
 
 from __future__ import annotations
@@ -13,23 +13,24 @@ __all__ = ["authority_of", "is_loopback", "is_wildcard", "listen", "local_addres
 _BACKLOG = 128
 _HTTP_PORT = 80
 _MAPPED = "::ffff:"
-# Addresses for documentation (RFC 5737, RFC 3849): connecting a UDP socket sends nothing, and tells which own address
-# leads to other machines.
+# Addresses for documentation (RFC 5737, RFC 3849). Connecting a UDP socket to one sends nothing, and then the socket's
+# own address is the one from which other machines are reached.
 _OUTSIDE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
 def listen(host: str, port: int) -> socket.socket:
     """
-    Return a socket that listens. Blocks while a host name is looked up.
+    Return a listening socket. Blocks while a host name is looked up.
 
     Args:
-        host: An address of this machine, a name that leads to one, or ``0.0.0.0`` or ``::`` for all; ``::`` takes
-            IPv4, too.
-        port: 0 for any that is free.
+        host: An address of this machine, a name that resolves to one, ``0.0.0.0`` for all IPv4 addresses, or ``::`` for
+            all addresses, IPv4 and IPv6.
+        port: Port number; 0 for any free port.
 
     Raises:
-        OSError: The name is not known, the address is not this machine's, or the port is taken; *filename* is which.
-        ValueError: *host* cannot be a name.
+        OSError: The name is not known, the address is not one of this machine, or the port is taken. The *filename* of
+            the error is the host, or the host and port.
+        ValueError: *host* cannot be a host name.
     """
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -62,7 +63,7 @@ def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
 
 def local_address(connection: socket.socket) -> tuple[str, int]:
     """
-    Return the own address and port of a socket, as they stand in a URL: without a zone, IPv4 as IPv4.
+    Return the local address and port of a socket, in the form of a URL: without a zone, and IPv4 not mapped to IPv6.
     """
     host, port = connection.getsockname()[:2]
     return host.partition("%")[0].removeprefix(_MAPPED), port
@@ -70,7 +71,7 @@ def local_address(connection: socket.socket) -> tuple[str, int]:
 
 def authority_of(host: str, port: int) -> str:
     """
-    Return host and port as a URL and the Host header have them.
+    Return host and port in the form that a URL and the Host header have.
     """
     name = f"[{host}]" if ":" in host else host
     return name if port == _HTTP_PORT else f"{name}:{port}"
@@ -78,22 +79,22 @@ def authority_of(host: str, port: int) -> str:
 
 def is_loopback(host: str) -> bool:
     """
-    Whether only this machine reaches an address.
+    Return whether only this machine can reach an address.
     """
     return ipaddress.ip_address(host).is_loopback
 
 
 def is_wildcard(host: str) -> bool:
     """
-    Whether an address stands for all of this machine.
+    Return whether an address means all addresses of this machine.
     """
     return ipaddress.ip_address(host).is_unspecified
 
 
 def reachable_hosts(host: str) -> list[str]:
     """
-    Return the addresses to open for one that is listened on: itself, or for a wildcard this machine's own, loopback
-    first; of several networks only that of the default route is known.
+    Return the addresses at which a listening address can be reached: the address itself; or, for a wildcard, those of
+    this machine, loopback first. If it has several networks, only the address for the default route is known.
     """
     if not is_wildcard(host):
         return [host]
@@ -104,7 +105,7 @@ def reachable_hosts(host: str) -> list[str]:
 
 
 def _address_outside(family: socket.AddressFamily) -> str | None:
-    # Without a route there is none.
+    # Without a route there is no such address.
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((_OUTSIDE[family], 9))
         return local_address(probe)[0]

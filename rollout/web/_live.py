@@ -26,7 +26,7 @@ from rollout.web._site import STREAMS_MAX, Site, site
 __all__ = ["events_page"]
 
 _RETRY_MS = 1000
-# Seconds after which a browser that was refused may ask again.
+# Seconds after which a browser that got a 503 may try again.
 _RETRY_AFTER = 5
 # Seconds: how soon it is noticed that nobody reads, and what keeps a connection from being taken for dead.
 _LOOK = 0.1
@@ -39,8 +39,8 @@ _BATCH = 200
 
 def events_page(key: str) -> Response:
     """
-    Follow a session: events with what changes on its page, until the client goes away. With 16 streams open the answer
-    is 503.
+    Follow a session: send events with the changes of its page until the client disconnects. Answer 503 if 16 streams
+    are open.
     """
     path = site().path(key)
     if path.suffix == ".zst":

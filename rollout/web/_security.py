@@ -42,14 +42,14 @@ class Guard:
     A WSGI application around another: it lets through what its own pages ask, and nothing else.
 
     A browser may be made to ask by any page on the net, also under another name for this machine (DNS rebinding), and
-    other users of this machine may ask, too. So the Host header must be exactly the address and port that the request
-    came in on, the origin must be the same where a browser names it, and the path begins with a token that nobody can
-    guess. A host name is never right: what it leads to is decided elsewhere.
+    other users of this machine may ask, too. So the Host header must be exactly the address and port at which the
+    request arrived, the Origin header, if there is one, must be the same, and the path begins with a secret token. A
+    host name is never accepted: other people may control the address that it resolves to.
 
     Args:
         app: What answers; it gets the path behind the token.
         token: The first segment of every path.
-        forwarded: Further hosts with ports that are right, as a URL has them.
+        forwarded: Further hosts, with ports, that the Host header may have.
     """
 
     def __init__(self, app: WSGIApplication, *, token: str, forwarded: Collection[str] = ()) -> None:

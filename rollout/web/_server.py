@@ -1,5 +1,5 @@
 """
-The viewer's server: HTTP over `Connections`, with werkzeug's handler; says nothing of requests. Knows no page.
+The viewer's server: HTTP over `Connections`, with werkzeug's handler. Logs no requests; independent of the pages.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _logger = logging.getLogger("rollout.web")
 
 class _Host:
     """
-    What werkzeug's handler asks of its server.
+    The attributes of a server that werkzeug's handler uses.
     """
 
     ssl_context = None
@@ -41,14 +41,14 @@ class _Host:
         self.app, self.server_address, self._connection = app, address, connection
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ARG002
-        # What a request that was cancelled ends with is no error; at the end of Python a thread must not write.
+        # The exception that ends a cancelled request is no error. At the end of Python a thread must not write a log.
         if not self._connection.is_cancelled:
             _logger.error("%s", visible(message % args))
 
 
 class _Output:
     """
-    Collects the parts of an answer until it is flushed: one packet for a chunk, not four.
+    Buffer for the parts of an answer until it is flushed: a chunk is sent in one packet, not in four.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -73,7 +73,7 @@ class _Handler(WSGIRequestHandler):
         self.rfile, self.wfile = io.BytesIO(self.request.head), _Output(self.request)  # type: ignore[assignment]
 
     def finish(self) -> None:
-        """Send what was not sent; the connection is closed by `Connections`."""
+        """Send the rest of the answer. `Connections` closes the connection."""
         with suppress(OSError):
             self.wfile.flush()
 
@@ -101,17 +101,17 @@ class Viewer:
     `serve_forever`.
 
     Attributes:
-        url: The address to open in a browser on this machine. Whoever knows it can read every session of the home.
-        is_public: Whether other machines can reach it: it listens on more than a loopback address.
-        public_urls: The addresses that another machine may open, as far as they are known: of several networks only
-            that of the default route is.
+        url: URL to open in a browser on this machine. It gives access to every session of the home: keep it secret.
+        is_public: Whether other machines can reach the viewer, because it does not listen on a loopback address.
+        public_urls: URLs to open on other machines, as far as they are known: if this machine has several networks,
+            only the URL for the default route is known.
     """
 
     def __init__(self, app: WSGIApplication, *, host: str, port: int, path: str) -> None:
         token = secrets.token_urlsafe(_TOKEN_SIZE)
         listener = listen(host, port)
         own_host, own_port = local_address(listener)
-        # A forwarded port leads here from the loopback address of another machine, or of a container's host.
+        # If the port is forwarded, a browser uses a loopback address of another machine, or of the container's host.
         forwarded = {authority_of(name, own_port) for name in ("127.0.0.1", "::1") if is_wildcard(own_host)}
         self._app = Guard(app, token=token, forwarded=forwarded)
         self._connections = Connections(listener, self._answer)
@@ -152,8 +152,8 @@ class Viewer:
 
     def close(self) -> None:
         """
-        Close every connection and cancel all requests. Blocks for 0.2 seconds at most: a thread in the middle of a
-        step (a plot, a query) ends after it, or with the process.
+        Close every connection and cancel all requests. Blocks for at most 0.2 seconds: a thread in the middle of a step
+        (a plot, a query) ends after this step, or with the process.
         """
         self._connections.stop()
         if self._thread is not None:

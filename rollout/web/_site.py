@@ -32,10 +32,10 @@ __all__ = ["STREAMS_MAX", "Opened", "Site", "site"]
 _KEPT = 3
 # Seconds without a line until a session is quiet that no writer holds: Codex before 0.147 took no lock.
 _QUIET = 120.0
-# How often a request that waits for another's document looks whether its client is still there.
+# Seconds between two checks for cancellation, while a request waits for the document of another request.
 _LOOK = 0.1
 STREAMS_MAX = 16
-"""Event streams at a time, each with two threads; a browser opens six connections to one address at most."""
+"""Maximum number of open event streams. Each has two threads; a browser opens at most six connections to an address."""
 
 
 @frozen
@@ -62,7 +62,7 @@ class Site:
     Attributes:
         home: The home.
         given: A session that lies elsewhere, if one was asked for.
-        streams: Taken by an event stream for as long as it is open.
+        streams: Semaphore that an event stream holds while it is open.
     """
 
     home: Path

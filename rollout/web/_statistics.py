@@ -148,7 +148,7 @@ def _of_files(home: Path) -> Generator[_Countable, None, None]:
 
 def _of_index(index: Index, home: Path) -> Generator[_Countable, None, None]:
     given: set[Key] = set()
-    # Of one that is damaged or locked, the rest is asked of the files.
+    # If the index is damaged or locked, the remaining sessions are read from their files.
     with suppress(DatabaseError), index:
         for entry in entries(index, Filters(), "created"):
             state = index.state(entry.row.id) if entry.row else None

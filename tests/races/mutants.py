@@ -13,7 +13,7 @@ _QUEUE = "rollout._queue"
 _WRITER = "rollout._writer"
 _LOOKS_FOR_LATE = """            if not self._late:
                 return gate
-            self._put_those_of(threading.get_ident())
+            self._put_late_of(threading.get_ident())
 """
 
 

@@ -311,7 +311,7 @@ def test_what_a_disk_let_rot_in_words_is_noticed_by_an_update_within_a_day(
     _, commits, sum_ = seal._read() or pytest.fail()
     indexed.write_bytes(indexed.read_bytes().replace(b"\x06common", b"\x06commom"))
     # As if the file's times were what they were: until then it cannot be known.
-    seal._write(" ".join(seal._look()), commits, sum_)
+    seal._write(" ".join(seal._state()), commits, sum_)
     assert found("common") == set()
 
     monkeypatch.setattr(update_room, "_CHECKED_EVERY", -1)

@@ -18,7 +18,7 @@ from tests.search.homes import found, many
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
     yield
-    index_room._held.clear()
+    index_room._locked_until.clear()
 
 
 @contextmanager
@@ -54,7 +54,8 @@ def test_an_index_that_another_program_holds_costs_a_search_two_seconds_and_the_
     assert took < 30
     assert {(hit.session_id, hit.offset, hit.text) for hit in hits} == expected
     assert not results.is_indexed
-    assert problems == [(index_path(), "held by another program, which is none of ours; the sessions are read")]
+    reason = "held by another program, which is not rollout; the session files are read instead"
+    assert problems == [(index_path(), reason)]
     assert search("common").is_indexed
 
 

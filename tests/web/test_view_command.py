@@ -87,7 +87,7 @@ def test_view_says_who_can_reach_it_where_others_can(run: Run, home: Path, host:
     assert done.out.count("\n") == 1
     assert "other machines can reach the viewer, by http://" in done.err
     assert done.out.rpartition(":")[2].strip() in done.err
-    assert "Whoever has that address can read every session" in done.err
+    assert "Everyone with that address can read every session" in done.err
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@
     source.onerror = () => source.readyState === EventSource.CLOSED ? end(url) : say("not connected");
   }
 
-  // An event source does not tell why it ended: too many of them are open, or there is nothing to follow.
+  // An event source does not tell why it ended: either too many are open, or there is nothing to follow.
   async function end(url) {
     const answer = await fetch(url, { method: "HEAD" }).catch(() => null);
     if (answer?.status !== 503) {
