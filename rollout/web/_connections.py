@@ -35,7 +35,7 @@ _HEAD_TIMEOUT = 10.0
 # http.server refuses a line of 64 KiB and more than 100 headers. A head of more than 256 KiB is refused before that.
 _HEAD_MAX, _BODY_MAX, _READ_SIZE = 2**18, 2**20, 2**16
 _HEAD_END = re.compile(rb"\n\r?\n")
-# Seconds in which a client must receive one part of its answer; the shorter time if other requests wait for a thread.
+# Seconds in which a client must receive something; the shorter time if other requests wait for a thread.
 _SEND_TIMEOUT, _SEND_PATIENCE = 60.0, 2.0
 _POLL, _PAUSE = 0.25, 0.02
 # Seconds that `end` waits for the threads that answer. Their requests are cancelled, and end at their next check.
@@ -67,12 +67,15 @@ class Connection:
         Send bytes. Blocks until all of them are handed to the system.
 
         Raises:
-            OSError: The client has gone, or did not receive the bytes within a minute.
+            OSError: The client has gone, or received nothing for a minute.
         """
-        if self.is_cancelled:
-            raise ConnectionAbortedError
-        self.sending_since = time.monotonic()
-        self.socket.sendall(content)
+        left = memoryview(content)
+        while left:
+            if self.is_cancelled:
+                raise ConnectionAbortedError
+            # Not sendall, whose timeout is for the whole: a slow client that goes on receiving is not dropped.
+            self.sending_since = time.monotonic()
+            left = left[self.socket.send(left) :]
         self.sending_since = None
 
     def begin_stream(self) -> None:

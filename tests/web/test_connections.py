@@ -246,6 +246,29 @@ def test_clients_that_do_not_take_their_answers_do_not_keep_others_out(
     assert not app.go.is_set()
 
 
+def test_a_slow_client_that_goes_on_receiving_is_not_dropped() -> None:
+    ours, theirs = socket.socketpair()
+    got = bytearray()
+
+    def read_slowly() -> None:
+        while part := theirs.recv(65536):
+            got.extend(part)
+            time.sleep(0.02)
+
+    with ours, theirs:
+        # The whole takes over a second.
+        ours.settimeout(0.5)
+        reader = threading.Thread(target=read_slowly)
+        reader.start()
+        connection = Connection(ours)
+        connection.send(b"x" * 5_000_000)
+        ours.shutdown(socket.SHUT_WR)
+        reader.join(30)
+
+    assert len(got) == 5_000_000
+    assert connection.sending_since is None
+
+
 def test_what_is_no_address_ends_its_connection_alone(ask: Asker, caplog: pytest.LogCaptureFixture) -> None:
     said = f"GET http://[ HTTP/1.1\r\nHost: {ask.authority}\r\n\r\n"
 
