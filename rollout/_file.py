@@ -16,6 +16,7 @@ from pathlib import Path
 from rollout._lock import SessionLock
 from rollout._open_rollout import OpenRollout
 from rollout._whole import sync_folder
+from rollout.errors import SessionBusyError
 from rollout.layout import folders_naming
 
 __all__ = ["AppendFile"]
@@ -57,9 +58,8 @@ class AppendFile:
 
     def __init__(self, path: Path, fd: int, lock: SessionLock, folders: Sequence[Path] = ()) -> None:
         self._rollout = OpenRollout(path, fd, lock)
-        self._folders_to_sync = folders
-        self._synced_path = path
-        self._meta = b""
+        self._folders_to_sync, self._synced_path = folders, path
+        self._meta, self._meta_offset, self._parent = b"", 0, 0
         self._synced_size = os.fstat(fd).st_size
         self._note_end(self._synced_size)
         self.forget()
@@ -73,18 +73,22 @@ class AppendFile:
     def is_empty(self) -> bool:
         """Whether no process has written anything to the file."""
         try:
-            return not self.path.stat().st_size
-        except OSError:
+            return not self._rollout.status().st_size
+        except (OSError, SessionBusyError):
             return False
 
-    def await_beginning(self) -> None:
+    def await_beginning(self) -> bool:
         """
-        In a child, wait until the parent has written the first line, before which it runs git. Blocks for at most 6
-        seconds.
+        In a child, wait until the parent has written the first line, before which it runs git; return whether it did.
+
+        Blocks for at most 6 seconds, and not after the parent has ended.
         """
         deadline = time.monotonic() + _BEGINNING_TIMEOUT
-        while self.is_empty and time.monotonic() < deadline:
+        while not self._meta and self.is_empty:
+            if os.getppid() != self._parent or time.monotonic() > deadline:
+                return False
             time.sleep(_BEGINNING_POLL)
+        return True
 
     def _note_end(self, size: int) -> None:
         """
@@ -97,7 +101,9 @@ class AppendFile:
         # Number of bytes of the first waiting line, with its prefix, that are already in the file.
         self._part_size = 0
         if size and not self._meta:
-            self._meta = next(filter(_is_meta, os.pread(fd, _HEAD_SIZE, 0).splitlines(keepends=True)), b"")
+            head = os.pread(fd, _HEAD_SIZE, 0)
+            self._meta = next(filter(_is_meta, head.splitlines(keepends=True)), b"")
+            self._meta_offset = head.find(self._meta)
 
     def forget(self) -> None:
         """
@@ -124,18 +130,16 @@ class AppendFile:
         self.cut_lines = 0
         self.cut_error: OSError | None = None
 
-    def inherit(self) -> None:
+    def inherit(self, parent: int) -> None:
         """
-        After a fork, in the child: forget the lines that the parent will write.
+        After a fork, in the child: forget the lines that the process with the number *parent* will write.
         """
         self._rollout.inherit()
-        self._size = -1
+        self._parent, self._size = parent, -1
         self.forget()
 
     def discard(self) -> None:
-        """
-        Close the file, and remove it if nothing was written to it.
-        """
+        """Close the file, and remove it if nothing was written to it."""
         if self.is_empty:
             self.path.unlink()
         self.close()
@@ -177,6 +181,9 @@ class AppendFile:
         size = self._rollout.status(check_path=check_path).st_size
         if size < self._size:
             self._account_for_cut(size)
+        elif self._size < 0:
+            # A child: another program may have cut it since the fork.
+            self._restore_meta()
         if size != self._size:
             # Another process has appended something, perhaps half a line, or has truncated the file.
             self._note_end(size)
@@ -189,7 +196,12 @@ class AppendFile:
             self.cut_lines += self.written_lines - self._acknowledged_lines
             self.cut_error = OSError(errno.ESTALE, what, str(self.path))
         self._acknowledged_lines = self.written_lines
-        if os.pread(self._rollout.fd, len(self._meta), 0) != self._meta:
+        self._restore_meta()
+
+    def _restore_meta(self) -> None:
+        if os.pread(self._rollout.fd, len(self._meta), self._meta_offset) != self._meta and self.lines[:1] != [
+            self._meta
+        ]:
             # A file without a session_meta has no session id. The line was counted when it was first written.
             self.lines.insert(0, self._meta)
             self.waiting_size += len(self._meta)
@@ -200,13 +212,32 @@ class AppendFile:
         data, written = b"", self._part_size
         try:
             data = self._joined(lines)
-            while written < len(data):
-                written += os.write(self._rollout.fd, memoryview(data)[written:])
+            written += os.write(self._rollout.fd, memoryview(data)[written:])
         except (OSError, MemoryError) as error:
             # Its traceback would keep the data alive.
             self.error = error.with_traceback(None)
         if data:
+            if written < len(data) and self.error is None:
+                written = self._write_rest(data, written)
             self._account_for(data, len(lines), written)
+
+    def _write_rest(self, data: bytes, written: int) -> int:
+        """
+        Write what a short write has left, if no other process can append in between; return the bytes written in all.
+        """
+        with self._rollout.alone() as is_alone:
+            try:
+                # One that has ended since may have appended, too.
+                end = self._size + written - self._part_size
+                may_go_on = is_alone and os.fstat(self._rollout.fd).st_size == end
+                while may_go_on and written < len(data):
+                    written += os.write(self._rollout.fd, memoryview(data)[written:])
+            except OSError as error:
+                self.error = error.with_traceback(None)
+        if written < len(data) and self.error is None:
+            why = "only a part of a line was written, and another process may append behind it"
+            self.error = OSError(errno.EAGAIN, why, str(self.path))
+        return written
 
     def _joined(self, lines: Sequence[bytes]) -> bytes:
         # A single line is not copied: there may be no memory for a second copy.
@@ -315,4 +346,4 @@ class AppendFile:
 
 
 def _is_meta(line: bytes) -> bool:
-    return b'"session_meta"' in line
+    return b'"session_meta"' in line and line.endswith(b"\n")

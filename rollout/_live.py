@@ -17,7 +17,7 @@ import time
 import warnings
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -112,11 +112,26 @@ def close_all() -> None:
     Write all waiting items and close every recorder; log an error for each that does not succeed within `EXIT_TIMEOUT`.
     """
     deadline = time.monotonic() + EXIT_TIMEOUT
-    for writer in list(live):
+    writers = _snapshot()
+    # All at once: one that hangs must not use up the time of the others.
+    for writer in writers:
+        writer.abandon()
+    for writer in writers:
         try:
             writer.close(max(deadline - time.monotonic(), 0))
         except RolloutError as error:
-            _log.error("at exit: %s", error)
+            # A handler that records into one of them raises.
+            with suppress(Exception):
+                _log.error("at exit: %s", error)
+
+
+def _snapshot() -> list[_Writer]:
+    """
+    Return the writers that are alive. A writer's thread that ends removes it, which a set being copied does not bear.
+    """
+    while True:
+        with suppress(RuntimeError):
+            return list(live)
 
 
 @atexit.register
@@ -198,7 +213,7 @@ def _begin_child_of_multiprocessing(_: object) -> None:
 
 def _after_fork_in_child() -> None:
     _Ending.starting.clear()
-    for writer in list(live):
+    for writer in _snapshot():
         writer.begin_again()
     _register_with_multiprocessing()
 

@@ -95,9 +95,11 @@ class SessionLock:
 
     def follow(self, home: Path) -> None:
         """
-        Note that the home, and with it the lock file, was renamed.
+        Note that the home was renamed, if the lock file was, too.
         """
-        self.path = home / LOCKS_FOLDER / self.path.name
+        path = home / LOCKS_FOLDER / self.path.name
+        if self._descriptor.is_at(path):
+            self.path = path
 
     def release(self) -> None:
         """
@@ -105,12 +107,23 @@ class SessionLock:
         """
         if not self._descriptor.is_ours:
             return
-        # The kernel keeps the lock until the last process that has it from a fork lets go; the file is its maker's.
-        # Where the lock file cannot be removed, closing still frees the lock.
         if os.getpid() == self._pid:
             with suppress(OSError, SessionBusyError), _coordinated(self.path.parent):
-                self.path.unlink()
+                self._descriptor.close()
+                self._remove_file()
+        # Also where the lock file cannot be removed, and in a forked child.
         self._descriptor.close()
+
+    def _remove_file(self) -> None:
+        """
+        Remove the lock file, unless a forked child that still records, or a writer that came later, has it locked.
+        """
+        fd = os.open(self.path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            if take_flock(fd, self.path):
+                self.path.unlink()
+        finally:
+            os.close(fd)
 
 
 def sessions_held(home: Path) -> set[str]:

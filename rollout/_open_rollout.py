@@ -25,6 +25,9 @@ __all__ = ["OpenRollout"]
 
 # A flush checks that the path names the file. Other writes check it, and the lock, after this number of seconds.
 _CHECK_INTERVAL = 1.0
+# Another process of ours has the exclusive lock for as long as a write takes. Another program must not make us wait.
+_SHARE_TIMEOUT = 1.0
+_SHARE_POLL = 0.002
 
 _log = logging.getLogger("rollout")
 
@@ -56,9 +59,13 @@ class OpenRollout:
         return self._file.fd
 
     def _share(self) -> None:
-        # Without locks on this file system, `alone` always yields False.
+        """
+        Take the shared lock. Blocks for a second at most; without that lock `alone` yields False.
+        """
+        deadline = time.monotonic() + _SHARE_TIMEOUT
         with suppress(OSError):
-            fcntl.flock(self._file.fd, fcntl.LOCK_SH)
+            while not _try_to_share(self._file.fd) and time.monotonic() < deadline:
+                time.sleep(_SHARE_POLL)
 
     def inherit(self) -> None:
         """
@@ -106,7 +113,6 @@ class OpenRollout:
         """
         Open the file again, because the program closed all descriptors, as daemons do, or because it forked.
         """
-        self._lock.renew()
         try:
             file = self.open_again(os.O_APPEND)
         except OSError:
@@ -117,6 +123,7 @@ class OpenRollout:
             self._file.close()
             self._file = file
             self._share()
+        self._lock.renew()
         self._is_inherited = False
 
     def open_again(self, flags: int) -> Descriptor:
@@ -140,7 +147,8 @@ class OpenRollout:
 
         A file that was removed and has another hard link is not followed to it: that may be a backup.
         """
-        place = next(filter(self._file.is_at, self._places()), None)
+        # Twice: it may be moved back meanwhile.
+        place = next(filter(self._file.is_at, (*self._places(), *self._places())), None)
         if place is None:
             raise self._name_lost_error()
         home = home_of(place)
@@ -151,14 +159,14 @@ class OpenRollout:
         self.path = place
 
     def _places(self) -> Iterator[Path]:
-        if self._file.is_ours:
-            # On Linux this link has the new name. It ends with "(deleted)" after a removal; no file has that name.
-            with suppress(OSError):
-                yield Path(f"/proc/self/fd/{self._file.fd}").readlink()
         home, name = home_of(self.path), RolloutName.parse(self.path)
         if home is not None and name is not None:
             for folder in (archive_folder(home), day_folder(home, name.day), trash_folder(home)):
                 yield folder / self.path.name
+        if self._file.is_ours:
+            # On Linux this link has the new name. It ends with "(deleted)" after a removal; no file has that name.
+            with suppress(OSError):
+                yield Path(f"/proc/self/fd/{self._file.fd}").readlink()
 
     def _name_lost_error(self) -> OSError:
         what = "another file has taken the place of the rollout" if self.path.exists() else "the rollout was removed"
@@ -173,9 +181,19 @@ class OpenRollout:
         try:
             fcntl.flock(self._file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
+            # The kernel has released the shared lock before it refused the exclusive one.
+            self._share()
             yield False
             return
         try:
             yield True
         finally:
-            fcntl.flock(self._file.fd, fcntl.LOCK_SH)
+            self._share()
+
+
+def _try_to_share(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

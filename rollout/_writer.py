@@ -90,7 +90,7 @@ class Writer:
         self._batch: Sequence[Command] = ()
         self._encoder = Encoder(self.path.name, self._ordinal)
         self._next_try = 0.0
-        self._is_dead = False
+        self._is_dead = self._is_ending = False
         self._thread = None
 
     def _start(self) -> threading.Thread:
@@ -119,8 +119,7 @@ class Writer:
         After a fork, in the child: forget what the parent will write; a thread is started when there is something.
         """
         self._is_child = True
-        self._first = None
-        self._file.inherit()
+        self._file.inherit(self._pid)
         self._clear()
 
     def _check_process(self) -> None:
@@ -290,9 +289,7 @@ class Writer:
     def _run(self) -> None:
         self._commands.consumer = threading.get_ident()
         try:
-            if self._is_child:
-                self._file.await_beginning()
-            if self._first:
+            if self._first and not (self._is_child and self._file.await_beginning()):
                 self._obey((self._first(),))
             is_done = False
             while not is_done:
@@ -327,8 +324,9 @@ class Writer:
             for command in flushes:
                 command.answer(outcome)
         self._batch = ()
+        self._is_ending |= any(type(command) is Shutdown for command in flushes)
         is_done = not self._pending and not self._file.is_unsynced
-        return is_done and any(type(command) is Shutdown for command in flushes)
+        return is_done and self._is_ending
 
     def _encode(self) -> None:
         self._file.add(self._encoder.encode())

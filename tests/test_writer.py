@@ -488,6 +488,8 @@ class TestChild:
             path, fd = create_session_file(home, ID, time.time())
             lock = SessionLock(home, ID)
             monkeypatch.setattr(lock, "release", lambda: (SessionLock.release(lock), released.append("lock")))
+            # It is a child of this process itself.
+            monkeypatch.setattr(os, "getppid", os.getpid)
             with monkeypatch.context() as patched:
                 patched.setattr(writer_room.Writer, "_start", lambda self: None)
                 writer = writer_room.Writer(AppendFile(path, fd, lock), Options(), **options)
@@ -497,7 +499,7 @@ class TestChild:
         return make
 
     def test_writes_behind_the_first_line_of_its_parent(self, make_child: Callable[..., writer_room.Writer]) -> None:
-        writer = make_child()
+        writer = make_child(first=lambda: Add("session_meta", {"from": "child"}))
         writer.add(Add("event_msg", {"from": "child"}))
 
         with writer.path.open("ab") as file:
@@ -595,11 +597,23 @@ class TestChild:
         self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(file_room, "_BEGINNING_TIMEOUT", 0.02)
-        writer = make_child()
+        writer = make_child(first=lambda: Add("session_meta", {"from": "child"}))
 
         writer.flush(30, fsync=False)
 
         writer.close(30)
+        assert b'"session_meta"' in writer.path.read_bytes()
+
+    def test_writes_the_first_line_itself_where_its_parent_has_ended(
+        self, make_child: Callable[..., writer_room.Writer], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        writer = make_child(first=lambda: Add("session_meta", {"from": "child"}))
+        monkeypatch.setattr(os, "getppid", lambda: 1)
+
+        writer.add(Add("event_msg", {"from": "child"}))
+        writer.close(30)
+
+        assert [b'"session_meta"' in line for line in writer.path.read_bytes().splitlines()] == [True, False]
 
     @pytest.mark.parametrize("end", ["close", "abandon"])
     def test_that_never_recorded_ends_without_a_thread(
@@ -630,7 +644,9 @@ class TestChild:
             # What a child holds while it may write.
             fcntl.flock(other, fcntl.LOCK_SH)
             recorder.user_message("one")
-            with pytest.raises(WriteError):
+            with pytest.raises(WriteError, match="another process may append behind it"):
+                recorder.flush()
+            with pytest.raises(WriteError, match="No space left"):
                 recorder.flush()
         recorder.flush()
 
@@ -751,6 +767,73 @@ class TestEnd:
 
         assert not live_room._Ending.is_known_to_multiprocessing
         assert not live_room._is_ending()
+
+    def test_closes_all_at_once_so_that_one_that_hangs_costs_the_others_nothing(
+        self,
+        home: Path,
+        held: Callable[[], threading.Event],
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        monkeypatch.setattr(live_room, "EXIT_TIMEOUT", 0.3)
+        hanging, *others = [Recorder(home=home) for _ in range(6)]
+        for recorder in (hanging, *others):
+            recorder.flush()
+        reached = held()
+        hanging.user_message("hangs")
+        assert reached.wait(10)
+        monkeypatch.setattr(file_room, "os", os)
+        for recorder in others:
+            recorder.user_message("x")
+
+        def record(*args: object) -> None:
+            others[0].user_message("from a logging handler")
+
+        monkeypatch.setattr(live_room._log, "error", record)
+        monkeypatch.setattr(live_room, "_snapshot", lambda: [hanging._writer, *(other._writer for other in others)])
+        live_room.close_all()
+        held.let_go()  # type: ignore[attr-defined]
+
+        assert [prompts(recorder.path) for recorder in others] == [["x"]] * 5
+        assert all(recorder.closed for recorder in others)
+        hanging.close()
+
+    def test_looks_again_where_a_writer_ends_while_the_others_are_counted(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Changing:
+            count = 0
+
+            def __iter__(self) -> Iterator[Any]:
+                self.count += 1
+                if self.count == 1:
+                    raise RuntimeError("Set changed size during iteration")
+                return iter([])
+
+        changing = Changing()
+        monkeypatch.setattr(live_room, "live", changing)
+
+        assert live_room._snapshot() == []
+        assert changing.count == 2
+
+
+def test_a_recorder_that_was_forgotten_while_the_disk_was_full_ends_when_there_is_room(home: Path, disk: Disk) -> None:
+    recorder = Recorder(home=home)
+    recorder.flush()
+    path, thread = recorder.path, recorder._writer._thread
+    assert thread is not None
+    disk.on_write = failing(1)
+    recorder.user_message("kept")
+    with pytest.raises(WriteError):
+        recorder.close()
+
+    del recorder
+    gc.collect()
+    thread.join(30)
+
+    assert not thread.is_alive()
+    assert prompts(path) == ["kept"]
+    Recorder.resume(path).close()
 
 
 class TestOfAnotherProcess:

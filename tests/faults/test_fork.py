@@ -7,6 +7,7 @@ from __future__ import annotations
 import copy
 import pickle
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -209,10 +210,11 @@ if not (pid := os.fork()):
 os.read(recorded[0], 1)
 disk_room.os = Disk(write=write)
 rec.record(message("whole"))
-try:
-    rec.flush()
-except rollout.WriteError as error:
-    assert error.pending == 1
+for call in range(2):
+    try:
+        rec.flush()
+    except rollout.WriteError as error:
+        assert error.pending == 1
 os.write(may_end[1], b"x")
 wait(pid)
 rec.close()
@@ -271,3 +273,173 @@ except TypeError as error:
 def test_a_spawned_process_cannot_take_the_session_of_its_parent(recorder: Recorder) -> None:
     with pytest.raises(SessionBusyError):
         Recorder.resume(recorder.path)
+
+
+CHILD = """
+recorded, may_end = os.pipe(), os.pipe()
+if not (pid := os.fork()):
+    rec.record(message("child"))
+    rec.flush()
+    os.write(recorded[1], b"x")
+    os.read(may_end[0], 1)
+    rec.record(message("child again"))
+    rec.close()
+    os._exit(0)
+os.read(recorded[0], 1)
+"""
+
+
+@pytest.mark.promise("fork")
+def test_a_process_that_closed_off_half_a_line_still_keeps_others_from_cutting_the_file(program: Program) -> None:
+    program.run(
+        "rec = rollout.Recorder()\nrec.flush()\n"
+        + CHILD
+        + """
+import fcntl
+calls = []
+def write(fd, data):
+    calls.append(1)
+    return os.write(fd, data[:20] if len(calls) == 1 else data)
+disk_room.os = Disk(write=write)
+rec.record(message("parent"))
+try:
+    rec.flush()
+    raise SystemExit("the first write was to be short")
+except rollout.WriteError as error:
+    assert "another process may append behind it" in str(error), error
+rec.flush()
+with open(rec.path) as file:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise SystemExit("nobody holds the shared lock")
+    except BlockingIOError:
+        pass
+os.write(may_end[1], b"x")
+wait(pid)
+with open(rec.path) as file:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        raise SystemExit("the parent has lost its shared lock")
+    except BlockingIOError:
+        pass
+rec.close()
+"""
+    )
+
+
+@pytest.mark.promise("fork")
+def test_after_a_short_write_no_line_of_another_process_comes_into_the_middle_of_ours(program: Program) -> None:
+    path = program.run(
+        "rec = rollout.Recorder()\nrec.flush()\n"
+        + CHILD
+        + """
+calls = []
+def write(fd, data):
+    calls.append(1)
+    if len(calls) > 1:
+        return os.write(fd, data)
+    written = os.write(fd, data[:20])
+    os.write(may_end[1], b"x")
+    wait(pid)
+    return written
+disk_room.os = Disk(write=write)
+rec.record(message("parent"))
+try:
+    rec.close()
+    raise SystemExit("the first write was to be short")
+except rollout.WriteError:
+    pass
+rec.close()
+print(rec.path)
+"""
+    )
+
+    history = load_history(path)
+    found = [line.payload["content"][0]["text"] for line in history.lines[1:]]
+    assert sorted(found) == ["child", "child again", "parent"]
+    assert [skipped.size for skipped in history.skipped] == [20]
+
+
+@pytest.mark.promise("fork")
+def test_a_daemon_whose_parent_ended_before_the_first_line_writes_it_itself(program: Program, tmp_path: Path) -> None:
+    fake = tmp_path / "bin"
+    fake.mkdir()
+    (fake / "git").write_text("#!/bin/sh\nsleep 1\n")
+    (fake / "git").chmod(0o755)
+    (tmp_path / ".git").mkdir()
+    told = tmp_path / "told"
+
+    program.run(
+        f"""
+os.environ["PATH"] = {str(fake)!r} + ":/usr/bin:/bin"
+rec = rollout.Recorder(cwd={str(tmp_path)!r})
+if os.fork():
+    os._exit(0)
+rec.record(message("daemon"))
+start = time.monotonic()
+rec.close()
+seconds = time.monotonic() - start
+with open({str(told)!r} + ".new", "w") as file:
+    file.write(f"{{rec.path}} {{seconds}}")
+os.rename({str(told)!r} + ".new", {str(told)!r})
+os._exit(0)
+"""
+    )
+
+    deadline = time.monotonic() + 60
+    while not told.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    path, seconds = told.read_text().split()
+    assert texts(path) == Counter(["daemon"])
+    assert float(seconds) < 5
+    Recorder.resume(path).close()
+
+
+@pytest.mark.promise("fork")
+def test_a_child_whose_file_was_cut_since_the_fork_writes_the_meta_first(program: Program) -> None:
+    path = program.run("""
+logging.disable()
+rec = rollout.Recorder()
+rec.record(message("parent"))
+rec.flush()
+if not (pid := os.fork()):
+    os.truncate(rec.path, 0)
+    rec.record(message("child"))
+    rec.flush(timeout=4)
+    rec.close()
+    os._exit(0)
+wait(pid)
+rec.record(message("on"))
+rec.close()
+print(rec.path)
+""")
+
+    assert texts(path) == Counter(["child", "on"])
+
+
+@pytest.mark.promise("fork")
+def test_the_session_stays_locked_while_a_child_records_after_its_parent_has_closed(program: Program) -> None:
+    program.run("""
+rec = rollout.Recorder()
+rec.flush()
+closed, tried = os.pipe(), os.pipe()
+if not (pid := os.fork()):
+    os.read(closed[0], 1)
+    rec.record(message("child"))
+    rec.flush()
+    os.write(tried[1], b"x")
+    os.read(closed[0], 1)
+    os._exit(0)
+rec.close()
+os.write(closed[1], b"x")
+os.read(tried[0], 1)
+try:
+    rollout.Recorder.resume(rec.path)
+    raise SystemExit("two writers")
+except rollout.SessionBusyError:
+    pass
+os.write(closed[1], b"x")
+wait(pid)
+rollout.Recorder.resume(rec.path).close()
+""")

@@ -4,6 +4,7 @@ The rollout is renamed, archived, linked, cut or written to by other programs wh
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
@@ -520,3 +521,73 @@ def test_a_child_that_cannot_open_the_file_uses_the_descriptor_of_its_parent(
 
     assert file.fd == fd
     assert size == started.path.stat().st_size
+
+
+@pytest.mark.promise("moved")
+def test_a_session_whose_meta_is_too_long_to_keep_is_cut_without_gluing_anything(home: Path) -> None:
+    with Recorder(home=home, instructions="x" * 2**21) as first:
+        say(first, "one")
+    with Recorder.resume(first.path) as recorder:
+        os.truncate(recorder.path, 0)
+        say(recorder, "two")
+
+    lines = read_lines(recorder.path)
+    assert [line.payload["content"][0]["text"] for line in lines] == ["two"]
+    assert list(lines.skipped) == []
+
+
+@pytest.mark.promise("moved")
+def test_a_meta_that_is_not_the_first_line_and_two_cuts_make_no_second_one(home: Path) -> None:
+    recorder = Recorder(home=home)
+    say(recorder, "one")
+    recorder.close()
+    recorder.path.write_bytes(b"\n{}\n" + recorder.path.read_bytes())
+    with Recorder.resume(recorder.path) as resumed:
+        os.truncate(resumed.path, resumed.path.stat().st_size - 5)
+        say(resumed, "two")
+
+    assert [line.type for line in load_history(recorder.path).lines].count("session_meta") == 1
+
+
+@pytest.mark.promise("moved")
+def test_the_lock_stays_with_a_home_whose_sessions_lie_behind_a_link(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "big" / "sessions").mkdir(parents=True)
+    home.mkdir()
+    (home / "sessions").symlink_to(tmp_path / "big" / "sessions")
+    with Recorder(home=home) as recorder:
+        recorder.flush()
+        moved = archive(recorder.path)
+        recorder.flush()
+        assert recorder.path == moved
+        day = tmp_path / "big" / "sessions" / moved.name[8:12] / moved.name[13:15] / moved.name[16:18]
+        moved.rename(day / moved.name)
+        recorder._writer._file._rollout._next_check = 0.0
+        recorder.flush()
+
+        assert recorder.path.is_relative_to(home)
+        with pytest.raises(SessionBusyError):
+            Recorder.resume(recorder.path)
+
+
+@pytest.mark.promise("moved")
+def test_a_lock_that_another_has_taken_since_is_left_to_it(started: Recorder, home: Path) -> None:
+    shutil.rmtree(home / LOCKS_FOLDER)
+    other = Recorder.resume(started.path)
+    started.close()
+
+    with pytest.raises(SessionBusyError):
+        Recorder.resume(started.path)
+    other.close()
+
+
+def test_a_flock_of_another_program_on_the_rollout_does_not_hold_up_a_resume(
+    started: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(open_room, "_SHARE_TIMEOUT", 0.01)
+    started.close()
+    with started.path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with Recorder.resume(started.path) as recorder:
+            say(recorder, "two")
+
+    assert in_order(started.path) == ["one", "two"]

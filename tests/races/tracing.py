@@ -28,7 +28,7 @@ _commands _encoder _file _is_child _many _max_size _moment _options _pid _record
 kind maxsize metadata name path payload rest size time_ms
 """
 # Those that one thread alone touches: the writer, or, in `_late`, the thread whose they are.
-_ONE_THREADS = "_batch _first _next_try _ordinal append critical exception info pop setdefault sum"
+_ONE_THREADS = "_batch _first _is_ending _next_try _ordinal append critical exception info pop setdefault sum"
 # Functions of other modules, and what frames have.
 _FOREIGN = "Full Lock RLock TIMEOUT_MAX Thread _getframe discard f_back f_code f_locals get_ident monotonic time_ns"
 OWN = frozenset(f"{_FIXED} {_ONE_THREADS} {_FOREIGN}".split())
