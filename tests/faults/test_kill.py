@@ -23,7 +23,7 @@ path, number = sys.argv[1:]
 sizes = random.Random(int(number))
 rec = rollout.Recorder.resume(path) if path else rollout.Recorder()
 for n in range(1_000_000):
-    size = sizes.choice([10, 1000, 60_000, sizes.randrange(4 * 2**20)])
+    size = sizes.choice([10, 60_000, sizes.randrange(4 * 2**20), sizes.randrange(4 * 2**20)])
     rec.record(message(f"{number}:{n}:" + "x" * size))
     if n % 3 != 2:
         rec.flush()
