@@ -98,8 +98,7 @@ class SessionLock:
         Note that the home was renamed, if the lock file was, too.
         """
         path = home / LOCKS_FOLDER / self.path.name
-        if self._descriptor.is_at(path):
-            self.path = path
+        self.path = path if self._descriptor.is_at(path) else self.path
 
     def release(self) -> None:
         """

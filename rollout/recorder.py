@@ -104,7 +104,7 @@ class Recorder(Displayed):
             source=source,
             model_provider=model_provider,
         )
-        first = partial(_meta_line, snapshot(meta), now_ms)
+        first = partial(_meta_line, snapshot(meta), now_ms, os.getpid())
         with starting():
             missing = [made.parent for made in layout.missing_folders(folder)]
             lock = SessionLock(folder, own_id)
@@ -340,9 +340,9 @@ class Recorder(Displayed):
             _log.error("while leaving the with block: %s", failure)
 
 
-def _meta_line(meta: dict[str, Any], time_ms: int) -> Add:
-    # On the writer's thread: git may take 5 seconds.
-    git = collect_git_info(meta["cwd"])
+def _meta_line(meta: dict[str, Any], time_ms: int, pid: int) -> Add:
+    # On the writer's thread: git may take 5 seconds. Not in a forked child, which may have subprocess half imported.
+    git = collect_git_info(meta["cwd"]) if os.getpid() == pid else None
     return Add("session_meta", meta if git is None else {**meta, "git": snapshot(git)}, time_ms=time_ms)
 
 
