@@ -59,7 +59,7 @@ class Block:
         end: Position after the last byte, which is the last newline if there is one.
         lines: The lines, without newlines.
         is_ended: A newline ends the last line.
-        too_long: Size of the line that is too long; 0 if there is none.
+        too_long: Size in bytes of a line that exceeds the limit; 0 if no line does.
         blanks: Blank lines, with their newlines.
     """
 

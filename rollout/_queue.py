@@ -22,6 +22,7 @@ LINGER = 0.001
 Seconds that the writer waits for more before it takes what there is, unless somebody flushes or much is there.
 """
 
+# Seconds between two checks that a wait for space can still end.
 _CHECK_INTERVAL = 1.0
 
 

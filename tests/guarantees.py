@@ -54,7 +54,7 @@ ROWS = {
     ),
     "death": (
         "the writer's thread dies of a bug",
-        "nobody waits for ever; who waits and who comes later is told what is lost",
+        "no call waits for ever; calls that wait and later calls raise an error that says what is lost",
     ),
     "fork": (
         "`os.fork()`, `multiprocessing`",
@@ -72,8 +72,8 @@ ROWS = {
     ),
     "two writers": (
         "a second writer, ours or Codex; a home on any path, or read-only",
-        "`SessionBusyError` names the lock, the first goes on; a lock file that a dead process left keeps nobody out; "
-        "an `OSError` names the path",
+        "`SessionBusyError` names the lock, the first goes on; a lock file that a dead process left does not block a "
+        "new writer; an `OSError` names the path",
     ),
     "resume": (
         "resuming a file that ends in half a line",

@@ -194,7 +194,7 @@ def code(text: str, language: str) -> Markup:
 
 def lexer_name(text: str, language: str) -> str | None:
     """
-    Return the name of the Pygments lexer for a language; None if there is none, or it may be too slow for the text.
+    Return the name of the Pygments lexer for a language; None if there is no lexer, or it may be too slow for the text.
     """
     name = _LANGUAGES.get(language.lower())
     return name if name and _is_easy(text, _SLOW_MAX if name in _SLOW else CODE_MAX) else None

@@ -70,7 +70,7 @@ MUTANTS = {
             ),
         ),
     ),
-    "a shutdown wakes nobody who waits for space": Mutant(
+    "a shutdown does not wake the threads that wait for space": Mutant(
         _QUEUE,
         programs.FullQueueAgainstClose,
         (("is to learn that there will be none.\n            self._open_space()\n", "is left to it.\n"),),
@@ -96,7 +96,7 @@ MUTANTS = {
         programs.DeathWhileOthersWait,
         (("        self._commands.end(Shutdown())\n        waiting", "        waiting"),),
     ),
-    "a death answers nobody, and nobody looks whether the thread lives": Mutant(
+    "a death answers no call, and no call checks that the thread lives": Mutant(
         _WRITER,
         programs.DeathWhileOthersWait,
         (
@@ -104,7 +104,7 @@ MUTANTS = {
             ("            if not thread.is_alive() and", "            if False and"),
         ),
     ),
-    "who waits for an answer does not look whether the thread lives": Mutant(
+    "a call that waits for an answer does not check that the thread lives": Mutant(
         _WRITER,
         programs.CloseAgainstClose,
         (("            if not thread.is_alive() and", "            if False and"),),
