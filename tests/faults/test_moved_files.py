@@ -411,11 +411,12 @@ def test_items_that_do_not_fit_into_memory_are_written_when_they_do(program: Pro
 rec = rollout.Recorder()
 rec.flush()
 big = "x" * (10 << 20)
+messages = [message(text) for text in ("0", big + "1", "2", big + "3", "4")]
 used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
 _, hard = resource.getrlimit(resource.RLIMIT_AS)
-resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20), hard))
-for text in ("0", big + "1", "2", big + "3", "4"):
-    rec.record(message(text))
+resource.setrlimit(resource.RLIMIT_AS, (used + (8 << 20), hard))  # the line of a big one needs 10 MiB
+for item in messages:
+    rec.record(item)
 try:
     rec.flush()
     raise SystemExit("there is enough memory")
