@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from rollout import Recorder
 
 # Two tests run at once, and the first that draws text makes a table of all characters: no test asserts a time.
-settings.register_profile("rollout", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("rollout", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rollout")
 
 PROMISES: dict[str, dict[str, Any]] = {}

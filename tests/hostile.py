@@ -18,7 +18,7 @@ __all__ = ["CANARY", "CONTROLS", "LONG", "SESSIONS", "every_payload", "html", "p
 CANARY = "http://127.0.0.1:9"
 """Where nobody listens; the tests with a browser have a server of their own."""
 TIME = "2026-11-21T01:25:37.122Z"
-LONG = 10_000_000
+LONG = 2_000_000
 """Characters of what is long."""
 
 # Sets a title, clears the screen, rings, hides, turns around, ends a string, links, asks for the clipboard, moves up.
@@ -146,9 +146,9 @@ def _colours(canary: str) -> str:
         f"{CONTROLS}\n{link}\n\x1b[31;1;4mred\x1b[0m \x1b[38;5;999mx\x1b[38;2;300;-1;{'9' * 5000}mx\x1b[38;5mx\x1b[m"
         f'\x1b[38;2;1;2;3"onclick="{_RUN}mx\x1b[48;5;<script>{_RUN}</script>mx\x1b[;;;;;mx\x1b[999999mx\x1b[?25l\x1b[1;1H'
         f"\x1b]1337;File=inline=1:AAAA\x07\x1b_G<script>{_RUN}</script>\x1b\\\x1b^x\x1b\\\x1bX\x9c\x1bc\x1b(0\x0e\x0f\x1b]4;1;?\x07"
-        + "".join(f"\x1b[{30 + n % 8};{40 + n % 7}mx" for n in range(5_000))
+        + "".join(f"\x1b[{30 + n % 8};{40 + n % 7}mx" for n in range(1_000))
         + "\r\n50%\r100%\n"
-        + "\x1b[" * 5_000
+        + "\x1b[" * 1_000
         + "\x1b]8;;"
         + html(canary)[0]
     )
@@ -446,7 +446,7 @@ SESSIONS: dict[str, Callable[[str], bytes]] = {
     "terminal": lambda canary: rows([*_ran(_colours(canary), command=_colours(canary)), *_said(_colours(canary))]),
     "damaged": _damaged,
     "deep": lambda canary: rows(_nested(3_000)),
-    "pathological": lambda canary: rows(_pathological(100_000)),
+    "pathological": lambda canary: rows(_pathological(60_000)),
     "long output": lambda canary: rows(_ran("<b>" + "x" * LONG)),
     "long command": lambda canary: rows(_ran("", command="<b>" + "x " * (LONG // 2))),
     "long message": lambda canary: rows(_said("<b>" + "x" * LONG)),

@@ -14,7 +14,7 @@ import pytest
 
 from tests.faults.programs import Program, file_system, in_order, mounted
 
-CUTS = 20
+CUTS = 8
 
 
 @pytest.mark.promise("power", naive="fails")

@@ -47,8 +47,8 @@ PROGRAMS = [
 ]
 # What `make test` tries of each, and how many more at random; those with points inside of lines take four times as
 # long.
-SOME = 200
-SEEDS = range(50)
+SOME = 120
+SEEDS = range(24)
 SHARE_OF_FINE = 4
 MANY_SEEDS = range(2_000)
 # About a minute of a core for each program; of one that has more schedules, so many.
