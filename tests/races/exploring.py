@@ -176,10 +176,13 @@ class Explorer:
         """
         levels: list[deque[tuple[Schedule, int]]] = [deque() for _ in range(preemptions + 1)]
         levels[0].append(((), injections))
-        for level, schedules in enumerate(levels):
+        for level in range(preemptions + 1):
             if limit is not None:
-                # Where not all are run, some of everywhere.
-                random.Random(level).shuffle(schedules)
+                # Where not all are run, some of everywhere. As a list: to shuffle a deque of a million takes an hour.
+                shuffled = list(levels[level])
+                random.Random(level).shuffle(shuffled)
+                levels[level] = deque(shuffled)
+            schedules = levels[level]
             while schedules and (limit is None or self.count < limit):
                 schedule, left = schedules.popleft()
                 plan = Plan(schedule)
