@@ -99,7 +99,8 @@ def test_no_markdown_takes_long(part: str) -> None:
 
     markdown(text)
 
-    assert time.process_time() - before < 15
+    # 3 s on an idle machine; 16 s were seen with coverage on a busy one.
+    assert time.process_time() - before < 40
 
 
 def test_fenced_code_has_the_colours_of_its_language() -> None:
