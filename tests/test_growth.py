@@ -7,6 +7,7 @@ the index), the processor's time is measured, with room.
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -56,9 +57,14 @@ def steps_of(work: Callable[[], Any]) -> int:
 
 
 def seconds_of(work: Callable[[], Any]) -> float:
-    begin = time.process_time()
-    work()
-    return time.process_time() - begin
+    # Without garbage collections: the first full one makes 22,000 lines cost 12 times 5,500; from there on it is 4.
+    gc.disable()
+    try:
+        begin = time.process_time()
+        work()
+        return time.process_time() - begin
+    finally:
+        gc.enable()
 
 
 @pytest.fixture(scope="module", autouse=True)
