@@ -101,9 +101,12 @@ class Commands(Queue[Command]):
         """
         return self._max_size - self._space
 
-    def hand_over(self, command: Command, timeout: float | None = None) -> None:
+    def hand_over(self, command: Command, timeout: float | None = None) -> bool:
         """
         Put a command; waits while there is no space.
+
+        Returns:
+            False if the call that this one interrupts will put the command: it must not be waited for here.
 
         Raises:
             queue.Full: There was none in time, or this thread must not wait for it.
@@ -112,7 +115,7 @@ class Commands(Queue[Command]):
         # A command of this thread that is still late must precede this one, even if the mutex is free by now.
         if (self.mutex.locked() or self._late) and self._is_in_here():
             self._add_late(command)
-            return
+            return False
         try:
             gate = self._try_to_put(command, timeout)
             if gate is not None:
@@ -120,14 +123,15 @@ class Commands(Queue[Command]):
         finally:
             if self._late:
                 self._put_late()
+        return True
 
-    def end(self, command: Shutdown) -> None:
+    def end(self, command: Shutdown) -> bool:
         """
-        Put the last command; never waits.
+        Put the last command, as `hand_over` does; never waits.
         """
         # From here on who interrupts this is refused, too.
         self.is_closed = True
-        self.hand_over(command)
+        return self.hand_over(command)
 
     def _wait_and_put(self, command: Command, gate: Gate | None, deadline: Deadline) -> None:
         while gate is not None:

@@ -200,7 +200,9 @@ class Writer:
         command = Flush(fsync)
         deadline = Deadline(timeout)
         try:
-            self._commands.hand_over(command, timeout=timeout)
+            if not self._commands.hand_over(command, timeout=timeout):
+                # Another thread has taken the mutex since `is_interrupted` was false.
+                raise self._late("a flush inside of record()", 0)
         except Full:
             raise self._late("flush", timeout) from None
         self._await(command, "flush", timeout, deadline)
@@ -220,8 +222,8 @@ class Writer:
             self.abandon()
             raise self._late("a close inside of record()", 0)
         elif self._thread.is_alive():
-            command = Shutdown()
-            self._commands.end(command)
+            if not self._commands.end(command := Shutdown()):
+                raise self._late("a close inside of record()", 0)
             self._await(command, "close", timeout, deadline)
             self._thread.join(max(deadline.left, _ALIVE_POLL))
             if self._thread.is_alive():

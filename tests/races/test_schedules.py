@@ -181,6 +181,23 @@ def test_a_failure_says_where_each_thread_was_switched() -> None:
     assert "-> writer" in str(caught.value)
 
 
+def test_a_close_in_a_signal_handler_does_not_wait_for_a_command_that_only_its_own_thread_can_put() -> None:
+    # Another thread takes the mutex between the check and the put. Found by `make stress`, in one of 150 schedules.
+    change = (
+        "if not self._commands.end(command := Shutdown())",
+        "if self._commands.end(command := Shutdown()) is None",
+    )
+    broken = Protocol("rollout._writer", [change])
+
+    with (
+        Explorer(broken, programs.SignalHandlerThatCloses) as explorer,
+        pytest.raises(ScheduleError, match="never comes"),
+    ):
+        explorer.wander(range(400))
+    with Explorer(Protocol(), programs.SignalHandlerThatCloses) as explorer:
+        explorer.wander(range(400))
+
+
 def test_the_modules_that_other_tests_use_stay_as_they_are() -> None:
     import queue
     import threading
