@@ -50,7 +50,7 @@ lint: install ## style, and who imports whom
 type: install ## mypy --strict over the package and its API
 	$(BIN)/mypy
 
-test: install ## the tests; some four minutes on two cores
+test: install ## the tests; five to seven minutes on two cores
 	$(PYTEST) $(HERE)
 
 test-all: ## the tests on each Python from 3.10 to 3.13 that is found
@@ -70,8 +70,9 @@ test-naive: install ## the tests that a plain port of the original must fail: ea
 cov: install ## the tests with the coverage gate
 	$(PYTEST) $(HERE) --cov --cov-config=setup.cfg --cov-report=term
 
-stress: install ## what takes longer than a test run may: about an hour on two cores
+stress: install ## what takes longer than a test run may, and more examples: some hours on two cores
 	$(PYTEST) -m slow -o faulthandler_timeout=900
+	$(PYTEST) -m 'hypothesis and not slow' --hypothesis-profile stress
 
 fuzz: install ## random bytes through everything that reads, for ten minutes; needs a Python that atheris knows
 	$(RUN) -m pip install --quiet --disable-pip-version-check 'atheris>=3'

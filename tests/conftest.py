@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, settings
 from rollout import Recorder
 
 # Two tests run at once, and the first that draws text makes a table of all characters: no test asserts a time.
-settings.register_profile("rollout", deadline=None, max_examples=50, suppress_health_check=[HealthCheck.too_slow])
+# `make stress` draws twice as many examples.
+for profile, count in (("rollout", 50), ("stress", 100)):
+    settings.register_profile(profile, deadline=None, max_examples=count, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("rollout")
 
 PROMISES: dict[str, dict[str, Any]] = {}

@@ -13,13 +13,11 @@ from typing import Any
 
 from tests.rollouts import ID, Line, event, message
 
-__all__ = ["CANARY", "CONTROLS", "LONG", "SESSIONS", "every_payload", "html", "planted", "rows"]
+__all__ = ["CANARY", "CONTROLS", "LARGE", "SESSIONS", "every_payload", "html", "planted", "rows"]
 
 CANARY = "http://127.0.0.1:9"
 """Where nobody listens; the tests with a browser have a server of their own."""
 TIME = "2026-11-21T01:25:37.122Z"
-LONG = 2_000_000
-"""Characters of what is long."""
 
 # Sets a title, clears the screen, rings, hides, turns around, ends a string, links, asks for the clipboard, moves up.
 CONTROLS = (
@@ -137,7 +135,7 @@ def markup(canary: str) -> str:
     )
 
 
-def _colours(canary: str) -> str:
+def _colours(canary: str, count: int) -> str:
     """
     Give what terminals obey, whole, broken off, and out of bounds.
     """
@@ -146,9 +144,9 @@ def _colours(canary: str) -> str:
         f"{CONTROLS}\n{link}\n\x1b[31;1;4mred\x1b[0m \x1b[38;5;999mx\x1b[38;2;300;-1;{'9' * 5000}mx\x1b[38;5mx\x1b[m"
         f'\x1b[38;2;1;2;3"onclick="{_RUN}mx\x1b[48;5;<script>{_RUN}</script>mx\x1b[;;;;;mx\x1b[999999mx\x1b[?25l\x1b[1;1H'
         f"\x1b]1337;File=inline=1:AAAA\x07\x1b_G<script>{_RUN}</script>\x1b\\\x1b^x\x1b\\\x1bX\x9c\x1bc\x1b(0\x0e\x0f\x1b]4;1;?\x07"
-        + "".join(f"\x1b[{30 + n % 8};{40 + n % 7}mx" for n in range(1_000))
+        + "".join(f"\x1b[{30 + n % 8};{40 + n % 7}mx" for n in range(count))
         + "\r\n50%\r100%\n"
-        + "\x1b[" * 1_000
+        + "\x1b[" * count
         + "\x1b]8;;"
         + html(canary)[0]
     )
@@ -433,6 +431,20 @@ def planted(canary: str = CANARY) -> bytes:
     return rows(_said(f'<script>{_RUN}</script><img src="{canary}/planted.png">'))
 
 
+def _of_size(*, escapes: int, marks: int, characters: int) -> dict[str, Callable[[str], bytes]]:
+    def terminal(canary: str) -> bytes:
+        text = _colours(canary, escapes)
+        return rows([*_ran(text, command=text), *_said(text)])
+
+    return {
+        "terminal": terminal,
+        "pathological": lambda canary: rows(_pathological(marks)),
+        "long output": lambda canary: rows(_ran("<b>" + "x" * characters)),
+        "long command": lambda canary: rows(_ran("", command="<b>" + "x " * (characters // 2))),
+        "long message": lambda canary: rows(_said("<b>" + "x" * characters)),
+    }
+
+
 SESSIONS: dict[str, Callable[[str], bytes]] = {
     "every field": lambda canary: rows(every_payload(_evil(canary)), session_id=f"{ID}{html(canary)[0]}"),
     "one text a field": lambda canary: b"".join(
@@ -443,12 +455,11 @@ SESSIONS: dict[str, Callable[[str], bytes]] = {
     "odd types": lambda canary: rows(_odd_types()),
     "markdown": lambda canary: rows(_said(markup(canary))),
     "images": lambda canary: rows(_pictured(canary)),
-    "terminal": lambda canary: rows([*_ran(_colours(canary), command=_colours(canary)), *_said(_colours(canary))]),
     "damaged": _damaged,
     "deep": lambda canary: rows(_nested(3_000)),
-    "pathological": lambda canary: rows(_pathological(60_000)),
-    "long output": lambda canary: rows(_ran("<b>" + "x" * LONG)),
-    "long command": lambda canary: rows(_ran("", command="<b>" + "x " * (LONG // 2))),
-    "long message": lambda canary: rows(_said("<b>" + "x" * LONG)),
+    **_of_size(escapes=1_000, marks=60_000, characters=2_000_000),
 }
 """The bytes of each session, given where its canary is."""
+
+LARGE = _of_size(escapes=5_000, marks=100_000, characters=10_000_000)
+"""Sessions of `SESSIONS` with more in them, for `make stress`."""

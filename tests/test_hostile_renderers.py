@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 from html.parser import HTMLParser
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from rollout import History, Recorder, export, list_sessions, load_history
 from rollout._visible import UNSAFE
 from rollout.cli import _app
 from rollout.secrets import Redaction
-from tests.hostile import SESSIONS, html
+from tests.hostile import LARGE, SESSIONS, html
 from tests.rollouts import put, seed_session
 
 pytestmark = pytest.mark.promise("shown")
@@ -145,12 +146,22 @@ TEXTS: dict[str, Callable[[History], str]] = {
 """What reaches a terminal, or a file that people look at in one."""
 
 
+ALL = SESSIONS | {f"{name}, large": make for name, make in LARGE.items()}
+
+
+def marks_of(name: str) -> Sequence[pytest.MarkDecorator]:
+    return [] if name in SESSIONS else [pytest.mark.slow]
+
+
+every_name = pytest.mark.parametrize("name", [pytest.param(name, marks=marks_of(name)) for name in ALL])
+
+
 @pytest.fixture(scope="module")
 def histories(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], History]:
     @cache
     def make(name: str) -> History:
         home = tmp_path_factory.mktemp("home")
-        return load_history(put(home, SESSIONS[name]("http://127.0.0.1:9") if name else seed_session("one")))
+        return load_history(put(home, ALL[name]("http://127.0.0.1:9") if name else seed_session("one")))
 
     return make
 
@@ -158,7 +169,11 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Histo
 # The pathological ones take the parser of the test, which has no limits, half a minute.
 @pytest.mark.parametrize(
     ("shows", "name"),
-    [(shows, name) for shows in PAGES for name in SESSIONS if (shows, name) != ("Markdown", "pathological")],
+    [
+        pytest.param(shows, name, marks=marks_of(name))
+        for shows, name in product(PAGES, ALL)
+        if shows != "Markdown" or not name.startswith("pathological")
+    ],
 )
 def test_a_hostile_session_adds_nothing_to_a_page_that_acts(
     histories: Callable[[str], History], shows: str, name: str
@@ -169,7 +184,7 @@ def test_a_hostile_session_adds_nothing_to_a_page_that_acts(
     assert UNSAFE.search(page) is None
 
 
-@pytest.mark.parametrize("name", SESSIONS)
+@every_name
 @pytest.mark.parametrize("shows", TEXTS)
 def test_a_hostile_session_leaves_nothing_raw_in_a_text(
     histories: Callable[[str], History], shows: str, name: str
@@ -181,7 +196,7 @@ def test_a_hostile_session_leaves_nothing_raw_in_a_text(
         assert json.loads(text)
 
 
-@pytest.mark.parametrize("name", SESSIONS)
+@every_name
 def test_a_hostile_session_is_redacted_and_exported(histories: Callable[[str], History], name: str) -> None:
     history = export.redacted(histories(name), Redaction())
 
@@ -200,7 +215,7 @@ def at_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 _DRAWN = re.compile(r"\x1b\[[\d;]*m")
 
 
-@pytest.mark.parametrize("name", SESSIONS)
+@every_name
 @pytest.mark.parametrize("options", [(), ("--full",)])
 def test_a_hostile_session_leaves_nothing_raw_on_a_terminal(
     histories: Callable[[str], History],

@@ -469,7 +469,7 @@ LINES = st.tuples(TYPES, st.dictionaries(KEYS, VALUES, max_size=6)).map(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=3 * settings.default.max_examples // 2)
 @given(values=st.lists(LINES | VALUES | st.dictionaries(KEYS, VALUES), max_size=8), noise=st.binary(max_size=20))
 def test_whatever_stands_in_a_file_is_counted_without_an_error(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], noise: bytes

@@ -265,7 +265,9 @@ main()
 """
 
 
-@pytest.mark.parametrize("moment", [1, 9, 11])
+@pytest.mark.parametrize(
+    "moment", [1, 9, 11, *(pytest.param(moment, marks=pytest.mark.slow) for moment in (8, 10, 12, 30))]
+)
 @pytest.mark.parametrize(
     "args", [["index"], ["compress", "--all"], ["verify", "--all"], ["storage"], ["index", "--json"]], ids=" ".join
 )

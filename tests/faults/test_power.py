@@ -14,8 +14,6 @@ import pytest
 
 from tests.faults.programs import Program, file_system, in_order, mounted
 
-CUTS = 8
-
 
 @pytest.mark.promise("power", naive="fails")
 def test_a_synced_flush_returns_after_the_write_the_file_and_each_folder_above_it_in_this_order(
@@ -51,8 +49,9 @@ print(rec.path)
 
 
 @pytest.mark.promise("power", naive="fails")
+@pytest.mark.parametrize("cuts", [8, pytest.param(20, marks=pytest.mark.slow)])
 def test_what_was_acknowledged_as_synced_is_on_a_disk_whose_other_writes_are_thrown_away(
-    program: Program, tmp_path: Path, figure: Callable[[str], None]
+    program: Program, tmp_path: Path, cuts: int, figure: Callable[[str], None]
 ) -> None:
     disk, kept = tmp_path / "disk", tmp_path / "kept"
     image = file_system(tmp_path / "image")
@@ -68,7 +67,7 @@ print("acknowledged", flush=True)
 input()
 """
     synced = flushed = 0
-    for cut in range(CUTS):
+    for cut in range(cuts):
         with mounted(disk, "-o", "loop", str(image)), program.start(script, disk / "home") as child:
             assert child.stdout is not None
             assert child.stdout.readline() == "acknowledged\n"
@@ -82,9 +81,9 @@ input()
             flushed += sum(text.startswith("flushed") for text in found)
 
     figure(
-        f"{CUTS} cuts of the power: {CUTS * 50 - synced} of {CUTS * 50} lines lost that were synced, "
-        f"{CUTS * 50 - flushed} of {CUTS * 50} that were only flushed"
+        f"{cuts} cuts of the power: {cuts * 50 - synced} of {cuts * 50} lines lost that were synced, "
+        f"{cuts * 50 - flushed} of {cuts * 50} that were only flushed"
     )
-    assert synced == CUTS * 50
+    assert synced == cuts * 50
     # Else this would prove nothing.
-    assert flushed < CUTS * 50
+    assert flushed < cuts * 50

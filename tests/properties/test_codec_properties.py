@@ -79,7 +79,7 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
 @pytest.mark.parametrize(
     "kind", [kind for kind in CLASSES if issubclass(kind, schema.RolloutItem)], ids=lambda k: k.__name__
 )
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=settings.default.max_examples // 4)
 @given(data=st.data())
 def test_every_item_survives_the_way_to_bytes_and_back(kind: Any, data: st.DataObject) -> None:
     item = data.draw(instances(kind))

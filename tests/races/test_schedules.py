@@ -51,9 +51,9 @@ SOME = 120
 SEEDS = range(24)
 SHARE_OF_FINE = 4
 MANY_SEEDS = range(2_000)
-# One to two minutes of a core for each program; before 3.12 there is only `settrace`, which is five times slower than
-# `sys.monitoring`.
-STRESS = 100_000 if sys.version_info >= (3, 12) else 20_000
+# About a minute of a core for each program, five before 3.12, where only `settrace` can follow it; of one that has more
+# schedules, so many.
+STRESS = 100_000
 
 every_program = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
 Figure = Callable[[str], None]

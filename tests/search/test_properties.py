@@ -76,7 +76,7 @@ filters = st.sampled_from(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=settings.default.max_examples // 2, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     sessions=st.lists(
         st.tuples(session(), st.floats(0, 1), st.sampled_from(["", "", "archive", "compress"])), max_size=4

@@ -379,7 +379,13 @@ class TestOfSessions:
         assert page.status == 200
         figure("16 streams at a time, the next is refused with 503")
 
-    @pytest.mark.parametrize("page", ["stats", f"s/{ID}", "search?q=hello"])
+    @pytest.mark.parametrize(
+        "page",
+        [
+            *("stats", f"s/{ID}", "search?q=hello"),
+            *(pytest.param(f"s/{ID}/{part}", marks=pytest.mark.slow) for part in ("stats", "export/html")),
+        ],
+    )
     def test_ctrl_c_ends_the_viewer_at_once_after_abandoned_requests(self, home: Path, page: str) -> None:
         put(home, [*seed_session("hello"), *(message("assistant", f"{n} hello") for n in range(2000))])
         running, ask = started("view", "--no-browser")
