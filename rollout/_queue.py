@@ -86,15 +86,6 @@ class Commands(Queue[Command]):
         self._without_space: list[Gate] = []
 
     @property
-    def is_interrupted(self) -> bool:
-        """
-        Say whether this thread holds the mutex, or takes: it must not wait for an answer.
-        """
-        if threading.get_ident() == self.consumer:
-            return True
-        return (self.mutex.locked() or bool(self._late)) and self._is_in_here()
-
-    @property
     def waiting_size(self) -> int:
         """
         Bytes that what was handed over and is not in the file takes.
@@ -106,7 +97,7 @@ class Commands(Queue[Command]):
         Put a command; waits while there is no space.
 
         Returns:
-            False if the call that this one interrupts will put the command: it must not be waited for here.
+            False if the call that this one interrupts will put the command: its answer must not be waited for here.
 
         Raises:
             queue.Full: There was none in time, or this thread must not wait for it.
@@ -227,8 +218,8 @@ class Commands(Queue[Command]):
         late = self._late.pop(thread, [])
         while late:
             command = late.pop(0)
-            if self._is_ended and type(command) is not Shutdown:
-                # The command was accepted, but another thread has closed the queue since.
+            if self._is_ended and type(command) is Add:
+                # The item was accepted, but another thread has closed the queue since.
                 raise self.refusal()
             self._put(command)
 

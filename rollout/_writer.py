@@ -192,20 +192,15 @@ class Writer:
             RolloutError: As `Recorder.flush`.
         """
         self._check_process()
-        if self._commands.is_interrupted:
-            # Only the call that was interrupted could let the writer come to it.
-            raise self._late("a flush inside of record()", 0)
         if self._thread is None:
             self._start()
         command = Flush(fsync)
         deadline = Deadline(timeout)
         try:
-            if not self._commands.hand_over(command, timeout=timeout):
-                # Another thread has taken the mutex since `is_interrupted` was false.
-                raise self._late("a flush inside of record()", 0)
+            is_put = self._commands.hand_over(command, timeout=timeout)
         except Full:
             raise self._late("flush", timeout) from None
-        self._await(command, "flush", timeout, deadline)
+        self._await(command, is_put, "flush", timeout, deadline)
 
     def close(self, timeout: float | None) -> None:
         """
@@ -218,13 +213,10 @@ class Writer:
         deadline = Deadline(timeout)
         if self._thread is None:
             self._end_unstarted()
-        elif self._commands.is_interrupted:
-            self.abandon()
-            raise self._late("a close inside of record()", 0)
         elif self._thread.is_alive():
-            if not self._commands.end(command := Shutdown()):
-                raise self._late("a close inside of record()", 0)
-            self._await(command, "close", timeout, deadline)
+            command = Shutdown()
+            is_put = self._commands.end(command)
+            self._await(command, is_put, "close", timeout, deadline)
             self._thread.join(max(deadline.left, _ALIVE_POLL))
             if self._thread.is_alive():
                 raise self._late("close", timeout)
@@ -250,7 +242,10 @@ class Writer:
         live.discard(self)
         self._file.close()
 
-    def _await(self, command: Flush, what: str, timeout: float | None, deadline: Deadline) -> None:
+    def _await(self, command: Flush, is_put: bool, what: str, timeout: float | None, deadline: Deadline) -> None:
+        if not is_put or threading.get_ident() == self._commands.consumer:
+            # The answer comes only after the call that this one interrupts, or after what this thread is at.
+            raise self._late(f"a {what} inside of record()", 0)
         while not command.done.wait(min(_ALIVE_POLL, deadline.left)):
             # Check once more: if the process was stopped (SIGSTOP) meanwhile, the writer could not run either.
             if not deadline.left and not command.done.wait(timeout and _ALIVE_POLL):

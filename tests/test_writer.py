@@ -952,7 +952,7 @@ class TestDeath:
         recorder.close()
         command = commands_room.Flush()
 
-        recorder._writer._await(command, "flush", 5, commands_room.Deadline(5))
+        recorder._writer._await(command, True, "flush", 5, commands_room.Deadline(5))
 
         assert command.done.is_set()
 

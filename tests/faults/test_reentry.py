@@ -5,6 +5,8 @@ a logging handler. Each test is a program of its own with a time limit, since wh
 
 from __future__ import annotations
 
+import logging
+import os
 import queue
 import threading
 from collections import Counter, deque
@@ -150,6 +152,35 @@ rec.flush()
     )
 
 
+def test_a_logging_handler_on_the_writers_thread_is_told_that_it_cannot_wait_for_that_thread(home: Path) -> None:
+    told: list[str] = []
+    is_told = threading.Event()
+
+    class Waiting(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if not told:
+                for call in (recorder.flush, recorder.close):
+                    with pytest.raises(FlushTimeoutError) as caught:
+                        call()
+                    told.append(caught.value.waited_for)
+                is_told.set()
+
+    handler, log = Waiting(), logging.getLogger("rollout")
+    recorder = Recorder(home=home)
+    recorder.flush()
+    log.addHandler(handler)
+    try:
+        os.truncate(recorder.path, 0)  # The writer's thread says so in the log.
+        recorder.user_message("first")
+        assert is_told.wait(10)
+        recorder.close()
+    finally:
+        log.removeHandler(handler)
+
+    assert told == ["a flush inside of record()", "a close inside of record()"]
+    assert texts(recorder.path) == Counter(["first"])
+
+
 def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
     """
     Let *call* come while the next command is put, or taken.
@@ -177,18 +208,13 @@ class TestCommands:
     def test_what_interrupts_a_put_is_put_after_it(self) -> None:
         commands = Commands(Options(), RuntimeError)
         outer, inner = Flush(), Flush()
-        was_interrupted = []
+        is_put = []
 
-        def interrupt() -> None:
-            commands.hand_over(inner)
-            was_interrupted.append(commands.is_interrupted)
-
-        interrupted_by(commands, interrupt)
-        commands.hand_over(outer)
+        interrupted_by(commands, lambda: is_put.append(commands.hand_over(inner)))
+        is_put.append(commands.hand_over(outer))
 
         assert commands.take_all() == [outer, inner]
-        assert was_interrupted == [True]
-        assert not commands.is_interrupted
+        assert is_put == [False, True]
 
     def test_what_interrupts_a_put_is_put_before_another_thread_can_close(self) -> None:
         commands = Commands(Options(), RuntimeError)
@@ -203,20 +229,19 @@ class TestCommands:
     def test_what_follows_something_late_in_an_interruption_is_put_behind_it(self) -> None:
         commands = Commands(Options(), RuntimeError)
         first, second, outer = Flush(), Flush(), Flush()
-        said = []
+        is_put = []
 
         def interrupt() -> None:
             commands.hand_over(first)
             # Another thread held the mutex, and has let it go.
             commands.mutex.release()
-            said.append(commands.is_interrupted)
-            commands.hand_over(second)
+            is_put.append(commands.hand_over(second))
             commands.mutex.acquire()
 
         interrupted_by(commands, interrupt)
         commands.hand_over(outer)
 
-        assert said == [True]
+        assert is_put == [False]
         assert commands.take_all() == [outer, first, second]
 
     def test_the_writer_is_woken_even_where_an_interrupt_follows_the_put(self) -> None:
@@ -250,12 +275,6 @@ class TestCommands:
             commands.hand_over(Flush(), timeout=0)
 
         assert commands.take_all() == [first, inner]
-
-    def test_the_consumer_is_told_not_to_wait_for_an_answer(self) -> None:
-        commands = Commands(Options(), RuntimeError)
-        commands.consumer = threading.get_ident()
-
-        assert commands.is_interrupted
 
     def test_the_consumer_never_waits_for_a_place(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
@@ -334,8 +353,7 @@ class TestCommands:
         left, following = Flush(), Flush()
         commands._late[threading.get_ident()] = [left]
 
-        assert not commands.is_interrupted
-        commands.hand_over(following)
+        assert commands.hand_over(following)
 
         assert commands.take_all() == [following, left]
 

@@ -124,6 +124,6 @@ class AnsweredTooLate(Answered):
 def test_an_answer_that_comes_when_the_limit_is_over_counts(recorder: Recorder) -> None:
     command = Flush(done=AnsweredTooLate())
 
-    recorder._writer._await(command, "flush", 0.5, Deadline(0))
+    recorder._writer._await(command, True, "flush", 0.5, Deadline(0))
 
     assert command.done.is_set()
