@@ -72,7 +72,7 @@ MUTANTS = {
     ),
     "a shutdown does not wake the threads that wait for space": Mutant(
         _QUEUE,
-        programs.FullQueueAgainstClose,
+        programs.TwoProducersAgainstClose,
         (("is to learn that there will be none.\n            self._open_space()\n", "is left to it.\n"),),
     ),
     "what came late is not put": Mutant(

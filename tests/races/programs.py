@@ -81,12 +81,17 @@ class File(AppendFile):
 class Program:
     """
     A writer, what its callers were told, and what is to hold of both in the end.
+
+    Attributes:
+        is_fine: It has points inside of lines, too.
+        is_small: All its schedules with few preemptions can be run; at most half a million.
     """
 
     queue_size = 4
     on_full = "block"
     max_waiting_size = 1000
     is_fine = False
+    is_small = True
     folder: Path
 
     def __init__(self, protocol: Protocol, scheduler: Scheduler) -> None:
@@ -225,11 +230,26 @@ class TwoProducersAndAFullQueue(Program):
     queue_size = 1
 
     def prepare(self) -> None:
-        self.add("a", lambda: self.record("a1", "a2"))
+        self.record("0")
+        self.add("a", lambda: self.record("a1"))
         self.add("b", lambda: self.record("b1"))
 
 
 class FullQueueAgainstClose(Program):
+    queue_size = 1
+
+    def prepare(self) -> None:
+        self.record("0")
+        self.add("a", lambda: self.record("a1"))
+        self.add("b", self.close)
+
+
+class TwoProducersAgainstClose(Program):
+    """
+    As both above at once.
+    """
+
+    is_small = False
     queue_size = 1
 
     def prepare(self) -> None:
@@ -240,25 +260,35 @@ class FullQueueAgainstClose(Program):
 
 class ManyBytes(Program):
     """
-    One item alone is more than may wait.
+    One item alone is all that may wait.
     """
 
     max_waiting_size = 10
 
     def prepare(self) -> None:
+        self.record("0")
         self.add("a", lambda: self.record("a1", "a2"))
+
+
+class TwoProducersOfManyBytes(ManyBytes):
+    is_small = False
+
+    def prepare(self) -> None:
+        super().prepare()
         self.add("b", lambda: self.record("b1"))
 
 
 class FlushAgainstClose(Program):
     def prepare(self) -> None:
-        self.add("a", lambda: (self.record("a1"), self.flush()))
+        self.record("0")
+        self.add("a", self.flush)
         self.add("b", self.close)
 
 
 class CloseAgainstClose(Program):
     def prepare(self) -> None:
-        self.add("a", lambda: (self.record("a1"), self.close()))
+        self.record("0")
+        self.add("a", self.close)
         self.add("b", self.close)
 
 
@@ -277,7 +307,8 @@ class DeathWhileOthersWait(Program):
 
     def prepare(self) -> None:
         self.file.on_write = lambda n: RuntimeError("bug")
-        self.add("a", lambda: self.meet_death(lambda: self.record("a1", "a2")))
+        self.record("0")
+        self.add("a", lambda: self.meet_death(lambda: self.record("a1")))
         self.add("b", lambda: self.meet_death(lambda: self.writer.flush(None, fsync=False)))
 
     def at_last(self) -> None:
@@ -305,6 +336,7 @@ class InterruptedCaller(Program):
     """
 
     is_fine = True
+    is_small = False
     queue_size = 1
 
     def prepare(self) -> None:
@@ -322,13 +354,35 @@ class InterruptedCaller(Program):
         self.scheduler.end_injections()
 
 
-class InterruptedClose(InterruptedCaller):
+class InterruptedRecord(InterruptedCaller):
+    """
+    Ctrl-C comes while the call waits for space.
+    """
+
+    is_small = True
+
+    def prepare(self) -> None:
+        self.record("0")
+        self.add("main", self.main, 1 << INTERRUPT)
+
+    def main(self) -> None:
+        self.until_interrupted(lambda: self.record("m1"))
+        self.record("m2")
+
+
+class InterruptedFlush(InterruptedRecord):
+    def main(self) -> None:
+        self.until_interrupted(self.flush)
+        self.flush()
+
+
+class InterruptedClose(InterruptedRecord):
     """
     Ctrl-C comes in the middle of `close`, which is called again.
     """
 
     def main(self) -> None:
-        self.until_interrupted(lambda: (self.record("m1"), self.close()))
+        self.until_interrupted(self.close)
         self.close()
 
 
@@ -375,11 +429,15 @@ class SignalHandlerAndAFullQueue(SignalHandler):
     """
 
     queue_size = 1
-    max_waiting_size = 20
+
+    def prepare(self) -> None:
+        self.record("0")
+        self.scheduler.handler = self.handle
+        self.add("main", lambda: self.record("m1"), 1 << SIGNAL)
 
     def handle(self) -> None:
         with suppress(RecorderFullError):
-            self.record("h1", "h2")
+            self.record("h1")
 
 
 class SignalHandlerThatCloses(SignalHandler):
@@ -400,7 +458,8 @@ class FullDisk(Program):
 
     def prepare(self) -> None:
         self.file.on_write = lambda n: OSError(errno.ENOSPC, "no space") if n == 1 else None
-        self.add("a", lambda: self.meet(lambda: (self.record("a1"), self.writer.flush(None, fsync=False))))
+        self.record("0")
+        self.add("a", lambda: self.meet(lambda: self.writer.flush(None, fsync=False)))
         self.add("b", lambda: (self.record("b1"), self.meet(lambda: self.writer.close(None))))
 
     def meet(self, job: Callable[[], Any]) -> None:
@@ -456,7 +515,7 @@ class ForkedChild(Program):
 
     def prepare(self) -> None:
         self.add("a", lambda: self.record("a1"))
-        self.add("b", lambda: (self.record("b1"), self.flush()))
+        self.add("b", self.flush)
 
 
 class InterruptedChild(ForkedChild):
