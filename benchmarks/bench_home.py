@@ -1,5 +1,5 @@
 """
-The command on a home of 100,000 sessions: `list`, the index made and killed and gone on with, search beside ripgrep.
+The command on a home of 100,000 sessions: `list`, the index (made, killed, continued), search beside ripgrep.
 
     python benchmarks/bench_home.py [--home FOLDER] [--count 100000] [--rounds 7]
 
@@ -56,7 +56,7 @@ _TERMINAL = f"{_PIPED}, rich.console, rich.table, rich.text"
 
 def seconds_of(run: Callable[[], Any]) -> float:
     """
-    Say how long something takes.
+    Print the seconds of a block.
     """
     began = time.perf_counter()
     run()
@@ -86,7 +86,7 @@ def in_terminal(command: list[str]) -> None:
 
 def in_turn(cases: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
     """
-    Time all cases, round after round; the first round is to warm up.
+    Measure all cases, round after round; the first round is for warm-up.
     """
     taken: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
@@ -114,7 +114,7 @@ def listing(home: Path, rounds: int) -> dict[str, list[float]]:
 
 def indexing(home: Path) -> dict[str, Any]:
     """
-    Make the index, kill it after a third of the bytes, and go on.
+    Make the index, kill its process after a third of the bytes, and continue.
     """
     from rollout.search import Index, index_path
 
@@ -177,7 +177,7 @@ def searching(home: Path, words: dict[str, str], rounds: int) -> dict[str, list[
 
 def page(run: dict[str, Any]) -> str:
     """
-    Show the figures as a page.
+    Return the figures as a page.
     """
 
     def row(name: str, taken: list[float]) -> str:

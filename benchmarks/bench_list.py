@@ -1,5 +1,5 @@
 """
-What a page of a home costs, and to find a session by its id. One measurement in a process of its own:
+The cost of a page of a home, and of finding a session by its id. Each measurement runs in its own process:
 
     python benchmarks/bench_list.py '{"measure": "page", "lister": "rollout", "home": "/tmp/home"}'
 """
@@ -40,7 +40,7 @@ def rollout_page(home: Path, number: int) -> Callable[[], Any]:
 
 def bare_page(home: Path, _: int) -> Callable[[], Any]:
     """
-    The limit: the newest day folders by `os.scandir`, and the first lines of 25 files decoded by ujson.
+    Measure the limit: read the newest day folders with `os.scandir`, and decode the first lines of 25 files with ujson.
     """
 
     def newest_first(folder: str) -> list[str]:
@@ -101,7 +101,7 @@ LISTERS: dict[str, Callable[..., Any]] = {
 
 def page(lister: str, home: str, number: int = 1, count: int = 20) -> dict[str, Any]:
     """
-    Milliseconds for a page, warm: the median of *count* calls; and of the first, in a new process.
+    Return the milliseconds of a page: the median of *count* warm calls, and the first call in a new process.
     """
     close = nothing
     try:
@@ -127,7 +127,7 @@ def _milliseconds(call: Callable[[], Any]) -> float:
 
 def finding(what: str, home: str, count: int = 20) -> dict[str, Any]:
     """
-    Milliseconds to find one of many sessions, in the middle of the home, or one that is not there.
+    Return the milliseconds to find one of many sessions: one in the middle of the home, or one that does not exist.
     """
     sessions = Path(home) / "sessions"
     names = sorted(name for _, _, names in os.walk(sessions) for name in names)

@@ -1,5 +1,5 @@
 """
-How fast a rollout is read, and in how much memory. One measurement in a process of its own:
+The speed of reading a rollout, and the memory. Each measurement runs in its own process:
 
     python benchmarks/bench_read.py '{"reader": "rollout", "path": "/tmp/rollout.jsonl"}'
 """
@@ -21,7 +21,7 @@ now = time.perf_counter
 
 def reading(reader: str, path: str) -> dict[str, Any]:
     """
-    Read a file once; seconds, lines, and the peak memory of the process in bytes.
+    Read a file once; return the seconds, the lines, and the peak memory of the process in bytes.
     """
     read = READERS[reader]
     _warm(path)
@@ -32,7 +32,7 @@ def reading(reader: str, path: str) -> dict[str, Any]:
 
 
 def _warm(path: str) -> None:
-    # The system may have dropped what nobody read for a minute; then the first of the peers would pay for the disk.
+    # The system may have dropped pages that were not read for a minute; then the first peer would wait for the disk.
     with Path(path).open("rb", buffering=0) as file:
         while file.read(2**18):
             pass
@@ -40,7 +40,7 @@ def _warm(path: str) -> None:
 
 def searching(searcher: str, path: str) -> dict[str, Any]:
     """
-    Look for a text that is not there; seconds.
+    Search for a text that the file does not contain; return the seconds.
     """
     if searcher == "ripgrep" and shutil.which("rg") is None:
         return {"error": "ripgrep is not installed"}

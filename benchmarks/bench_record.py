@@ -1,5 +1,5 @@
 """
-What recording costs the caller, and how much goes through. One measurement in a process of its own:
+The cost of recording for the caller, and the throughput. Each measurement runs in its own process:
 
     python benchmarks/bench_record.py '{"writer": "rollout", "workload": "uniform"}'
 """
@@ -24,7 +24,7 @@ now = time.perf_counter
 
 def quantiles(calls: list[float]) -> dict[str, Any]:
     """
-    Microseconds: the median, the tail, and 100 points of the distribution for the picture.
+    Return microseconds: the median, the tail, and 100 points of the distribution for the picture.
     """
     calls.sort()
     points = [*(n / 100 for n in range(1, 100)), 0.995, 0.999, 0.9999]
@@ -79,7 +79,7 @@ def _time_all(record: Record, items: list[Any], calls: list[float]) -> None:
 
 def paced(writer: str, pause: float = 0.002, size: str = "small", count: int = 500) -> dict[str, Any]:
     """
-    Record an item every *pause* seconds, as an agent does: what one call takes while the writer may be at work.
+    Record an item every *pause* seconds, as an agent does, and measure the calls while the writer may be busy.
     """
     items = large(count) if size == "large" else uniform(count)
     calls = []
@@ -94,7 +94,7 @@ def paced(writer: str, pause: float = 0.002, size: str = "small", count: int = 5
 
 def beside_work(writer: str, every: float = 200e-6, count: int = 500, turns: int = 20) -> dict[str, Any]:
     """
-    Record an item every 200 us of the caller's own work: by what part the work takes longer than alone, in turns.
+    Record an item every 200 us of the caller's own work, and measure how much longer the work takes than alone.
     """
     items = uniform(count)
     work = _work_of(every)
@@ -129,7 +129,7 @@ def _work_of(seconds: float) -> Callable[[], None]:
 
 def growth(count: int) -> dict[str, Any]:
     """
-    Record *count* items into one file; microseconds an item, and the peak memory of the process in bytes.
+    Record *count* items into one file; return microseconds per item, and the peak memory of the process in bytes.
     """
     items = uniform(1_000)
     with tempfile.TemporaryDirectory() as folder:
@@ -145,7 +145,7 @@ def growth(count: int) -> dict[str, Any]:
 
 def flush_round_trip(writer: str, count: int = 2_000) -> dict[str, Any]:
     """
-    An idle writer is asked to flush; against a bare queue and event.
+    Measure a flush of an idle writer, and a bare queue with an event.
     """
     calls = []
     with tempfile.TemporaryDirectory() as folder:

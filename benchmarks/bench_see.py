@@ -69,13 +69,13 @@ _WATCH = """() => {
 
 def timed(command: list[Any], cwd: Path) -> float:
     """
-    Run a command; the seconds it took.
+    Run a command and return its seconds.
     """
     began = time.perf_counter()
     process = subprocess.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    _, said = process.communicate(timeout=_LIMIT)
+    _, output = process.communicate(timeout=_LIMIT)
     if process.returncode:
-        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {said[-500:]}")
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {output[-500:]}")
     return time.perf_counter() - began
 
 
@@ -87,7 +87,7 @@ def size_of(path: Path) -> int:
 
 def peer_command(folder: Path, name: str, source: Path, claude: Path, target: Path) -> list[Any]:
     """
-    Say how a peer is called; it writes *target*, a file or a folder.
+    Return the command of a peer; it writes *target*, a file or a folder.
     """
     program = folder / name / "bin" / name
     if name == "codex-transcript-viewer":
@@ -101,7 +101,7 @@ def peer_command(folder: Path, name: str, source: Path, claude: Path, target: Pa
 
 def exports(name: str, source: Path, work: Path, peers: Path, rounds: int) -> dict[str, Any]:
     """
-    Time the export of one session by the command, in each format, and by the peers, in turn.
+    Measure the export of one session by the command, in each format, and by the peers, in turn.
     """
     claude = work / f"{name}.jsonl"
     rows = as_claude(source, claude)
@@ -136,7 +136,7 @@ def exports(name: str, source: Path, work: Path, peers: Path, rounds: int) -> di
 
 def pages_of(path: Path) -> list[Path]:
     """
-    Give the pages that a command has written, the one to open first.
+    Return the pages that a command has written; the first one is the page to open.
     """
     if path.is_dir():
         return sorted(path.glob("page-*.html"))
@@ -154,7 +154,7 @@ def browser() -> Iterator[Browser]:
 
 def paints(running: Browser, address: str, rounds: int) -> dict[str, Any]:
     """
-    Open a page in a window of its own, again and again, after one to warm up; once if that takes long.
+    Open a page in a new window, several times after one for warm-up; only once if that takes long.
     """
     found: dict[str, Any] = {"first_paint": [], "load": []}
     for number in range(rounds + 1):
@@ -178,7 +178,7 @@ def paints(running: Browser, address: str, rounds: int) -> dict[str, Any]:
 @contextmanager
 def viewer(home: Path) -> Iterator[str]:
     """
-    Serve a home by a process of its own; the address.
+    Serve a home in its own process and yield the address.
     """
     command = [sys.executable, "-c", _VIEWER, home]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -190,7 +190,7 @@ def viewer(home: Path) -> Iterator[str]:
 
 def listing(running: Browser, home: Path, rounds: int) -> dict[str, Any]:
     """
-    Time the viewer's list of a large home: the answer of the server, and the page.
+    Measure the viewer's list of a large home: the answer of the server, and the page.
     """
     answers = []
     with viewer(home) as address:
@@ -240,7 +240,7 @@ def live(running: Browser, count: int) -> dict[str, Any]:
 
 def install(peers: Path) -> dict[str, str]:
     """
-    Install the peers that are not there; their versions, or why there is none.
+    Install the missing peers; return their versions, or the reason why one is missing.
     """
     versions = {}
     for name in PEERS:
@@ -261,14 +261,14 @@ def median(values: list[float]) -> float:
 
 def high(values: list[float]) -> float:
     """
-    Give the value that 95 % are not above.
+    Return the 95th percentile.
     """
     return sorted(values)[int(len(values) * 0.95)]
 
 
 def page_of(run: dict[str, Any]) -> str:
     """
-    Show the figures as a page.
+    Return the figures as a page.
     """
     latency, shown = run["live"], run["list"]
     lines = [

@@ -1,5 +1,5 @@
 """
-What is recorded, read and listed: made from fixed seeds, so that every peer and every run gets the same.
+The data to record, read and list, made from fixed seeds, so that every peer and every run gets the same data.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from rollout.codec import encode_item
-from rollout.layout import RolloutName
+from rollout.home._layout import RolloutName
 
 Item = dict[str, Any]
 
@@ -41,7 +41,7 @@ def text(random_: random.Random, size: int) -> str:
 
 def message(random_: random.Random, size: int) -> Item:
     """
-    One of the items that make up most of a session, of about *size* bytes as a line.
+    Return an item of a common kind, of about *size* bytes as a line.
     """
     size = max(size - 150, 1)
     kind = random_.random()
@@ -97,7 +97,7 @@ def meta(session_id: str) -> Item:
 
 def lines(session_id: str, items: list[Item], *, has_user_message: bool = True) -> bytes:
     """
-    A session: its meta, what the user said, then items.
+    Return the lines of a session: its meta, the message of the user, then items.
     """
     said = "Look at the tests and mend the one that fails, please."
     first: list[tuple[str, Item]] = [("session_meta", meta(session_id))]
@@ -112,7 +112,7 @@ def lines(session_id: str, items: list[Item], *, has_user_message: bool = True) 
 
 def make_rollout(path: Path, size: int, items: list[Item]) -> None:
     """
-    One rollout of at least *size* bytes.
+    Write one rollout of at least *size* bytes.
     """
     block = b"".join(encode_item("response_item", item, time_ms=1_767_225_600_000) for item in items)
     with path.open("wb") as file:
@@ -123,7 +123,7 @@ def make_rollout(path: Path, size: int, items: list[Item]) -> None:
 
 def make_home(home: Path, count: int, *, has_user_message: bool = True) -> None:
     """
-    A home of *count* small sessions (6 lines), 150 a day up to now, ids of version 7 but for every 10th, of version 4.
+    Write a home of *count* small sessions (6 lines), 150 a day up to now. Every 10th id has version 4, the others 7.
     """
     random_ = random.Random(4)
     items = [message(random_, 300) for _ in range(4)]
@@ -151,7 +151,7 @@ def _uuid(random_: random.Random, time_ms: int, version: int) -> UUID:
 
 def peak_memory() -> int:
     """
-    Give the most memory this process has had, in bytes. Not that of getrusage, which counts its parent's before exec.
+    Return the peak memory of this process in bytes; that of getrusage includes the parent's memory before exec.
     """
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024

@@ -1,5 +1,5 @@
 """
-A home as a year of Codex leaves it, for what lists and searches many sessions; manifest.json says what is where in it.
+A home like that of a year with Codex, for lists and searches of many sessions; manifest.json lists its content.
 
 The older third is as 0.36 writes it, the rest as 0.169. Texts are drawn from pools whose words follow Zipf's law; the
 word `COMMON` is in about 30 % of the sessions, `RARE` in 12 of them. The same for the same seed, on the same day (UTC).
@@ -22,8 +22,8 @@ from string import ascii_letters, digits
 from typing import Any
 
 from rollout.codec import encode_item, encode_json, format_timestamp
-from rollout.layout import RolloutName, archive_folder, day_folder
-from rollout.reader import zstd_module
+from rollout.home._layout import RolloutName, archive_folder, day_folder
+from rollout.reading._lines import zstd_module
 
 COMMON, RARE = "parser", "xylotomous"
 _YEAR = 365 * 86_400  # seconds
@@ -88,7 +88,7 @@ _pools = cache(_Pools)
 
 class _Session:
     """
-    What one session is about, and how far it has come: *size* is that of its lines, *time_ms* is now.
+    The topic of one session, and its progress: *size* is the size of its lines, *time_ms* is the current time.
     """
 
     def __init__(self, plan: dict[str, Any], number: int) -> None:
@@ -280,7 +280,7 @@ def _damage(lines: list[bytes], kind: str, random_: Random) -> None:
 
 def _write(plan: dict[str, Any], number: int) -> tuple[str, int, int, bool]:
     """
-    Write the session with this number; give its id, its size on the disk, its turns, and whether it has `COMMON`.
+    Write the session with this number; return its id, its size on the disk, its turns, and whether it has `COMMON`.
     """
     session = _Session(plan, number)
     local, home, is_compressed = time.localtime(session.begin), Path(plan["folder"]), number in plan["compressed"]

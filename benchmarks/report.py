@@ -16,7 +16,7 @@ _OTHERS = ("#30638e", "#00798c", "#edae49", "#66a182", "#8d96a3", "#2e4057", "#a
 
 def write_report(run: dict[str, Any], folder: Path | None) -> str:
     """
-    Write the results, the page and the pictures; give the page. Without a folder, only give the page.
+    Write the results, the page and the pictures; return the page. Without a folder, only return the page.
     """
     results: Results = run["results"]
     parts = [_head(run), _targets(verdicts(results)), *_tables(results)]
@@ -155,7 +155,7 @@ def _draw_latency(results: Results, axes: Any) -> None:
     for axis, workload in zip(axes, ("uniform", "mix"), strict=True):
         for number, (name, result) in enumerate(_of(results, f"write/{workload}/").items()):
             is_ours = name == "rollout"
-            # There are more writers than colours.
+            # There are more writers than colors.
             style = "--" if number >= len(_OTHERS) else "-"
             axis.plot(places, result["points"], style, label=name, color=_color(name, number), lw=2.5 if is_ours else 1)
         axis.set(yscale="log", title=f"one call of record(), {workload}", ylabel="us", xlabel="percentile")

@@ -1,5 +1,5 @@
 """
-All measurements side by side: every case in a process of its own, the cases in turn, round after round.
+All measurements: every case runs in its own process; the cases take turns, round after round.
 
     python benchmarks/run.py [--rounds 5] [--quick]
 
@@ -39,7 +39,7 @@ _LIMIT = 600
 
 def measured(script: str, **arguments: Any) -> Result:
     """
-    Run one measurement in a process of its own, with bytecode as any installed program has it.
+    Run one measurement in its own process, with bytecode like an installed program.
     """
     command = [sys.executable, HERE / script, json.dumps(arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=_LIMIT, check=False, env=_environment())
@@ -55,7 +55,7 @@ def _environment() -> dict[str, str]:
 
 class Seed:
     """
-    The original's writer and loader in Rust, of Debian's packaged crates.
+    Build the original's writer and loader in Rust, with the crates that Debian packages.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -178,7 +178,7 @@ def in_turn(cases: list[Case], rounds: int) -> dict[str, list[Result]]:
 
 def summary(rounds: list[Result]) -> Result:
     """
-    Give the median of each figure, and the lowest and highest of the rounds.
+    Return the median of each figure, and the lowest and highest of the rounds.
     """
     failed = next((result for result in rounds if "error" in result), None)
     if failed is not None:

@@ -1,5 +1,5 @@
 """
-What bench_see.py shows: a session of 50 MB, one of 50,000 items, and the same for peers that read Claude Code's format.
+The sessions that bench_see.py shows: one of 50 MB, one of 50,000 items, and both in the format of Claude Code.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def make_big(folder: Path, size: int) -> Path:
 
 def make_many(path: Path, count: int) -> int:
     """
-    Make one session of at least *count* items that a reader sees, as 0.36 writes it; how many they are.
+    Make one session of at least *count* items that a reader sees, as 0.36 writes it; return their number.
     """
     random_ = Random(6)
     turns = -(-count // (2 * _STEPS + 2))
@@ -68,7 +68,7 @@ def _both(role: str, said: str) -> Iterator[_Line]:
 
 def as_claude(source: Path, target: Path) -> int:
     """
-    Write a session in the format of Claude Code, which some peers read: what was said, thought, run, and answered.
+    Write a session in the format of Claude Code, which some peers read: messages, reasoning, calls and outputs.
     """
     rows = list(_claude_rows(source))
     target.write_text("".join(json.dumps(row) + "\n" for row in rows))

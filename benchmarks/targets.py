@@ -1,5 +1,5 @@
 """
-What is aimed at, and whether a run reached it: ratios between peers of the same run.
+The targets, and whether a run reached them: ratios between peers of the same run.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ def _opened(folder: Path) -> Iterator[int]:
 @contextmanager
 def os_write(folder: Path, items: list[Item]) -> Iterator[Record]:
     """
-    The limit: lines that are ready, one call each.
+    Measure the limit: write lines that are ready, one call for each.
     """
     ready = iter([encode_item("response_item", item, time_ms=0) for item in items])
     with _opened(folder) as fd:
@@ -67,7 +67,7 @@ def os_write(folder: Path, items: list[Item]) -> Iterator[Record]:
 @contextmanager
 def os_writev(folder: Path, items: list[Item]) -> Iterator[Record]:
     """
-    The limit: lines that are ready, 256 a call.
+    Measure the limit: write lines that are ready, 256 per call.
     """
     ready = iter([encode_item("response_item", item, time_ms=0) for item in items])
     waiting: list[bytes] = []
@@ -147,7 +147,7 @@ class _JsonFormatter(logging.Formatter):
 @contextmanager
 def logging_queue(folder: Path) -> Iterator[Record]:
     """
-    The standard library's answer: the item beside the message, through an unbounded queue as it is (no snapshot).
+    Use the standard library: the item beside the message, through an unbounded queue, without a snapshot.
     """
     waiting: queue.Queue[Any] = queue.Queue(-1)
     file = logging.FileHandler(folder / "peer.jsonl", encoding="utf-8")
@@ -196,7 +196,7 @@ def agents_session(folder: Path) -> Iterator[Record]:
 @contextmanager
 def seed_copied(folder: Path, copied: Callable[[Any], Any] = lambda item: item) -> Iterator[Record]:
     """
-    The seed as it stands, in Python: Queue(256), a thread, one write and flush a line.
+    Use the seed in Python: Queue(256), a thread, one write and flush for each line.
     """
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(256)
 

@@ -2,7 +2,7 @@ import attrs
 
 from rollout import __version__, schema
 
-# Before Sphinx 8 copies inherited annotations into classes, where their names mean nothing.
+# Sphinx 8 copies inherited annotations into classes of other modules, where it cannot resolve their names.
 for name in schema.__all__:
     if isinstance(getattr(schema, name), type):
         attrs.resolve_types(getattr(schema, name))

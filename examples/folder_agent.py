@@ -1,9 +1,9 @@
 """
 A small agent that answers questions about a folder, and records what it does.
 
-It has a loop, tools and a model, as any agent has; the model is a handful of rules, so that it runs without a network
-and without a key. The tools are real commands. Everything that happens goes into a session that `rollout` records;
-then the session is loaded, listed and printed.
+Like any agent, it has a loop, tools and a model. The model is a few rules, so that the example runs without a network
+and without a key. The tools are real commands. `rollout` records each step in a session; then the example loads,
+lists and prints the session.
 
     python examples/folder_agent.py [--home HOME] [FOLDER [QUESTION]]
 """
@@ -29,7 +29,7 @@ TOOLS = {
 
 def rule_model(question: str, answers: dict[str, str]) -> dict[str, Any]:
     """
-    Decide on the next step: call a tool, or answer.
+    Return the next step: a tool call or an answer.
     """
     wanted = {
         "largest_files": re.search(r"largest|biggest|size", question, re.I),
@@ -60,7 +60,7 @@ def run_tool(name: str, folder: Path) -> dict[str, Any]:
 
 def answer(question: str, folder: Path, recorder: Recorder) -> str:
     """
-    Run the agent's loop, recording every step.
+    Run the loop of the agent and record every step.
     """
     recorder.turn_context(model="rule-model")
     recorder.user_message(question)
@@ -79,7 +79,7 @@ def answer(question: str, folder: Path, recorder: Recorder) -> str:
 
 def main() -> None:
     """
-    Answer, then show what was recorded.
+    Answer the question, then print the recorded session.
     """
     parser = argparse.ArgumentParser(description=__doc__.strip().partition("\n")[0])
     parser.add_argument("folder", nargs="?", type=Path, default=Path.cwd())
@@ -91,7 +91,7 @@ def main() -> None:
         answer(args.question, args.folder, recorder)
 
     history = load_history(recorder.path)
-    print(f"The session, loaded again ({len(history.lines)} lines, {len(history.skipped)} skipped):\n")
+    print(f"The loaded session ({len(history.lines)} lines, {len(history.skipped)} skipped):\n")
     for item in history.to_input():
         print_item(item)
     page = list_sessions(home=args.home)
@@ -99,7 +99,7 @@ def main() -> None:
     for session in page.items:
         print(f"  {session.timestamp}  {session.session_id[:13]}  {session.preview}")
     print(f"\nThe file:\n\n  {recorder.path}\n")
-    print("Codex lists it and goes on with it when CODEX_HOME names that home:\n")
+    print("Codex lists and resumes it if CODEX_HOME is that home:\n")
     print(f"  CODEX_HOME={args.home.absolute()} codex resume {recorder.session_id}")
 
 

@@ -1,5 +1,5 @@
 """
-Records agent sessions as Codex rollouts, from plain blocking Python, and reads what any Codex wrote.
+Record agent sessions as Codex rollouts, from plain blocking Python, and read the sessions of every Codex version.
 
 >>> from rollout import Recorder, load_history
 >>> with Recorder() as rec:
@@ -15,9 +15,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollout._opening import opener
+from rollout._lazy import lazy_getattr
 from rollout._version import __version__
-from rollout._walk import Problem
 from rollout.codec import RolloutLine
 from rollout.errors import (
     AmbiguousSessionError,
@@ -36,25 +35,32 @@ from rollout.errors import (
     WriteError,
     WriterStartError,
 )
-from rollout.finding import find_session
-from rollout.follow import Follower, follow
-from rollout.reader import LineReader, SkippedLine, read_lines
-from rollout.repair import Repair, repair
-from rollout.verify import Fault, Verification, verify
+from rollout.home import Problem, find_session
+from rollout.reading import (
+    FAULT_KINDS,
+    Fault,
+    Follower,
+    LineReader,
+    Repair,
+    SkippedLine,
+    Verification,
+    follow,
+    read_lines,
+    repair,
+    verify,
+)
 
 if TYPE_CHECKING:
-    from rollout._commands import Stats
     from rollout.frames import sessions_dataframe
-    from rollout.history import History, Turn, load_history
-    from rollout.listing import Cursor, Page, SessionSummary, list_sessions
-    from rollout.policy import keep_all, seed_policy
-    from rollout.recorder import Recorder
+    from rollout.recording import Recorder, RecorderStats, codex_2025_policy, keep_all
     from rollout.schema import SessionMeta
+    from rollout.sessions import Cursor, History, Page, SessionInfo, Turn, list_sessions, load_history
 
 __all__ = [
     "AmbiguousSessionError",
     "Cursor",
     "EncodeError",
+    "FAULT_KINDS",
     "Fault",
     "FlushTimeoutError",
     "Follower",
@@ -68,22 +74,23 @@ __all__ = [
     "Recorder",
     "RecorderClosedError",
     "RecorderFullError",
+    "RecorderStats",
     "Repair",
     "RolloutError",
     "RolloutLine",
     "SessionBusyError",
+    "SessionInfo",
     "SessionMeta",
     "SessionNotFoundError",
     "SessionStateError",
-    "SessionSummary",
     "SkippedLine",
-    "Stats",
     "Turn",
     "UnsupportedSessionError",
     "Verification",
     "WriteError",
     "WriterStartError",
     "__version__",
+    "codex_2025_policy",
     "find_session",
     "follow",
     "keep_all",
@@ -91,23 +98,18 @@ __all__ = [
     "load_history",
     "read_lines",
     "repair",
-    "seed_policy",
     "sessions_dataframe",
     "verify",
 ]
 
-
-# Opened when something in them is asked for: who only reads needs no writer, and no classes of the format.
-__getattr__ = opener(
+# Imported lazily: a program that only reads sessions needs neither the writer nor the classes of the format.
+__getattr__ = lazy_getattr(
     globals(),
     {
-        "_commands": ["Stats"],
         "frames": ["sessions_dataframe"],
-        "history": ["History", "Turn", "load_history"],
-        "listing": ["Cursor", "Page", "SessionSummary", "list_sessions"],
-        "policy": ["keep_all", "seed_policy"],
-        "recorder": ["Recorder"],
+        "recording": ["Recorder", "RecorderStats", "keep_all", "codex_2025_policy"],
         "schema": ["SessionMeta"],
+        "sessions": ["Cursor", "History", "Page", "SessionInfo", "Turn", "list_sessions", "load_history"],
     },
 )
 

@@ -1,5 +1,5 @@
 """
-The package's version: read by setup.cfg, and recorded as ``cli_version``.
+Version of the package: read by setup.cfg, and recorded as ``cli_version``.
 """
 
 __version__ = "0.1.0"

@@ -1,8 +1,8 @@
 """
-One line <-> bytes. The only room that knows ujson. Knows no files.
+Encoding and decoding of one line. The only module that imports ujson. It opens no file.
 
-What is written equals, byte for byte, what Codex's serde_json writes for the same values: compact separators,
-nothing escaped that need not be, UTC milliseconds with three digits.
+The encoded bytes equal the bytes that Codex's serde_json writes for the same values: compact separators, no unnecessary
+escapes, UTC milliseconds with three digits.
 """
 
 from __future__ import annotations
@@ -16,44 +16,61 @@ from typing import Any
 import ujson
 from attrs import field, frozen
 
-from rollout._plain import snapshot
-from rollout._structure import to_item
 from rollout.errors import InvalidLineError
-from rollout.schema import LINE_TYPES, RolloutItem
+from rollout.schema import LINE_TYPES, RolloutItem, snapshot, to_item
 
 __all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_json", "decode_line", "encode_item", "encode_json"]
 __all__ += ["encode_line", "format_timestamp", "json_for_reading"]
 
 MAX_LINE_SIZE = 512 * 2**20
-"""Bytes; a longer line is not recorded, and skipped by the reader without being held in memory."""
+"""Maximum number of bytes of a line. A longer line is not recorded, and the reader skips it in constant memory."""
 
-# After the value: ensure_ascii, encode_html_chars, escape_forward_slashes, sort_keys, indent, allow_nan; by position,
-# as by name takes 0.3 us longer. ensure_ascii takes half the time, and gives an equal text where all is ASCII.
+# Arguments after the value: ensure_ascii, encode_html_chars, escape_forward_slashes, sort_keys, indent, allow_nan. They
+# are passed by position: by name takes 0.3 us longer. ensure_ascii takes half the time, with equal text for pure ASCII.
 _dumps = ujson.dumps
 _loads = ujson.loads
 
 _BOM = b"\xef\xbb\xbf"
 _ENVELOPE = frozenset({"timestamp", "ordinal", "type", "payload", "metadata"})
-# The envelope's keys that are always there.
-_LEAST = 3
+# Number of the keys that every envelope has: timestamp, type and payload.
+_REQUIRED_COUNT = 3
+
+
+class _EnvelopeKeys:
+    # A line that was constructed has its own `_keys` in its __dict__, which takes precedence over this descriptor.
+    def __get__(self, line: RolloutLine | None, _: type) -> tuple[str, ...] | None:
+        return None if line is None else tuple(key for key in line.__dict__ if key in _ENVELOPE)
+
+
+class _EnvelopeDefaults:
+    # Values of the fields that `RolloutLine._from_envelope` does not set. They are in a base class since attrs removes
+    # class attributes that have the name of a field.
+    ordinal: int | None = None
+    metadata: Any = None
+    extra: Mapping[str, Any] = MappingProxyType({})
+    is_bare: bool = False
+    _keys: Any = _EnvelopeKeys()
+
+
+_new, _set = object.__new__, object.__setattr__
 
 
 @frozen(kw_only=True, slots=False)
-class RolloutLine:
+class RolloutLine(_EnvelopeDefaults):
     """
-    One line of a rollout: when, and what.
+    One line of a rollout: a time, a type and a payload.
 
     Attributes:
-        timestamp: When it was written, as it stands in the file; Codex writes UTC with milliseconds
+        timestamp: Time of the write, exactly as in the file; Codex writes UTC with milliseconds
             (``2025-09-16T19:49:09.591Z``). None in files before 0.32.
         type: ``session_meta``, ``response_item``, ``event_msg``, ``turn_context``, ``compacted`` or a later one.
-        payload: The plain JSON object. Treat it as read-only.
-        ordinal: Number of the line in a paginated session, from 0; None elsewhere.
-        metadata: What Codex notes beside the payload of a response item today.
+        payload: Plain JSON object. Treat it as read-only.
+        ordinal: Number of the line in a paginated session, from 0; None in other sessions.
+        metadata: Metadata that newer versions of Codex write next to the payload of a response item.
         extra: Further keys of the envelope.
-        is_bare: Read from a file before 0.32, where lines are payloads without an envelope.
-        raw: The bytes it was decoded from, without the newline; empty for a line made by hand.
-            To write back what was not touched, write these.
+        is_bare: Whether the line is from a file before 0.32, in which lines are payloads without an envelope.
+        raw: Bytes that the line was decoded from, without the newline; empty for a constructed line.
+            To write an unchanged line back, write these bytes.
     """
 
     timestamp: str | None
@@ -63,37 +80,41 @@ class RolloutLine:
     metadata: Any = None
     extra: Mapping[str, Any] = field(factory=dict)
     is_bare: bool = False
-    # The envelope's keys as read; see Wire._keys.
+    # The keys of the decoded envelope, in their order; see Wire._keys.
     _keys: tuple[str, ...] | None = field(default=None, eq=False, repr=False)
     raw: bytes = field(default=b"", init=False, eq=False, repr=False)
+
+    @staticmethod
+    def _from_envelope(envelope: dict[str, Any], raw: bytes) -> RolloutLine:
+        """
+        Return a line with the keys of a decoded envelope as its fields, without a check. The line keeps the dict.
+
+        The dict becomes the ``__dict__`` of the line: 1 us less than with an ``__init__`` (benchmarks/bench_read.py).
+        """
+        line = _new(RolloutLine)
+        _set(line, "__dict__", envelope)
+        envelope["raw"] = raw
+        return line
+
+    def _with_raw(self, raw: bytes) -> RolloutLine:
+        """
+        Return a copy with other raw bytes.
+        """
+        return self._from_envelope(self.__dict__.copy(), raw)
 
     @property
     def item(self) -> RolloutItem:
         """
-        The payload as an object of `rollout.schema`, made anew at every access.
+        The payload as an object of `rollout.schema`, a new one at every access. Never raises.
 
-        What fits no class is an `Unknown...` object that says why; this never raises.
+        A payload that matches no class becomes an `Unknown...` object, with the reason.
         """
         payload = self.payload
         return payload if isinstance(payload, RolloutItem) else to_item(self.type, payload)
 
 
-class _KeysAsRead:
-    # Of a line that was not read there is one in its __dict__, which goes before this.
-    def __get__(self, line: RolloutLine | None, _: type) -> tuple[str, ...] | None:
-        return None if line is None else tuple(key for key in line.__dict__ if key in _ENVELOPE)
-
-
-# What a line that was read need not have of its own; see decode_line.
-for _name, _default in (
-    ("ordinal", None),
-    ("metadata", None),
-    ("extra", MappingProxyType({})),
-    ("is_bare", False),
-    ("_keys", _KeysAsRead()),
-):
-    setattr(RolloutLine, _name, _default)
-_new, _set = object.__new__, object.__setattr__
+# A lookup in the class takes longer.
+_from_envelope = RolloutLine._from_envelope
 
 
 def decode_line(raw: bytes) -> RolloutLine:
@@ -103,7 +124,7 @@ def decode_line(raw: bytes) -> RolloutLine:
     Bytes that are not UTF-8 are read as U+FFFD; `RolloutLine.raw` keeps them.
 
     Raises:
-        InvalidLineError: It is not a JSON object, or not one that any Codex wrote.
+        InvalidLineError: The line is not a JSON object, or not an object that any version of Codex wrote.
     """
     try:
         value = _loads(raw)
@@ -114,21 +135,16 @@ def decode_line(raw: bytes) -> RolloutLine:
             type(value["payload"]) is dict
             and type(value["type"]) is str
             and type(value["timestamp"]) is str
-            and (len(value) == _LEAST or (value.keys() <= _ENVELOPE and type(value.get("ordinal", 0)) is int))
+            and (len(value) == _REQUIRED_COUNT or (value.keys() <= _ENVELOPE and type(value.get("ordinal", 0)) is int))
         )
     except (KeyError, TypeError):
         is_usual = False
     if is_usual:
-        # The envelope's keys are the names of the fields: 1 us less than an __init__.
-        line = _new(RolloutLine)
-        _set(line, "__dict__", value)
-        value["raw"] = raw.rstrip(b"\r\n")
-        return line
+        return _from_envelope(value, raw.rstrip(b"\r\n"))
     if type(value) is not dict:
         raise InvalidLineError(None, 0, f"not an object but {type(value).__name__}")
     line = _enveloped(value) if "payload" in value else _bare(value)
-    _set(line, "raw", raw.rstrip(b"\r\n"))
-    return line
+    return line._with_raw(raw.rstrip(b"\r\n"))
 
 
 def _decode_again(raw: bytes, reason: str) -> Any:
@@ -162,7 +178,7 @@ def _enveloped(value: dict[str, Any]) -> RolloutLine:
 
 def _bare(value: dict[str, Any]) -> RolloutLine:
     """
-    Tell a line of a file before 0.32 by its keys.
+    Return a line of a file before 0.32, whose type is derived from its keys.
     """
     if "record_type" in value:
         kind = "state"
@@ -177,7 +193,7 @@ def _bare(value: dict[str, Any]) -> RolloutLine:
 
 def encode_line(line: RolloutLine) -> bytes:
     """
-    Encode one line, with its newline: an equal JSON value with the same key order as was decoded.
+    Encode one line, with its newline. The result for a decoded line is an equal JSON value with the same order of keys.
 
     Raises:
         EncodeError: The payload has no JSON form.
@@ -205,27 +221,27 @@ def encode_item(
     is_ascii: bool = False,
 ) -> bytes:
     """
-    Encode plain values that `snapshot` made into a line with its newline.
+    Encode plain values, as returned by `snapshot`, as a line with its newline.
 
     Args:
-        kind: The line's type.
-        payload: The plain payload.
+        kind: Type of the line.
+        payload: Plain payload.
         time_ms: Unix milliseconds.
-        ordinal: Only for a paginated session.
-        metadata: The payload's sibling, if there is one.
-        is_ascii: Nothing in the payload and the metadata is not ASCII; such a line takes half the time.
+        ordinal: Number of the line, only for a paginated session.
+        metadata: Metadata next to the payload; None if there is none.
+        is_ascii: Whether the payload and the metadata are pure ASCII; such a line takes half the time.
 
     Raises:
         MemoryError: There is not enough memory for the line.
     """
     head = _head(kind, time_ms) if ordinal is None else _make_head(kind, time_ms, f'"ordinal":{ordinal},')
-    beside = "" if metadata is None else f',"metadata":{encode_json(metadata)}'
+    sibling = "" if metadata is None else f',"metadata":{encode_json(metadata)}'
     try:
-        text = f"{head}{_dumps(payload, is_ascii, False, False, False, 0, False)}{beside}}}\n"
+        text = f"{head}{_dumps(payload, is_ascii, False, False, False, 0, False)}{sibling}}}\n"
     except OverflowError as error:
-        # ujson raises this when it gets no memory; the snapshot has no value that is too large for it.
+        # ujson raises this error if there is no memory; no value of a snapshot is too large for ujson.
         raise MemoryError(str(error)) from error
-    # Most are ASCII, and a call is 0.05 us.
+    # Most lines are ASCII, and a call of `_to_bytes` takes 0.05 us.
     return text.encode() if text.isascii() else _to_bytes(text)
 
 
@@ -233,7 +249,7 @@ def _make_head(kind: str, time_ms: int, number: str = "") -> str:
     return f'{{"timestamp":"{format_timestamp(time_ms)}",{number}"type":{encode_json(kind)},"payload":'
 
 
-# Many lines have the time and the type of the one before: 0.06 us, against 0.8.
+# Many lines have the time and the type of the previous one: 0.06 us instead of 0.8.
 _head = lru_cache(maxsize=16)(_make_head)
 
 
@@ -242,7 +258,7 @@ def decode_json(text: str | bytes) -> Any:
     Decode JSON text.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not JSON.
     """
     return _loads(text)
 
@@ -256,7 +272,7 @@ def encode_json(value: Any) -> str:
 
 def json_for_reading(value: Any) -> str:
     """
-    Encode what `decode_json` or `decode_line` gave as JSON text in lines, NaN and infinity as such.
+    Encode values from `decode_json` or `decode_line` as indented JSON text. NaN and infinity are kept.
     """
     return _dumps(value, False, False, False, False, 2, True)
 
@@ -265,7 +281,7 @@ def _to_bytes(text: str) -> bytes:
     try:
         return text.encode()
     except UnicodeEncodeError:
-        # A lone surrogate has no UTF-8 form; Codex writes U+FFFD for what it cannot decode.
+        # A lone surrogate has no UTF-8 encoding; Codex writes U+FFFD for bytes that it cannot decode.
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 

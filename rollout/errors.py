@@ -1,25 +1,25 @@
 """
-Everything that can go wrong.
+All errors of the package.
 
 RolloutError
 ├── EncodeError (TypeError)             record(): an item has no JSON form
 ├── RecorderClosedError (RuntimeError)  the recorder was closed before
-├── RecorderFullError                   no space for what waits to be written
-├── WriterStartError (RuntimeError)     no writer: no more threads, the program ends, or a fork without Python
+├── RecorderFullError                   too many items wait to be written
+├── WriterStartError (RuntimeError)     no writer: no more threads, the program is ending, or a fork outside Python
 ├── WriteError                          lines wait in memory; the disk refused them
 ├── FlushTimeoutError (TimeoutError)    the writer was still busy
-├── SessionBusyError                    another writer holds the session
+├── SessionBusyError                    another writer has the session open
 ├── UnsupportedSessionError             appending would damage the file
-├── SessionStateError                   what was asked cannot be done to a session that is as this one
-├── InvalidLineError (ValueError)       strict reading met a bad line
+├── SessionStateError                   the operation is not valid in the session's current state
+├── InvalidLineError (ValueError)       a line is invalid, in strict reading
 ├── MissingSessionMetaError (ValueError)
 ├── InvalidCursorError (ValueError)
 ├── SessionNotFoundError (LookupError)
 └── AmbiguousSessionError (LookupError)
 
-None inherits from OSError, whose two-argument form takes the first for errno; but TimeoutError does.
-Fields are the arguments, so every error pickles; the text is made in `__str__`.
-An OSError of opening a file reaches the caller unchanged.
+No error inherits from OSError directly, because OSError uses the first of two arguments as errno; FlushTimeoutError
+inherits from it through TimeoutError. The fields are the arguments, so every error can be pickled. `__str__` returns
+the text. An OSError from opening a file reaches the caller unchanged.
 """
 
 from __future__ import annotations
@@ -50,25 +50,25 @@ _EXAMPLES_SHOWN = 3
 
 def _cause_text(error: BaseException) -> str:
     """
-    Return the text of the cause of an error, with "; " after it. A MemoryError has no text, so its name is used.
+    Return the text of the cause of an error, followed by "; ". A MemoryError has no text, so its class name is used.
     """
     cause = error.__cause__
     return f"{str(cause) or type(cause).__name__}; " if cause else ""
 
 
 class RolloutError(Exception):
-    """The root of all errors of this package."""
+    """Base class of all errors of this package."""
 
 
 class EncodeError(RolloutError, TypeError):
     """
-    An item has no JSON form; it was not recorded, the items beside it were.
+    An item has no JSON form. It was not recorded; the other items of the call were.
 
-    If code of the item's class, or the policy, raised an exception, `__cause__` is this exception.
+    If code of the item's class, or the policy, raised an exception, `__cause__` is that exception.
 
     Attributes:
-        path: Where in the item the value stands, as in ``content[0].text``; empty for the item itself.
-        reason: What is wrong with it.
+        path: Position of the value in the item, as in ``content[0].text``; empty for the item itself.
+        reason: Description of the problem.
     """
 
     def __init__(self, path: str, reason: str) -> None:
@@ -85,7 +85,7 @@ class RecorderClosedError(RolloutError, RuntimeError):
     The recorder is closed; nothing of this call was recorded.
 
     Attributes:
-        path: The session's file.
+        path: Path of the session's file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -98,14 +98,14 @@ class RecorderClosedError(RolloutError, RuntimeError):
 
 class RecorderFullError(RolloutError):
     """
-    There is no space for what waits to be written; nothing of this call was recorded.
+    Too many items wait to be written; nothing of this call was recorded.
 
-    `__cause__` is the disk's last error, if that is why.
+    `__cause__` is the last error of the disk, if such an error is the reason.
 
     Attributes:
-        path: The session's file.
-        queued: Calls that wait.
-        waiting_size: Bytes that wait.
+        path: Path of the session's file.
+        queued: Number of waiting calls.
+        waiting_size: Number of waiting bytes.
     """
 
     def __init__(self, path: Path, queued: int, waiting_size: int) -> None:
@@ -117,19 +117,19 @@ class RecorderFullError(RolloutError):
     def __str__(self) -> str:
         why = _cause_text(self)
         return (
-            f"{self.path.name}: {why}{self.queued} calls and {self.waiting_size} bytes wait to be written already; "
-            "nothing of this one was recorded. Wait for flush() and record it again."
+            f"{self.path.name}: {why}{self.queued} calls and {self.waiting_size} bytes already wait to be written; "
+            "nothing of this call was recorded. Wait for flush() and record it again."
         )
 
 
 class WriterStartError(RolloutError, RuntimeError):
     """
-    The writer's thread cannot start, or does not exist in a process that was forked by other means than `os.fork`.
+    The writer's thread cannot start, or does not exist in a process that was not forked by `os.fork`.
 
     Nothing was recorded; a new session leaves no file.
 
     Attributes:
-        reason: Why there is no thread.
+        reason: Reason why there is no thread.
     """
 
     def __init__(self, reason: str) -> None:
@@ -145,8 +145,8 @@ class WriteError(RolloutError):
     Lines could not be written, or are not in the file that `Recorder.path` names; `__cause__` is the reason.
 
     Attributes:
-        path: The session's file.
-        pending: How many lines wait in memory for the next attempt.
+        path: Path of the session's file.
+        pending: Number of lines that wait in memory for the next attempt.
         lost: Number of lines that are lost, because they could not be encoded, the writer died, or another program has
             truncated the file before a flush confirmed them.
     """
@@ -159,24 +159,24 @@ class WriteError(RolloutError):
 
     def __str__(self) -> str:
         why = _cause_text(self)
-        lost = f"{self.lost} lost; " if self.lost else ""
-        waiting = f"{self.pending} lines wait in memory, and are tried again twice a second, at flush and at close."
-        return f"{self.path.name}: {why}{lost}{waiting if self.pending else 'no lines wait in memory.'}"
+        lost = f"lines lost: {self.lost}; " if self.lost else ""
+        retried = "; writing is retried twice a second, at flush and at close" if self.pending else ""
+        return f"{self.path.name}: {why}{lost}lines that wait in memory: {self.pending}{retried}."
 
 
 class FlushTimeoutError(RolloutError, TimeoutError):
     """
-    The writer did not answer in time; what was recorded is still queued.
+    The writer did not respond in time; the recorded items are still queued.
 
     Attributes:
-        path: The session's file.
-        waited_for: What the call waited for.
-        timeout: Seconds it waited.
-        pending: How many commands and lines were still to be written.
+        path: Path of the session's file.
+        waited_for: Name of the operation that the call waited for.
+        timeout: Seconds that the call waited.
+        pending: Number of commands and lines that were not yet written.
     """
 
     def __init__(self, path: Path, waited_for: str, timeout: float, pending: int) -> None:
-        # TimeoutError is an OSError, which would take the first argument for errno.
+        # TimeoutError is an OSError, which would use the first argument as errno.
         super().__init__()
         self.path = path
         self.waited_for = waited_for
@@ -187,15 +187,15 @@ class FlushTimeoutError(RolloutError, TimeoutError):
         return type(self), (self.path, self.waited_for, self.timeout, self.pending)
 
     def __str__(self) -> str:
-        return f"{self.path.name}: {self.waited_for} took over {self.timeout:g} s; {self.pending} still to be written"
+        return f"{self.path.name}: {self.waited_for} took more than {self.timeout:g} s; not yet written: {self.pending}"
 
 
 class SessionBusyError(RolloutError):
     """
-    Another writer, ours or Codex, holds this session; it was not touched.
+    Another writer (this package or Codex) has the session open; the session was not changed.
 
     Attributes:
-        path: The lock file.
+        path: Path of the lock file.
     """
 
     def __init__(self, path: Path) -> None:
@@ -203,16 +203,16 @@ class SessionBusyError(RolloutError):
         self.path = path
 
     def __str__(self) -> str:
-        return f"{self.path} is held by another writer. Close that one first; reading needs no lock."
+        return f"{self.path} is locked by another writer. Close that writer first; reading needs no lock."
 
 
 class UnsupportedSessionError(RolloutError):
     """
-    Appending to this file would damage it; it was not touched.
+    Appending to this file would damage it; the file was not changed.
 
     Attributes:
-        path: The session's file.
-        reason: What about it.
+        path: Path of the session's file.
+        reason: Property of the file that prevents appending.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -226,11 +226,11 @@ class UnsupportedSessionError(RolloutError):
 
 class SessionStateError(RolloutError):
     """
-    What was asked cannot be done to a session that is as this one; nothing was changed.
+    The operation is not valid in the session's current state; nothing was changed.
 
     Attributes:
-        path: The session's file.
-        reason: What about it, and what to do.
+        path: Path of the session's file.
+        reason: State of the session, and how to proceed.
     """
 
     def __init__(self, path: Path, reason: str) -> None:
@@ -247,9 +247,9 @@ class InvalidLineError(RolloutError, ValueError):
     A line is not a rollout line.
 
     Attributes:
-        path: The file, or None where a line was decoded by itself.
-        lineno: Number of the line, from 1; 0 where a line was decoded by itself.
-        reason: What is wrong with it.
+        path: Path of the file; None if a single line was decoded.
+        lineno: Number of the line, from 1; 0 if a single line was decoded.
+        reason: Description of the problem.
     """
 
     def __init__(self, path: Path | None, lineno: int, reason: str) -> None:
@@ -261,15 +261,15 @@ class InvalidLineError(RolloutError, ValueError):
     def __str__(self) -> str:
         if self.path is None:
             return self.reason
-        return f"{self.path}, line {self.lineno}: {self.reason}. Use strict=False to read past such lines."
+        return f"{self.path}, line {self.lineno}: {self.reason}. Use strict=False to skip such lines."
 
 
 class MissingSessionMetaError(RolloutError, ValueError):
     """
-    A file has no session_meta, so it is not known whose session it is.
+    A file has no session_meta, so the id of its session is unknown.
 
     Attributes:
-        path: The file.
+        path: Path of the file.
         reason: "empty session file" or "no session_meta".
     """
 
@@ -287,7 +287,7 @@ class InvalidCursorError(RolloutError, ValueError):
     A cursor token is not of the form ``YYYY-MM-DDThh-mm-ss|uuid``.
 
     Attributes:
-        token: What was given.
+        token: The invalid token.
     """
 
     def __init__(self, token: str) -> None:
@@ -303,8 +303,8 @@ class SessionNotFoundError(RolloutError, LookupError):
     No session has this id or prefix.
 
     Attributes:
-        session_id: What was asked for.
-        home: Where it was looked for.
+        session_id: The id or prefix that was searched for.
+        home: Folder in which it was searched for.
     """
 
     def __init__(self, session_id: str, home: Path) -> None:
@@ -318,11 +318,11 @@ class SessionNotFoundError(RolloutError, LookupError):
 
 class AmbiguousSessionError(RolloutError, LookupError):
     """
-    A prefix fits several sessions.
+    Several session ids begin with a prefix.
 
     Attributes:
-        prefix: What was asked for.
-        session_ids: The ids it fits.
+        prefix: The prefix that was searched for.
+        session_ids: All ids that begin with it.
     """
 
     def __init__(self, prefix: str, session_ids: tuple[str, ...]) -> None:
@@ -332,4 +332,4 @@ class AmbiguousSessionError(RolloutError, LookupError):
 
     def __str__(self) -> str:
         shown = ", ".join(self.session_ids[:_EXAMPLES_SHOWN])
-        return f"{self.prefix!r} fits {len(self.session_ids)} sessions: {shown}. Give more of the id."
+        return f"{self.prefix!r} matches {len(self.session_ids)} sessions: {shown}. Use more characters of the id."

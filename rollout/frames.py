@@ -1,5 +1,5 @@
 """
-The sessions of a home as a table of pandas. Needs the extra ``pandas``.
+The sessions of a home as a pandas table. Needs the extra ``pandas``.
 
 >>> from rollout.frames import sessions_dataframe
 >>> sessions = sessions_dataframe()
@@ -12,11 +12,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
-from rollout._facts import Filters
-from rollout._frame import frame_of
-from rollout.layout import StrPath
-from rollout.reader import read_lines
-from rollout.search import IndexedSession, indexed_sessions, indexed_stats
+from rollout.document import frame_of
+from rollout.home import StrPath
+from rollout.interpret import Filters
+from rollout.reading import read_lines
+from rollout.search import indexed_sessions, indexed_stats
+from rollout.sessions import SessionInfo
 from rollout.stats import SessionStats, StatsCounter
 
 if TYPE_CHECKING:
@@ -59,41 +60,39 @@ _MICROSECOND = timedelta(microseconds=1)
 
 def sessions_dataframe(home: StrPath | None = None, *, filters: Filters = Filters()) -> pd.DataFrame:  # noqa: B008 -- frozen
     """
-    Make a table of the sessions of a home, one a row, those begun last first.
+    Return a table of the sessions of a home, one per row, newest first.
 
-    Blocks. What the search index has is taken from it, some 0.25 ms a session; every other session's file is read,
-    some 5 s a GB: bring the index up to date before (`rollout.search.update_index`). A file that may
-    not be opened is left out; one that goes meanwhile has no counts, but a problem.
+    Blocks. Sessions for which the search index is current are taken from the index, some 0.25 ms each; the files of the
+    other sessions are read, some 5 s per GB. To avoid this, update the index first (`rollout.search.update_index`). A
+    file that cannot be opened is left out. A file that is deleted in the meantime has a problem instead of counts.
 
     Args:
-        home: By default ``CODEX_HOME``, else ``~/.codex``.
-        filters: Which sessions, by what is said of them; by default all, the archived ones among them.
+        home: Home folder; by default ``CODEX_HOME``, else ``~/.codex``.
+        filters: Conditions on sessions; by default all sessions, including archived ones.
 
     Returns:
-        A table whose columns have the same dtypes if it is empty. What is not known is missing (``<NA>``, ``NaT``,
-        NaN).
+        A table whose columns have the same dtypes if it is empty. Unknown values are missing (``<NA>``, ``NaT``, NaN).
 
-        * *session_id*, *path* (string): the id in the file's name; the file.
-        * *started* (datetime64[us]): when the file was made, in the local time of then, as its name has it.
-        * *updated* (datetime64[us, UTC]): when it changed last.
-        * *first_words* (string): what the user began with; from the index its first 120 characters.
-        * *cwd*, *branch*, *repository*, *model*, *originator*, *source* (string): the folder the agent worked in; of
-          git the branch and URL; the model that answered last; the program that recorded; cli, vscode, exec, mcp or
-          another.
-        * *is_archived* (boolean): it lies in the archive.
-        * *turns*, *tool_calls*, *tool_failures* (Int64): how often the user asked, tools were called, calls failed.
-        * *tool_seconds* (float64): seconds in tools, as far as they were measured.
-        * *input_tokens*, *cached_input_tokens* (of them), *output_tokens*, *reasoning_output_tokens* (of them),
-          *total_tokens* (Int64): used, without what a fork has from another session.
-        * *duration_seconds*, *active_seconds* (float64): from the first line to the last; while a turn ran, of those
-          that say so.
-        * *size_bytes* (Int64): of the file, as it lies there.
-        * *problem* (string): what could not be read of it.
+        * *session_id*, *path* (string): id in the file name; path of the file.
+        * *started* (datetime64[us]): time of creation, in the local time of that moment, from the file name.
+        * *updated* (datetime64[us, UTC]): time of the last change.
+        * *first_words* (string): beginning of the user's first prompt; from the index its first 120 characters.
+        * *cwd*, *branch*, *repository*, *model*, *originator*, *source* (string): folder in which the agent worked;
+          branch and URL of git; model that answered last; program that recorded; cli, vscode, exec, mcp or another.
+        * *is_archived* (boolean): whether the session is in the archive.
+        * *turns*, *tool_calls*, *tool_failures* (Int64): numbers of prompts, of tool calls, and of failed calls.
+        * *tool_seconds* (float64): measured seconds in tools.
+        * *input_tokens*, *cached_input_tokens* (part of the input), *output_tokens*, *reasoning_output_tokens* (part of
+          the output), *total_tokens* (Int64): tokens used, without tokens that a fork inherited from another session.
+        * *duration_seconds*, *active_seconds* (float64): seconds from the first line to the last; seconds in turns, if
+          the session contains their times.
+        * *size_bytes* (Int64): size of the file on the disk.
+        * *problem* (string): description of the parts that could not be read.
 
     Raises:
         ModuleNotFoundError: The extra ``pandas`` is not installed.
     """
-    # Asked first: reading may take long.
+    # Check first whether pandas is installed, because reading may take long.
     frame_of({}, ())
     return frame_of(SESSION_COLUMNS, _rows(home, filters))
 
@@ -107,7 +106,7 @@ def _rows(home: StrPath | None, filters: Filters) -> Iterator[Sequence[Any]]:
         yield _row(session, stats, problem)
 
 
-def _read(session: IndexedSession) -> tuple[SessionStats | None, str | None]:
+def _read(session: SessionInfo) -> tuple[SessionStats | None, str | None]:
     counter = StatsCounter()
     try:
         with read_lines(session.path) as lines:
@@ -119,13 +118,13 @@ def _read(session: IndexedSession) -> tuple[SessionStats | None, str | None]:
     return counter.stats, f"line {skipped[0].lineno}: {skipped[0].reason}" if skipped else None
 
 
-def _row(session: IndexedSession, stats: SessionStats | None, problem: str | None) -> Sequence[Any]:
+def _row(session: SessionInfo, stats: SessionStats | None, problem: str | None) -> Sequence[Any]:
     facts = session.facts
     return (
         session.session_id,
         str(session.path),
         _started(session.timestamp),
-        (session.updated_at - _EPOCH_UTC) // _MICROSECOND,
+        None if session.updated_at is None else (session.updated_at - _EPOCH_UTC) // _MICROSECOND,
         facts.preview,
         facts.cwd,
         facts.branch,
@@ -144,7 +143,7 @@ def _started(timestamp: str) -> int | None:
     try:
         return (datetime.strptime(timestamp, "%Y-%m-%dT%H-%M-%S") - _EPOCH) // _MICROSECOND  # noqa: DTZ007 -- local time
     except ValueError:
-        # The 31st of a shorter month.
+        # For example, the 31st of a shorter month.
         return None
 
 
@@ -154,8 +153,8 @@ def _counts(stats: SessionStats | None) -> Sequence[Any]:
     tools, tokens = stats.tools.values(), stats.tokens
     return (
         stats.turns,
-        sum(tool.calls for tool in tools),
-        sum(tool.failures for tool in tools),
+        stats.calls,
+        stats.failures,
         sum(tool.duration for tool in tools),
         tokens.input_tokens,
         tokens.cached_input_tokens,

@@ -1,7 +1,8 @@
 """
-Keys of well-known shapes in recorded sessions, and placeholders in their stead in what is exported.
+Find secrets in well-known formats in recorded sessions, and replace them with placeholders in exports.
 
-Looks at text alone: asks nobody whether a key is alive, and finds no secret that looks like ordinary words.
+Only the text is examined: this module does not check whether a key is valid, and does not find secrets that look like
+ordinary words.
 """
 
 from __future__ import annotations
@@ -18,33 +19,33 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
 
-from rollout._blocks import is_blank
 from rollout.codec import decode_json, decode_line, encode_json
 from rollout.errors import InvalidLineError
-from rollout.layout import StrPath
-from rollout.reader import open_rollout, raw_lines
+from rollout.home import StrPath
+from rollout.reading import is_blank, open_rollout, raw_lines
 
 __all__ = ["FoundSecret", "Receipt", "Redaction", "Replacement", "Secret", "find_secrets", "scan"]
 
 _MARK = "[REDACTED:"
-# Characters: nothing shorter holds a secret; what is longer is no example, though it may hold "xxxx" by chance.
+# Characters: a shorter text contains no secret; a longer secret is not an example, even if it contains "xxxx".
 _SHORTEST, _EXAMPLE_MAX = 8, 100
 # Number of passes over a text after which whole words are replaced; maximum length of a key in a path.
 _PASSES_MAX, _KEY_MAX = 8, 100
-# A pattern begins where an anchor stands; its last group is the secret. None fails at the far end of a run that holds
-# other anchors, which would be quadratic. None ends inside an escape or runs over a double quote, so that JSON text
-# stays valid. A NUL is the quote that `_redacted` puts around the value of a field.
-# Behind a colour of a terminal, too, which ends in m.
+# A pattern begins at an anchor; its last group is the secret. No pattern fails at the far end of a run with other
+# anchors, which would be quadratic. No pattern ends inside an escape or goes past a double quote, so that JSON text
+# stays valid. A NUL is the quote that `_redact_text` puts around the value of a field.
+# Also after a color sequence of a terminal, which ends in m.
 _LEFT = r"(?:(?<![A-Za-z0-9\\])|(?<=\\[nrt])|(?<=[\d;\[]m))"
 _BREAK = r"(?:\\{1,8}[nrt]|\s)"
-# A key that was cut has no end, but lines that are headers or long.
+# A truncated key has no end; its lines are headers, or long.
 _PEM = (
     r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----(?=[^\"]{0,400}?[A-Za-z0-9+/]{16})"
     r"(?:(?:(?!-----(?:BEGIN|END))[^\"\0]){0,32768}-----END [A-Z0-9 ]{0,50}-----"
     rf"|(?:{_BREAK}{{1,8}}(?:[A-Z][A-Za-z-]{{2,30}}: [^\r\n\\\"]{{0,200}}|[A-Za-z0-9+/=]{{16,}}))*"
     rf"(?:{_BREAK}{{1,4}}[A-Za-z0-9+/=]{{1,15}}(?=\s{{0,4}}(?:\Z|[\0…]|\.\.\.)))?)"
 )
-# Behind a name: quoted; without quotes in capitals, as in an environment, or long and mixed. Not what is called.
+# After a name: quoted; without quotes if the name is in capitals, as in an environment, or the value is long and mixed.
+# Not code: a value followed by a call, an index or an attribute.
 _VALUE = (
     r"(?:[\\\"'\]]{0,3}\s{0,4}(?::\s?[A-Za-z_.\[\]|, ]{1,24}(?==))?[:=!]{1,3}>?\s{0,4}(?:\0([^\s\0]{8,4096})\0"
     r"|[rbufRBUF]{0,2}([\"'`])(?![,:;}\])])((?:\\\S|(?!\2)[^\\\s\"\0]){8,4096})\2"
@@ -56,11 +57,11 @@ _AWS_NAME = (
     r"(?i:secret[_-]?access[_-]?key|(?<=aws[_-])secret[_-]?key)[\\\"'\]\s]{0,8}[=:>]{0,2}[\\\"'\s\0]{0,8}(?<!\\)"
 )
 _HEADER = r"(?i:authorization)[\\\"'\]]{0,4}\s{0,4}[:=,]\s{0,4}[\\\"'`\0]{0,4}(?i:bearer|basic|token) {1,4}"
-# With a digit, and without hyphens but behind these words: scikit-learn's HTML has names such as sk-toggleable__label.
+# With a digit; hyphens only after these words: scikit-learn's HTML has names such as sk-toggleable__label.
 _OPENAI = r"sk-(?=[A-Za-z_-]{0,100}\d)(?:(?:proj|svcacct|admin|or-v1)-[\w-]{20,}|[A-Za-z0-9]{20,})"
 _JWT = r"(?:(?<![\w\\-])|(?<=\\[nrt])|(?<=\n[+-])|(?<=[\d;\[]m))eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"
 _URL = r"(?<=[A-Za-z0-9])://[^\s:/?#@\"'`<>\\\[\]\0]{0,200}:([^\s/?#\"'`<>\\\0]{3,500})@(?=[^\s/@\0])(?!sha\d)"
-# Kind, anchors, pattern. Where two fit the same text, the first gives the kind.
+# Kind, anchors, pattern. If two patterns match the same text, the first pattern determines the kind.
 _SHAPES = (
     ("private-key", ("-----BEGIN ",), _PEM),
     ("aws-access-key", ("AKIA", "ASIA"), _LEFT + r"A[KS]IA[A-Z0-9]{16}(?![A-Za-z0-9])"),
@@ -90,30 +91,30 @@ _SHAPES = (
     ("token", ("token",), rf"(?i:token){_VALUE}"),
 )
 # Characters between words, also in JSON text.
-_APART = r"\\+(?:u[0-9A-Fa-f]{4}|.)?|[\s\"'`\0]+"
-_COLOUR = re.compile(r"\x1b\[[\d;:]*m")
+_SEPARATOR = r"\\+(?:u[0-9A-Fa-f]{4}|.)?|[\s\"'`\0]+"
+_COLOR = re.compile(r"\x1b\[[\d;:]*m")
 _EXAMPLE = r"x{4}|X{4}|\*{3}|\.{3}|…|(.)\1{7}|(?i:example|change[_-]?me|placeholder|your[_-]|redacted)"
-# Words, a constant's name, a path, an address, or what is filled in later.
+# Words, the name of a constant, a path, an address, or a template.
 _NO_VALUE = (
     r"(?:[A-Za-z_./:,|#-]|[^\0-\x7f]|\\u[0-9A-Fa-f]{4}|\\[nrt])+\Z|[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\Z|<.*>\Z"
     r"|\$\w+\Z|%\w+%\Z|(?:~|\.{1,2})?/[\w.-]+/|.*(?:[$#]\{|\$\(|\{\{|%\(|\{[^{}]+\}|://|environ|getenv|process\.env)"
 )
-_UNLESS = {
+_EXCEPTIONS = {
     **dict.fromkeys(("password", "api-key", "secret", "token"), _NO_VALUE),
     "url-password": r"(?i:pass(?:word|wd)?|pwd?|secret|token)\Z|\*+\Z|[{%]|\$[{(]|\$[A-Z_]+\Z",
     "authorization-header": r"[A-Z]?[a-z-]+\Z|[A-Z_]+\Z",
 }
-# Not made when the room is imported: most who import it look for nothing.
+# Not compiled at import: most programs that import this module search for nothing.
 _compiled = lru_cache(maxsize=None)(partial(re.compile, flags=re.ASCII | re.DOTALL))
 
 
 @frozen
 class Secret:
     """
-    Where a secret stands in a text, from *start* up to *end*; not the secret itself.
+    The position of a secret in a text, from *start* up to *end*; not the secret itself.
 
-    The placeholder is ``[REDACTED:kind:3f2a9c1b]``, with the beginning of the SHA-256 of kind and secret: equal for
-    equal secrets, so that a reader sees it is the same. A short or guessable secret can be guessed from it.
+    The placeholder is ``[REDACTED:kind:3f2a9c1b]``, with the beginning of the SHA-256 of kind and secret: equal secrets
+    have equal placeholders. A short or guessable secret can be guessed from its placeholder.
     """
 
     kind: str
@@ -125,10 +126,10 @@ class Secret:
 @frozen
 class FoundSecret:
     """
-    Where a secret stands in a rollout: the line, from 1, and the place in it, as ``payload.content[0].text``.
+    The position of a secret in a rollout: the line, from 1, and the path in the line, as ``payload.content[0].text``.
 
-    For a key, *where* is its object; for a line that is no rollout line, and is looked through as text, it is empty.
-    Keys in *where* are truncated after 100 characters.
+    For a secret in a key, *where* is the path of the object; for a line that is not a rollout line, and is searched as
+    text, it is empty. Keys in *where* are truncated after 100 characters.
     """
 
     kind: str
@@ -140,7 +141,7 @@ class FoundSecret:
 @frozen
 class Replacement:
     """
-    A placeholder, what kind of secret it stands for, and how often.
+    A placeholder, the kind of its secret, and the number of replacements.
     """
 
     placeholder: str
@@ -151,47 +152,47 @@ class Replacement:
 @frozen
 class Receipt:
     """
-    What a `Redaction` has replaced, in the order in which each secret was met first.
+    The replacements of a `Redaction`, in the order of the first occurrence of each secret.
     """
 
     replacements: tuple[Replacement, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Give it as plain values, for JSON."""
+        """Return the receipt as plain values, for JSON."""
         return {"schema_version": 1, "replacements": [asdict(each) for each in self.replacements]}
 
 
 @define
 class Redaction:
     """
-    Replaces secrets, and counts them over all values it is given. Not for several threads at once.
+    The replacement of secrets in values, with counts for all values. Not safe for use by several threads at once.
     """
 
     _counts: Counter[tuple[str, str]] = field(factory=Counter, init=False, repr=False)
 
     @property
     def receipt(self) -> Receipt:
-        """What was replaced so far."""
+        """The replacements so far."""
         return Receipt(tuple(Replacement(*key, count) for key, count in self._counts.items()))
 
     def redact(self, value: Any) -> Any:
         """
-        Give a plain JSON value with placeholders for secrets: in strings, in keys, and in JSON that strings hold.
+        Return a plain JSON value with placeholders for secrets: in strings, in keys, and in JSON inside strings.
 
-        *value* is not changed; what holds no secret is given as it is, not copied. JSON text stays valid.
+        *value* is not changed; parts without secrets are returned without a copy. JSON text stays valid.
 
         Raises:
-            RecursionError: It is some hundred levels deep; Codex reads 127.
+            RecursionError: The value has some hundred levels of nesting; Codex reads 127.
         """
         found: list[FoundSecret] = []
-        new = _edited(value, "", "", found)
+        new = _redact_value(value, "", "", found)
         self._counts.update((secret.placeholder, secret.kind) for secret in found)
         return new
 
 
 def find_secrets(text: str) -> list[Secret]:
     """
-    Find the secrets of a text, in order, in linear time. Those that overlap are one, of the kind that begins first.
+    Return the secrets in a text, in order, in linear time. Overlapping secrets become one secret, of the first kind.
     """
     merged: list[tuple[int, int, str]] = []
     for start, minus_end, _, kind in sorted(_candidates(text)):
@@ -204,10 +205,10 @@ def find_secrets(text: str) -> list[Secret]:
 
 def scan(path: StrPath) -> Iterator[FoundSecret]:
     """
-    Give the secrets in a rollout, plain or ``.jsonl.zst``. Blocks; holds one line at a time; changes nothing.
+    Yield the secrets in a rollout, plain or ``.jsonl.zst``. Blocks; holds one line at a time; changes nothing.
 
     Raises:
-        OSError, ModuleNotFoundError: As `read_lines`, when the first is asked for.
+        OSError, ModuleNotFoundError: As `read_lines`, at the first secret.
     """
     file, damage = open_rollout(Path(path))
     with file, suppress(*damage):
@@ -218,44 +219,44 @@ def scan(path: StrPath) -> Iterator[FoundSecret]:
                 continue
             try:
                 read = decode_line(raw)
-                _edited({"payload": read.payload, "metadata": read.metadata, **read.extra}, "", "", found)
+                _redact_value({"payload": read.payload, "metadata": read.metadata, **read.extra}, "", "", found)
             except (InvalidLineError, RecursionError):
                 found.clear()
-                _redacted(raw.decode("utf-8", "replace"), "", "", found)
+                _redact_text(raw.decode("utf-8", "replace"), "", "", found)
             yield from (evolve(secret, lineno=line.lineno) for secret in found)
 
 
-def _edited(value: Any, where: str, name: str, found: list[FoundSecret]) -> Any:
+def _redact_value(value: Any, where: str, name: str, found: list[FoundSecret]) -> Any:
     new: Any = value
     found_before = len(found)
     if isinstance(value, str):
-        new = _redacted(value, where, name, found)
+        new = _redact_text(value, where, name, found)
     elif isinstance(value, list):
-        new = [_edited(part, f"{where}[{at}]", "", found) for at, part in enumerate(value)]
+        new = [_redact_value(part, f"{where}[{at}]", "", found) for at, part in enumerate(value)]
     elif isinstance(value, dict):
         new = {}
         for key, part in value.items():
-            own = _redacted(key, where, "", found)
+            own = _redact_text(key, where, "", found)
             # Otherwise a key of a megabyte with many values below it would be copied into many paths.
             shown = own if len(own) <= _KEY_MAX else f"{own[:_KEY_MAX]}…"
-            new[own] = _edited(part, f"{where}.{shown}" if where else shown, own, found)
+            new[own] = _redact_value(part, f"{where}.{shown}" if where else shown, own, found)
     return new if len(found) > found_before else value
 
 
-def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str:
+def _redact_text(text: str, where: str, name: str, found: list[FoundSecret]) -> str:
     if "\x1b[" in text:
-        # A colour that begins inside of a secret hides it; then the text loses its colours.
-        plain = _COLOUR.sub("", text)
+        # A color sequence inside a secret hides it; remove all colors then.
+        plain = _COLOR.sub("", text)
         text = plain if len(find_secrets(plain)) > len(find_secrets(text)) else text
-    # Until nothing is found: what stands beside a placeholder may read otherwise than beside a secret.
+    # Repeat until nothing is found: a text may match a pattern next to a placeholder, but not next to a secret.
     passes = 0
     while len(text) >= _SHORTEST:
         passes, found_before, parts, end = passes + 1, len(found), [], len(name) + 2
-        text = _redacted_literals(text, where, found)
-        # The name of a field may say what its value is.
+        text = _redact_literals(text, where, found)
+        # The name of a field may determine the kind of its value.
         whole = f"{name}=\0{text}\0"
         secrets = find_secrets(whole)
-        for secret in secrets if passes <= _PASSES_MAX else _whole_words(whole, secrets):
+        for secret in secrets if passes <= _PASSES_MAX else _extend_to_words(whole, secrets):
             if secret.start >= len(name) + 2:
                 parts += [whole[end : secret.start], secret.placeholder]
                 end = secret.end
@@ -266,11 +267,11 @@ def _redacted(text: str, where: str, name: str, found: list[FoundSecret]) -> str
     return text
 
 
-def _whole_words(text: str, secrets: list[Secret]) -> Iterator[Secret]:
+def _extend_to_words(text: str, secrets: list[Secret]) -> Iterator[Secret]:
     """
     Extend secrets to the whole words that contain them. If each secret hides the next, one pass finds only one secret.
     """
-    gaps = [found.span() for found in _compiled(_APART).finditer(text)]
+    gaps = [found.span() for found in _compiled(_SEPARATOR).finditer(text)]
     starts, ends = [*(start for start, _ in gaps), len(text)], [0, *(end for _, end in gaps)]
     last = 0
     for secret in secrets:
@@ -280,8 +281,8 @@ def _whole_words(text: str, secrets: list[Secret]) -> Iterator[Secret]:
             yield Secret(secret.kind, start, end, _placeholder(secret.kind, text[start:end]))
 
 
-def _redacted_literals(text: str, where: str, found: list[FoundSecret]) -> str:
-    # The strings of JSON text that have escapes; others read as they are written.
+def _redact_literals(text: str, where: str, found: list[FoundSecret]) -> str:
+    # Only strings of JSON text with escapes; others are equal to their JSON.
     parts, end = [], 0
     if "\\" in text and text.lstrip().startswith(("{", "[")):
         with suppress(ValueError):
@@ -291,7 +292,7 @@ def _redacted_literals(text: str, where: str, found: list[FoundSecret]) -> str:
             for first, last in zip(quotes, quotes, strict=True):
                 if text.find("\\", first, last) >= 0:
                     found_before = len(found)
-                    new = _redacted(decode_json(text[first : last + 1]), where, "", found)
+                    new = _redact_text(decode_json(text[first : last + 1]), where, "", found)
                     if len(found) > found_before:
                         parts += [text[end:first], encode_json(new)]
                         end = last + 1
@@ -299,7 +300,7 @@ def _redacted_literals(text: str, where: str, found: list[FoundSecret]) -> str:
 
 
 def _candidates(text: str) -> Iterator[tuple[int, int, int, str]]:
-    # The one character that becomes two in lower case would move what is behind it.
+    # The only character that has two characters in lower case; it would shift the positions after it.
     folded = text.replace("\u0130", "i").lower()
     for rank, (kind, anchors, pattern) in enumerate(_SHAPES):
         searched = folded if pattern.startswith("(?i") else text
@@ -307,20 +308,20 @@ def _candidates(text: str) -> Iterator[tuple[int, int, int, str]]:
             at = searched.find(anchor)
             while at >= 0:
                 match = _compiled(pattern).match(text, at)
-                if match and not _is_sham(kind, match):
+                if match and not _is_no_secret(kind, match):
                     yield match.start(match.lastindex or 0), -match.end(match.lastindex or 0), rank, kind
-                # In the value of a field, which is looked through in any case, there may be more.
+                # The value of a field is always searched, so there may be more secrets in it.
                 at = searched.find(anchor, match.end() if match and "\0" not in match[0] else at + 1)
 
 
-def _is_sham(kind: str, match: re.Match[str]) -> bool:
+def _is_no_secret(kind: str, match: re.Match[str]) -> bool:
     secret = match[match.lastindex or 0]
-    if match.lastgroup == "code" or _MARK in secret or _compiled(_UNLESS.get(kind, "(?!)")).match(secret):
+    if match.lastgroup == "code" or _MARK in secret or _compiled(_EXCEPTIONS.get(kind, "(?!)")).match(secret):
         return True
     return len(secret) < _EXAMPLE_MAX and _compiled(_EXAMPLE).search(secret) is not None
 
 
 def _placeholder(kind: str, secret: str) -> str:
-    # Without line breaks, which a program's text has as escapes.
+    # Without line breaks, which are escapes in the source text of a program.
     folded = _compiled(_BREAK).sub("", secret)
     return f"{_MARK}{kind}:{sha256(f'{kind}:{folded}'.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}]"

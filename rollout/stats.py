@@ -1,8 +1,8 @@
 """
-What a session took: turns, tools, failures, time, tokens.
+Statistics of a session: turns, tools, failures, time, tokens.
 
-Token totals count growth. Codex repeats its cumulative totals, starts them anew when it resumes, and copies them with
-the history into forks; adding up what it reports gives up to 91 times too much.
+Tokens are counted by the growth of Codex's cumulative totals. Codex repeats its totals, restarts them when it
+resumes a session, and copies them with the history into forks; the sum of all totals would be up to 91 times too high.
 """
 
 from __future__ import annotations
@@ -15,26 +15,24 @@ from typing import Any, get_args, get_origin, get_type_hints
 import attrs
 from attrs import define, field, frozen
 
-from rollout._calls import OUTPUTS, outcome_of, tool_of
-from rollout._turns import Copies, Turns, seconds_of
 from rollout.codec import RolloutLine
-from rollout.finding import locate, use_found
-from rollout.layout import StrPath
-from rollout.reader import read_lines
+from rollout.home import StrPath, find_and_use, locate
+from rollout.interpret import OUTPUTS, ForkDetector, TurnDetector, outcome_of, seconds_of, tool_of
+from rollout.reading import read_lines
 from rollout.schema import CALL_OUTPUTS
 
 __all__ = ["SessionStats", "StatsCounter", "Tokens", "ToolStats", "combine", "session_stats"]
 
 _CALLS = frozenset({*CALL_OUTPUTS, "web_search_call", "image_generation_call"})
 _CALLS_MAX = 1000
-# More is damage: all tokens of a year, or its milliseconds.
+# Larger numbers are damage: the limit is more than all tokens, or milliseconds, of a year.
 _NUMBER_MAX = 2**40
 
 
 @frozen
 class Tokens:
     """
-    Tokens sent to and received from models. Those cached are among the input, those of reasoning among the output.
+    Tokens sent to and received from models. Input includes cached tokens, output includes reasoning tokens.
     """
 
     input_tokens: int = 0
@@ -52,7 +50,7 @@ class Tokens:
     @classmethod
     def read(cls, usage: Any) -> Tokens | None:
         """
-        Read a usage object of the format; None if it is none. What is missing or no number counts as 0.
+        Return the tokens of a usage object; None for other values. Missing or invalid numbers count as 0.
         """
         if not isinstance(usage, dict):
             return None
@@ -65,12 +63,12 @@ _TOKEN_NAMES = tuple(attribute.name for attribute in attrs.fields(Tokens))
 @frozen
 class ToolStats:
     """
-    Calls of one tool.
+    Statistics of the calls of one tool.
 
     Attributes:
-        calls: How many.
-        failures: How many ended with an exit code that is not 0, or said that they failed.
-        duration: Seconds, of those whose duration is known.
+        calls: The number of calls.
+        failures: The number of calls with an exit code other than 0, or with an output that reports a failure.
+        duration: Seconds, the sum of all known durations.
     """
 
     calls: int = 0
@@ -84,18 +82,18 @@ class ToolStats:
 @frozen
 class SessionStats:
     """
-    What one session took, or several together. What was copied from another session is not counted.
+    Statistics of one session, or the sum for several sessions. Lines copied from another session are not counted.
 
     Attributes:
-        sessions: How many.
-        turns: How often the user asked.
-        lines: Lines by type, those of response items and events by their own type.
-        tools: By name.
+        sessions: The number of sessions.
+        turns: The number of the user's prompts.
+        lines: The numbers of lines by type, of response items and events by their own type.
+        tools: The statistics of tools by name.
         tokens: The tokens used.
-        first_at: The first line's timestamp, as it stands in the file.
-        last_at: The last line's.
-        duration: Seconds from the first line to the last; of several sessions, the sum.
-        active_duration: Seconds in which a turn was running, of those turns that say so.
+        first_at: The timestamp of the first line, as in the file.
+        last_at: The timestamp of the last line, as in the file.
+        duration: Seconds from the first line to the last; for several sessions, the sum.
+        active_duration: Seconds during which a turn was running, for turns that record it.
     """
 
     sessions: int = 1
@@ -108,21 +106,33 @@ class SessionStats:
     duration: float = 0.0
     active_duration: float = 0.0
 
+    @property
+    def calls(self) -> int:
+        """The number of calls of all tools."""
+        return sum(tool.calls for tool in self.tools.values())
+
+    @property
+    def failures(self) -> int:
+        """The number of failed calls of all tools."""
+        return sum(tool.failures for tool in self.tools.values())
+
 
 def session_stats(session: StrPath, *, home: StrPath | None = None) -> SessionStats:
     """
-    Count what a session took. Reads its file once, in constant memory; what cannot be read is not counted.
+    Return the statistics of a session. Unreadable lines are not counted.
+
+    Blocks. Reads the file once, in constant memory.
 
     Args:
-        session: Its file, its id or the beginning of it.
-        home: Where to look for an id; by default ``CODEX_HOME``, else ``~/.codex``.
+        session: The session's file, its id or the beginning of the id.
+        home: The home in which to find an id; by default ``CODEX_HOME``, else ``~/.codex``.
 
     Raises:
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         OSError, ModuleNotFoundError: As `read_lines`.
     """
     counter = StatsCounter()
-    with use_found(lambda: locate(session, home), read_lines) as lines:
+    with find_and_use(lambda: locate(session, home), read_lines) as lines:
         for line in lines:
             counter.add(line)
     return counter.stats
@@ -130,42 +140,42 @@ def session_stats(session: StrPath, *, home: StrPath | None = None) -> SessionSt
 
 def combine(stats: Iterable[SessionStats]) -> SessionStats:
     """
-    Add up the statistics of several sessions.
+    Return the sum of the statistics of several sessions.
     """
     lines: Counter[str] = Counter()
     tools: dict[str, ToolStats] = {}
-    whole = SessionStats(sessions=0)
-    for one in stats:
-        lines.update(one.lines)
-        for name, tool in one.tools.items():
+    total = SessionStats(sessions=0)
+    for each in stats:
+        lines.update(each.lines)
+        for name, tool in each.tools.items():
             tools[name] = tools.get(name, ToolStats()) + tool
-        whole = SessionStats(
-            sessions=whole.sessions + one.sessions,
-            turns=whole.turns + one.turns,
-            tokens=whole.tokens + one.tokens,
-            first_at=min(filter(None, (whole.first_at, one.first_at)), default=None),
-            last_at=max(filter(None, (whole.last_at, one.last_at)), default=None),
-            duration=whole.duration + one.duration,
-            active_duration=whole.active_duration + one.active_duration,
+        total = SessionStats(
+            sessions=total.sessions + each.sessions,
+            turns=total.turns + each.turns,
+            tokens=total.tokens + each.tokens,
+            first_at=min(filter(None, (total.first_at, each.first_at)), default=None),
+            last_at=max(filter(None, (total.last_at, each.last_at)), default=None),
+            duration=total.duration + each.duration,
+            active_duration=total.active_duration + each.active_duration,
         )
-    return attrs.evolve(whole, lines=dict(lines.most_common()), tools=tools)
+    return attrs.evolve(total, lines=dict(lines.most_common()), tools=tools)
 
 
 @define
 class StatsCounter:
     """
-    Counts one session's lines, given in order. All its fields are plain, so that an index can keep it and go on later.
+    Counter of the lines of one session, in order. All fields have plain forms, so an index can store and restore it.
     """
 
-    turns: Turns = field(factory=Turns)
-    copies: Copies = field(factory=Copies)
+    turns: TurnDetector = field(factory=TurnDetector)
+    copies: ForkDetector = field(factory=ForkDetector)
     lines: dict[str, int] = field(factory=dict)
     tools: dict[str, ToolStats] = field(factory=dict)
     open_calls: dict[str, str] = field(factory=dict)
     used: Tokens = Tokens()
     by_records: Tokens = Tokens()
     last_record: str = ""
-    # Of the cumulative totals: the last, and whether the user, and then the agent, said something since.
+    # The last cumulative total, and whether a message of the user, and after it one of the agent, followed.
     last_total: Tokens | None = None
     is_asked: bool = False
     is_answered: bool = False
@@ -176,17 +186,17 @@ class StatsCounter:
     @classmethod
     def from_plain(cls, value: Any) -> StatsCounter:
         """
-        Go on where `to_plain` was called.
+        Return a counter that continues from the state that `to_plain` returned.
 
         Raises:
-            ValueError: It is not what that gave.
+            ValueError: The value is not such a state.
         """
-        counter: StatsCounter = _rebuilt(value, cls)
+        counter: StatsCounter = _from_plain(value, cls)
         return counter
 
     def to_plain(self) -> dict[str, Any]:
         """
-        Give all of its state as plain values.
+        Return the whole state as plain values.
         """
         return attrs.asdict(self)
 
@@ -197,7 +207,7 @@ class StatsCounter:
 
     @property
     def stats(self) -> SessionStats:
-        """What was counted so far."""
+        """The statistics of the lines so far."""
         first, last = seconds_of(self.first_at), seconds_of(self.last_at)
         return SessionStats(
             turns=self.turns.count,
@@ -217,13 +227,13 @@ class StatsCounter:
         payload = line.payload
         kind = payload.get("type") if line.type in ("response_item", "event_msg") else None
         kind = kind if isinstance(kind, str) else None
-        if self.copies.holds(line):
+        if self.copies.is_copied(line):
             if kind == "token_count":
                 self._count_tokens(payload)
             return
         name = f"{line.type}/{kind}" if kind else line.type
         self.lines[name] = self.lines.get(name, 0) + 1
-        if self.turns.begins(line):
+        if self.turns.is_start(line):
             self.is_asked, self.is_answered = True, False
         if line.timestamp:
             self.first_at = self.first_at or line.timestamp
@@ -263,36 +273,36 @@ class StatsCounter:
         info: Any = payload.get("info")
         total = Tokens.read(info.get("total_token_usage")) if isinstance(info, dict) else None
         if total is None:
-            # A Codex that has counted nothing: it has just begun, or resumed.
+            # Codex has counted nothing yet: it has just begun, or resumed.
             self.is_answered = True
             return
         before, self.last_total = self.last_total, total
         last = Tokens.read(info.get("last_token_usage"))
         is_new = total != before or (total == last and self._is_counted_anew(payload))
-        # A total without either is set, not counted: to the size of the window, once that is full.
+        # A total without input and output was set, not counted: to the size of the context window when it is full.
         if self.copies.is_copying or not is_new or not (total.input_tokens or total.output_tokens):
             return
         self.is_asked = False
         if before is None:
-            # The first of a fork goes on from the other session's total.
-            grown = last if last and self.copies.is_fork else total
+            # The first total of a fork continues that of the other session.
+            growth = last if last and self.copies.is_fork else total
         elif total == last:
-            # Begun anew, by a Codex that has resumed the session.
-            grown = total
+            # Codex resumed the session and restarted the totals.
+            growth = total
         elif total.total_tokens < before.total_tokens:
-            grown = last or total
+            growth = last or total
         else:
-            grown = total - before
-        self.used += grown
+            growth = total - before
+        self.used += growth
 
     def _is_counted_anew(self, payload: Mapping[str, Any]) -> bool:
         """
-        Say whether a total that equals the last one is another one's: of a Codex that has resumed the session, and
-        whose first answer took as much as the answer before.
+        Return whether a total that equals the last total is new: Codex resumed the session, and its first answer used
+        as many tokens as the answer before.
         """
-        # A total is repeated with new rate limits, before the agent answers; those that mark tasks go on counting.
-        is_said_again = "rate_limits" in payload and not self.is_answered
-        return self.is_asked and not is_said_again and not self.turns.is_running
+        # Codex repeats a total with new rate limits before the agent answers. If Codex marks tasks, totals continue.
+        is_repeated = "rate_limits" in payload and not self.is_answered
+        return self.is_asked and not is_repeated and not self.turns.is_running
 
     def _count_record(self, payload: Mapping[str, Any]) -> None:
         usage, response_id = Tokens.read(payload.get("usage")), str(payload.get("response_id") or "")
@@ -302,29 +312,32 @@ class StatsCounter:
 
 
 def _number(value: Any) -> float:
-    # From nan to minus one: what a damaged file may hold counts as nothing.
+    # NaN, negative numbers and other values of a damaged file count as 0.
     return value if type(value) in (int, float) and 0 < value < _NUMBER_MAX else 0
 
 
-# Of each class once: 0.3 ms a session.
+# Cached for each class: saves 0.3 ms a session.
 _hints = cache(get_type_hints)
 
 
-def _rebuilt(value: Any, kind: Any) -> Any:
+def _from_plain(value: Any, kind: Any) -> Any:
     """
-    Make of plain values what `attrs.asdict` made them from; refuses what is not of its kind.
+    Return the object from which `attrs.asdict` created a plain value.
+
+    Raises:
+        ValueError: The value is not of type *kind*.
     """
     origin, args = get_origin(kind), get_args(kind)
     if attrs.has(kind):
         kinds = _hints(kind)
         if isinstance(value, dict) and value.keys() == kinds.keys():
-            return kind(**{name: _rebuilt(value[name], kinds[name]) for name in kinds})
+            return kind(**{name: _from_plain(value[name], kinds[name]) for name in kinds})
     elif origin is dict and isinstance(value, dict):
-        return {name: _rebuilt(part, args[1]) for name, part in value.items()}
+        return {name: _from_plain(part, args[1]) for name, part in value.items()}
     elif origin is list and isinstance(value, list):
-        return [_rebuilt(part, args[0]) for part in value]
+        return [_from_plain(part, args[0]) for part in value]
     elif type(None) in args:
-        return None if value is None else _rebuilt(value, args[0])
+        return None if value is None else _from_plain(value, args[0])
     elif origin is None and isinstance(value, (int, float) if kind is float else kind):
         return value
     raise ValueError(f"not the state of a counter: {kind} is {str(value)[:80]}")

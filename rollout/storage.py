@@ -1,7 +1,7 @@
 """
-Where the bytes of a home go: by type of line, into images, into what compactions repeat, into the archive.
+The sizes of sessions by purpose: types of lines, images, copies in compactions, archive.
 
-Reads only. What counts may overlap: an image that a compaction repeats is among the images and the copies.
+Changes nothing. The sizes overlap: an image that a compaction repeats counts as an image and as a copy.
 """
 
 from __future__ import annotations
@@ -18,29 +18,38 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from rollout._walk import Problem, rollouts_in, walk
 from rollout.codec import RolloutLine, encode_json
-from rollout.finding import locate, use_found
-from rollout.layout import RolloutName, StrPath, home_folder, is_archived, trash_folder
-from rollout.reader import LineReader, read_lines
+from rollout.home import (
+    Problem,
+    RolloutName,
+    StrPath,
+    find_and_use,
+    home_folder,
+    is_archived,
+    locate,
+    rollouts_in,
+    trash_folder,
+    walk,
+)
+from rollout.reading import LineReader, read_lines
 
 __all__ = ["Storage", "TypeSize", "home_storage", "session_storage"]
 
-# Seconds after which `compress` takes a file; bytes between two calls of *progress*.
-_OLD, _TICK_SIZE = 7 * 86_400.0, 16 * 2**20
-# Far more and longer than Codex has: what a damaged file may hold takes no memory.
+# Seconds without change after which `compress` accepts a file; bytes between two calls of *progress*.
+_MIN_AGE, _TICK_SIZE = 7 * 86_400.0, 16 * 2**20
+# Far more and longer types than Codex has: limits the memory for a damaged file.
 _TYPES_MAX, _TYPE_LENGTH_MAX, _OTHERS = 1000, 100, "others"
 _IMAGE_KEYS = frozenset({"image_url", "images", "result"})
-# Of these the *result* is base64, without the head of a data URL; a compaction repeats them.
+# Types whose *result* is base64, without the head of a data URL; compactions repeat them.
 _MADE_IMAGES = ("image_generation_call", "image_generation_end")
-_HOLDS_MADE = frozenset({"compacted", "response_item/image_generation_call", "event_msg/image_generation_end"})
-# What Codex of 2026 gives an item when it is written; a compaction may have it without.
-_PASSING = frozenset({"id", "internal_chat_message_metadata_passthrough"})
+_MADE_IMAGE_TYPES = frozenset({"compacted", "response_item/image_generation_call", "event_msg/image_generation_end"})
+# Keys that Codex of 2026 adds to an item when it writes it; the copy in a compaction may lack them.
+_ADDED_KEYS = frozenset({"id", "internal_chat_message_metadata_passthrough"})
 
 
 @frozen
 class TypeSize:
-    """How many, and their size in bytes."""
+    """A number of lines or images, and their size in bytes."""
 
     count: int = 0
     size: int = 0
@@ -49,23 +58,23 @@ class TypeSize:
 @frozen
 class Storage:
     """
-    Where the bytes of a session go, or of all of a home. Sizes are bytes; those of lines are without newlines.
+    The sizes of a session, or of all sessions of a home, in bytes; sizes of lines are without newlines.
 
     Attributes:
-        sessions: How many files, live and archived; a session that was reverted has several.
-        size: What they take on disk.
-        plain_size: The same, uncompressed; of a compressed file, the lines that can be read.
+        sessions: The number of files, live and archived; a session that was reverted has several.
+        size: Size on disk.
+        plain_size: Uncompressed size; for a compressed file, the size of the lines that can be read.
         by_type: Lines by type, as ``response_item/message``, before 0.32 ``bare/response_item``; the largest first.
-        images: Inline images: data URLs, and the base64 of those the model made.
-        repeated_images: Size of those among *images* that stood in any session before.
-        repeated_images_in_session: Size of those among them that stood in the same file before.
-        compaction_copies: Size of items in ``replacement_history`` that the session had before; without their ids.
+        images: Inline images: data URLs, and base64 of images that the model made.
+        repeated_images: Size of those *images* that any session contained before.
+        repeated_images_in_session: Size of those *images* that the same file contained before.
+        compaction_copies: Size of items in ``replacement_history`` that the session contained before; without ids.
         unreadable: Size of the lines that cannot be read.
         largest: The largest files and their sizes on disk, the largest first.
-        compressible: Size of the plain files that did not change for 7 days, which `compress` takes.
-        archived_size: Of *size*, what lies in the archive.
-        deleted_size: What was deleted and not purged takes on disk; it counts nowhere else.
-        problems: Folders and files that could not be read, or only up to somewhere; *size* counts the files.
+        compressible: Size of the plain files that did not change for 7 days, which `compress` accepts.
+        archived_size: The part of *size* in the archive.
+        deleted_size: Size on disk of deleted sessions in the trash, not part of any other size.
+        problems: Folders and files that could not be read, or only in part; *size* includes the files.
     """
 
     sessions: int = 0
@@ -86,20 +95,20 @@ class Storage:
 
 def session_storage(session: StrPath, *, home: StrPath | None = None) -> Storage:
     """
-    Say where the bytes of a session go.
+    Return the sizes of a session by purpose.
 
-    Blocks. Reads its file once, and what stands before the first compaction twice. Holds one line, and a digest
-    for each image and, if there is a compaction, each item.
+    Blocks. Reads its file once, and the part before the first compaction twice. Memory holds one line, a digest for
+    each image, and, if there is a compaction, a digest for each item.
 
     Args:
-        session: Its file, its id or the beginning of it.
-        home: Where to look for an id; by default ``CODEX_HOME``, else ``~/.codex``.
+        session: The session's file, its id or the beginning of the id.
+        home: The home in which to find an id; by default ``CODEX_HOME``, else ``~/.codex``.
 
     Raises:
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         OSError, ModuleNotFoundError: As `read_lines`.
     """
-    tally = use_found(lambda: locate(session, home), _tally_of)
+    tally = find_and_use(lambda: locate(session, home), _tally_of)
     return tally.storage
 
 
@@ -113,48 +122,50 @@ def home_storage(
     *, home: StrPath | None = None, largest: int = 10, progress: Callable[[int, int, int, int], None] | None = None
 ) -> Storage:
     """
-    Say where the bytes of a home's sessions go, of live and archived ones; of deleted ones only the size.
+    Return the sizes of a home's live and archived sessions by purpose, and the total size of deleted ones.
 
-    Blocks. Reads every file as `session_storage` does, and follows no links below ``sessions`` and none to files. Where
-    a session has a plain and a compressed file, the plain one counts.
+    Blocks. Reads every file as `session_storage` does. Follows no links below ``sessions``, and no links to files. If a
+    session has a plain and a compressed file, the plain file is counted.
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
-        largest: How many of the largest files to name.
-        progress: Called after each file and every 16 MiB: files done, all files, bytes on disk done, all bytes.
+        largest: The number of largest files to list.
+        progress: Function that is called after each file and every 16 MiB, with four numbers: files done, all files,
+            bytes on disk done, all bytes.
     """
     folder, tally = home_folder(home), _Tally(largest)
-    sizes = [*_sizes(chain(walk(folder), walk(folder, is_archived=True)))] if progress else []
+    sizes = [*_sizes(chain(walk(folder), walk(folder, archived=True)))] if progress else []
     all_files, all_size, done_files, done_size = len(sizes), sum(sizes), 0, 0
 
-    def tell(read_size: int) -> None:
+    def report(read_size: int) -> None:
         nonlocal done_size
         done_size = min(done_size + read_size, tally.sums["size"])
         if progress:
-            # Some may have come, or grown, since they were counted.
+            # Since the count, files may have been added or have grown.
             progress(done_files, max(all_files, done_files), done_size, max(all_size, done_size))
 
     problems = tally.problems
-    for name in chain(walk(folder, problems=problems), walk(folder, is_archived=True, problems=problems)):
+    # Not merged: a session that is archived during a run of minutes would be missed.
+    for name in chain(walk(folder, problems=problems), walk(folder, archived=True, problems=problems)):
         try:
-            tally.add(name.path, tell)
+            tally.add(name.path, report)
         except (OSError, ImportError) as error:
             problems.append(Problem(name.path, str(error)))
         done_files, done_size = done_files + 1, tally.sums["size"]
-        tell(0)
+        report(0)
     tally.sums["deleted_size"] = sum(_sizes(rollouts_in(trash_folder(folder), problems)))
     return tally.storage
 
 
 def _sizes(names: Iterable[RolloutName]) -> Iterator[int]:
     for name in names:
-        with suppress(OSError):  # gone since
+        with suppress(OSError):  # removed in the meantime
             yield name.path.lstat().st_size
 
 
 @define
 class _Tally:
-    """What was counted so far: *sums* by the names of `Storage`, *seen* with the number of each image's last file."""
+    """The sizes so far: *sums* by the names of `Storage`, *seen* with the number of the last file of each image."""
 
     largest_count: int
     sums: Counter[str] = field(factory=Counter)
@@ -175,9 +186,9 @@ class _Tally:
             problems=tuple(self.problems),
         )
 
-    def add(self, path: Path, tell: Callable[[int], None]) -> None:
+    def add(self, path: Path, report: Callable[[int], None]) -> None:
         status, is_plain = path.stat(), path.suffix != ".zst"
-        size, is_old = status.st_size, time.time() - status.st_mtime > _OLD
+        size, is_old = status.st_size, time.time() - status.st_mtime > _MIN_AGE
         self.sums.update(sessions=1, size=size, archived_size=size * is_archived(path))
         self.sums.update(plain_size=size * is_plain, compressible=size * (is_plain and is_old))
         self.largest = nlargest(self.largest_count, [*self.largest, (size, path)])
@@ -185,12 +196,12 @@ class _Tally:
             for read_size in self._read(lines):
                 self.sums["plain_size"] += 0 if is_plain else read_size
                 if read_size >= _TICK_SIZE:
-                    tell(read_size)
+                    report(read_size)
             self.sums["unreadable"] += sum(bad.size for bad in lines.skipped)
             self.problems += [Problem(path, bad.reason) for bad in lines.skipped if not bad.size]  # damaged from there
 
     def _read(self, lines: LineReader) -> Iterator[int]:
-        # Gives the size of what it has read, many lines together, with their newlines.
+        # Yields the size of the lines read since the last yield, with their newlines.
         read_size, items = 0, None
         for lineno, line in enumerate(lines):
             name, size = _type_of(line), len(line.raw)
@@ -198,11 +209,11 @@ class _Tally:
                 name = _OTHERS
             self.counts[name] += 1
             self.sizes[name] += size
-            if b"data:" in line.raw or name in _HOLDS_MADE:
+            if b"data:" in line.raw or name in _MADE_IMAGE_TYPES:
                 self._count_images(line.payload)
             if line.type == "compacted" and isinstance(line.payload.get("replacement_history"), list):
                 if items is None:
-                    # Read again what came before: most sessions have no compaction, and need no digests.
+                    # Read the lines before a second time: most sessions have no compaction, and need no digests.
                     with read_lines(lines.path) as before:
                         items = {_digest(o.payload)[0] for o in islice(before, lineno) if o.type == "response_item"}
                 for digest, item_size in map(_digest, line.payload["replacement_history"]):
@@ -218,7 +229,7 @@ class _Tally:
 
     def _count_images(self, payload: Any) -> None:
         for image in _images_in(payload):
-            # Without the head: what a model made has none, and has one where it is shown to a model again.
+            # Without the head: an image that a model made has a head only where it is sent back to a model.
             digest, size = blake2b(image[image.find(b",") + 1 :], digest_size=16).digest(), len(image)
             self.images = TypeSize(self.images.count + 1, self.images.size + size)
             self.sums["repeated_images"] += size * (digest in self.seen)
@@ -233,23 +244,23 @@ def _type_of(line: RolloutLine) -> str:
 
 
 def _images_in(payload: Any) -> Iterator[bytes]:
-    # With the beginning that makes a string an image. No recursion: a line may be 1000 levels deep.
-    waiting: list[tuple[Any, str | None]] = [(payload, None)]
-    while waiting:
-        value, head = waiting.pop()
+    # Values with the beginning by which a string is an image. No recursion: a line may be 1000 levels deep.
+    pending: list[tuple[Any, str | None]] = [(payload, None)]
+    while pending:
+        value, head = pending.pop()
         if isinstance(value, dict):
             made = "" if value.get("type") in _MADE_IMAGES else "data:"
-            waiting += [(v, made if k == "result" else "data:" if k in _IMAGE_KEYS else head) for k, v in value.items()]
+            pending += [(v, made if k == "result" else "data:" if k in _IMAGE_KEYS else head) for k, v in value.items()]
         elif isinstance(value, list):
-            waiting += [(part, head) for part in value]
+            pending += [(part, head) for part in value]
         elif head is not None and isinstance(value, str) and value and value.startswith(head):
             yield value.encode("utf-8", "surrogatepass")
 
 
 def _digest(item: Any) -> tuple[bytes, int]:
-    if isinstance(item, dict) and not _PASSING.isdisjoint(item):
-        item = {key: value for key, value in item.items() if key not in _PASSING}
+    if isinstance(item, dict) and not _ADDED_KEYS.isdisjoint(item):
+        item = {key: value for key, value in item.items() if key not in _ADDED_KEYS}
     encoded = b""
-    with suppress(OverflowError, ValueError):  # NaN is read, but has no text
+    with suppress(OverflowError, ValueError):  # NaN can be read, but not encoded
         encoded = encode_json(item).encode("utf-8", "surrogatepass")
     return blake2b(encoded, digest_size=16).digest(), len(encoded)

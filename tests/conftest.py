@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from rollout import Recorder
 
-# Two tests run at once, and the first that draws text makes a table of all characters: no test asserts a time.
+# No deadline: two tests run at once, and the first one that draws text makes a table of all characters.
 # `make stress` draws twice as many examples.
 for profile, count in (("rollout", 50), ("stress", 100)):
     settings.register_profile(profile, deadline=None, max_examples=count, suppress_health_check=[HealthCheck.too_slow])
@@ -35,7 +35,7 @@ def no_thread_outlives_its_test() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    # Also where nobody asks for it: no test may find the home of who runs it.
+    # For every test, so that none finds the real home of the user.
     folder = tmp_path / "home"
     monkeypatch.setenv("CODEX_HOME", str(folder))
     return folder
@@ -50,7 +50,7 @@ def recorder(home: Path, tmp_path: Path) -> Iterator[Recorder]:
 @pytest.fixture
 def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """
-    Notes what a test of a promise has counted or measured, for docs/guarantees.md.
+    Return a function that stores a figure of a test of a guarantee, for docs/guarantees.md.
     """
     return lambda text: request.node.user_properties.append(("figure", text))
 

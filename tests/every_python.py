@@ -1,8 +1,9 @@
 """
-Run the tests on each Python from 3.10 to 3.13 that this machine has; fail if one fails.
+Run the tests on each Python from 3.10 to 3.14 that this machine has; fail if they fail on one of them.
 
-Looks for `python3.N` on the path, and asks pyenv where there is one. Each gets an environment of its own below
-`.venv-all`. `--ends` takes the lowest and the highest of those that are here only, for CI.
+The interpreters are `python3.N` on the path, and those of pyenv. Each has an environment of its own below `.venv-all`.
+With `--ends`, for CI, only the lowest and the highest version of this machine are tested. Other arguments are passed to
+pytest.
 """
 
 from __future__ import annotations
@@ -13,55 +14,55 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 ENVIRONMENTS = Path(".venv-all")
 
 
-def candidates(version: str) -> list[str]:
+def list_candidates(version: str) -> list[str]:
     """
-    Give the interpreters that may be of a version, best first.
+    Return the paths of interpreters that may have a version, best first.
     """
-    found = [shutil.which(f"python{version}")]
+    paths = [shutil.which(f"python{version}")]
     pyenv = shutil.which("pyenv")
     if pyenv:
         prefix = subprocess.run([pyenv, "root"], capture_output=True, text=True, check=False).stdout.strip()
-        found += [str(path) for path in sorted(Path(prefix, "versions").glob(f"{version}.*/bin/python"), reverse=True)]
-    return [path for path in found if path]
+        paths += [str(path) for path in sorted(Path(prefix, "versions").glob(f"{version}.*/bin/python"), reverse=True)]
+    return [path for path in paths if path]
 
 
-def interpreter(version: str) -> str | None:
+def find_interpreter(version: str) -> str | None:
     """
-    Give an interpreter that runs and is of the version; pyenv's shims may be there and not run.
+    Return an interpreter that runs and has the version; a shim of pyenv may exist and not run.
     """
-    ask = "import sys; print('%d.%d' % sys.version_info[:2])"
-    for path in candidates(version):
-        done = subprocess.run([path, "-c", ask], capture_output=True, text=True, check=False)
+    program = "import sys; print('%d.%d' % sys.version_info[:2])"
+    for path in list_candidates(version):
+        done = subprocess.run([path, "-c", program], capture_output=True, text=True, check=False)
         if done.stdout.strip() == version:
             return path
     return None
 
 
-def prepared(version: str) -> tuple[bool, str]:
+def prepare(version: str) -> tuple[bool, str]:
     """
-    Make a version's environment: whether that went well, and what was said.
+    Make the environment of a version; return whether it is ready, and the output or the reason.
     """
-    python = interpreter(version)
+    python = find_interpreter(version)
     if python is None:
         return False, "not on this machine"
     environment = ENVIRONMENTS / version
     install = [environment / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e"]
-    said = ""
+    output = ""
     for command in ([python, "-m", "venv", "--clear", environment], [*install, ".[test]"]):
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        said += done.stdout
+        output += done.stdout
         if done.returncode:
-            raise SystemExit(f"== Python {version}: {said}")
-    return True, said
+            raise SystemExit(f"== Python {version}: {output}")
+    return True, output
 
 
-def tested(version: str) -> tuple[bool, str]:
+def run_tests(version: str) -> tuple[bool, str]:
     """
-    Run the tests on a version: whether they pass, and what was said.
+    Run the tests on a version; return whether they pass, and the output, of which one line if they pass.
     """
     args = [arg for arg in sys.argv[1:] if arg != "--ends"]
     command = [ENVIRONMENTS / version / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *args]
@@ -71,20 +72,20 @@ def tested(version: str) -> tuple[bool, str]:
 
 def main() -> int:
     """
-    Run them all, two at once, as much of a run is waiting; the number of versions that failed.
+    Run the tests on all versions, two at once because a run waits half of its time; return the number of failures.
     """
-    here = [version for version in VERSIONS if interpreter(version)]
-    versions, failed = [], []
-    for version in [*here[:1], *here[1:][-1:]] if "--ends" in sys.argv else VERSIONS:
-        is_ready, said = prepared(version)
-        print(f"== Python {version}: {'ready' if is_ready else said}", flush=True)
+    available = [version for version in VERSIONS if find_interpreter(version)]
+    versions, failures = [], []
+    for version in [*available[:1], *available[1:][-1:]] if "--ends" in sys.argv else VERSIONS:
+        is_ready, output = prepare(version)
+        print(f"== Python {version}: {'ready' if is_ready else output}", flush=True)
         versions += [version] if is_ready else []
     with ThreadPoolExecutor(2) as pool:
-        for version, (passed, said) in zip(versions, pool.map(tested, versions), strict=True):
-            print(f"== Python {version}: {said}", flush=True)
-            failed += [] if passed else [version]
-    print(f"== tested on {', '.join(versions) or 'none'}; failed on {', '.join(failed) or 'none'}")
-    return len(failed)
+        for version, (is_passed, output) in zip(versions, pool.map(run_tests, versions), strict=True):
+            print(f"== Python {version}: {output}", flush=True)
+            failures += [] if is_passed else [version]
+    print(f"== tested on {', '.join(versions) or 'none'}; failed on {', '.join(failures) or 'none'}")
+    return len(failures)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """
-Bytes, changed at random and kept when they reach new code, through everything that reads; run by `make fuzz`.
+Send random bytes to every reader; inputs that reach new code are changed further. `make fuzz` runs it.
 
-What fails is kept in tests/faults/finds, which every test run reads again. Needs atheris; the make target installs it.
+Inputs that fail are kept in tests/faults/finds, which every test run reads again. atheris is needed; the make target
+installs it.
 """
 
 from __future__ import annotations
@@ -19,13 +20,13 @@ import atheris  # type: ignore[import-not-found]  # noqa: E402
 
 with atheris.instrument_imports(include=["rollout", "ujson"]):
     from tests import rollouts
+    from tests.bad_files import CORPUS
     from tests.faults.readers import read_everything
-    from tests.faults.test_bad_files import CORPUS
 
 HOME = Path(tempfile.mkdtemp(prefix="rollout-fuzz-"))
 
 
-def one_input(data: bytes) -> None:
+def read_input(data: bytes) -> None:
     read_everything(rollouts.put(HOME, data), HOME)
 
 
@@ -36,9 +37,9 @@ def main() -> None:
     for number, data in enumerate([*CORPUS.values(), *(find.read_bytes() for find in FINDS.iterdir())]):
         if len(data) < 20_000:
             (seeds / str(number)).write_bytes(data)
-    # A find's name is that of its content, so the same is kept once.
+    # The name of a find is a hash of its content, so equal finds are kept once.
     limits = [f"-max_total_time={seconds}", "-max_len=8192", "-timeout=20", "-rss_limit_mb=2048"]
-    atheris.Setup([sys.argv[0], str(seeds), *limits, f"-artifact_prefix={FINDS}/"], one_input)
+    atheris.Setup([sys.argv[0], str(seeds), *limits, f"-artifact_prefix={FINDS}/"], read_input)
     atheris.Fuzz()
 
 

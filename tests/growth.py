@@ -13,8 +13,8 @@ from typing import Any
 from attrs import field, frozen
 
 from rollout import History, follow, list_sessions, load_history, read_lines, repair, verify
-from rollout.cli._show import Given
-from rollout.cli._showing import Shown
+from rollout.cli._conversation import Conversation
+from rollout.cli._show import NumberedLine
 from rollout.cli._terminal import TerminalRenderer
 from rollout.document import DocumentBuilder
 from rollout.export import export_html, export_json, export_markdown, export_text, redacted
@@ -24,18 +24,17 @@ from rollout.secrets import Redaction, scan
 from rollout.stats import session_stats
 from rollout.storage import session_storage
 from rollout.store import fork
-from tests.rollouts import Line, answer, encode, event, message, meta, prompt, put, surroundings
+from tests import builders
+from tests.rollouts import Line, answer, encode, event, message, meta, prompt, put, surroundings, token_count
 
 __all__ = ["OPERATIONS", "SESSIONS", "TEXTS", "Grown", "grown"]
 
 
 def call(call_id: str, command: str = "ls") -> Line:
-    arguments = json.dumps({"command": ["bash", "-lc", command]})
-    return "response_item", {"type": "function_call", "name": "shell", "arguments": arguments, "call_id": call_id}
-
-
-def output(call_id: str, text: str = "o") -> Line:
-    return "response_item", {"type": "function_call_output", "call_id": call_id, "output": text}
+    """
+    Return a call of a shell with a script.
+    """
+    return builders.call("shell", {"command": ["bash", "-lc", command]}, call_id)
 
 
 def reasoning(*texts: str) -> Line:
@@ -65,7 +64,7 @@ def compaction(*kept: str) -> Line:
 
 def tokens(count: int) -> Line:
     total = {"input_tokens": count, "output_tokens": count, "total_tokens": 2 * count}
-    return event("token_count", info={"total_token_usage": total, "last_token_usage": total})
+    return token_count(total)
 
 
 def patch(count: int, files: int = 1) -> str:
@@ -85,9 +84,9 @@ def pictures(count: int) -> Line:
 
 def saying(text: str) -> list[Line]:
     """
-    Return a session in which everybody says a text, and a command gets and gives it.
+    Return a session with the same text in all messages, in a command and in its output.
     """
-    return [*prompt(text), *answer(text), call("c", text), output("c", text), reasoning(text)]
+    return [*prompt(text), *answer(text), call("c", text), builders.output(text, "c"), reasoning(text)]
 
 
 def _spread(make: Callable[[int], list[Line]]) -> Callable[[int], list[Line]]:
@@ -114,10 +113,10 @@ SESSIONS: dict[str, Callable[[int], list[Line] | bytes]] = {
     "rollbacks and compactions": _spread(lambda n: [*turn(n), *turn(n), back(), compaction()]),
     "rollbacks behind context": _spread(lambda n: [surroundings(), *turn(n), surroundings(), *turn(n), back()]),
     "open calls": _spread(lambda n: [call(f"c{n}")]),
-    "late answers": lambda n: [*_asked(n), *(output(f"c{m}") for m in range(n))],
-    "calls of one id": lambda n: [*([call("c")] * n), *([output("c")] * n)],
+    "late answers": lambda n: [*_asked(n), *(builders.output("o", f"c{m}") for m in range(n))],
+    "calls of one id": lambda n: [*([call("c")] * n), *([builders.output("o", "c")] * n)],
     "events of one id": lambda n: [*([began("c")] * n), *([ended("c")] * n)],
-    "calls, answered": _spread(lambda n: [call("c"), output("c")]),
+    "calls, answered": _spread(lambda n: [call("c"), builders.output("o", "c")]),
     "messages said twice, late": lambda n: [*_told(n), *(message("assistant", f"{m}") for m in range(n))],
     "reasoning": _spread(lambda n: [event("agent_reasoning", text=f"{n}"), reasoning(f"{n}", "a", "b")]),
     "reasoning of many paragraphs": lambda n: [reasoning(*map(str, range(n)))],
@@ -171,7 +170,7 @@ TEXTS: dict[str, Callable[[int], str]] = {
 @frozen
 class Grown:
     """
-    A session in a home of its own.
+    A session in its own home.
     """
 
     path: Path
@@ -207,7 +206,7 @@ def _follow(session: Grown) -> None:
 
 def _show(session: Grown, renderer: Any) -> None:
     with read_lines(session.path) as reader:
-        _drain(Shown(reader, renderer).all(Given(line, reader.lineno) for line in reader))
+        _drain(Conversation(reader, renderer).render_all(NumberedLine(line, reader.lineno) for line in reader))
 
 
 def _index(session: Grown) -> None:
@@ -223,7 +222,7 @@ OPERATIONS: dict[str, Callable[[Grown], Any]] = {
     "document": lambda session: session.history.document(),
     "live document": _build,
     "to_dataframe": lambda session: session.history.to_dataframe(),
-    "notebook": lambda session: session.history._repr_mimebundle_(None, None),
+    "notebook": lambda session: session.history._repr_mimebundle_(),
     "html": lambda session: _drain(export_html(session.history)),
     "html, conversation": lambda session: _drain(export_html(session.history, detail="conversation")),
     "markdown": lambda session: _drain(export_markdown(session.history)),

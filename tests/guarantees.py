@@ -1,7 +1,7 @@
 """
-Runs the tests of what is promised, against this package and against a plain port, and writes docs/guarantees.md.
+Run the tests of the guarantees against this package and against a plain port, and write docs/guarantees.md.
 
-With ``--naive`` only the second: that each test which is said to fail for the plain port does.
+With ``--naive`` only the second run: check that each test fails for the plain port that is marked so.
 """
 
 from __future__ import annotations
@@ -18,226 +18,274 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "guarantees.md"
 
-# After what, and what then holds; a test names its row with @pytest.mark.promise.
+Results = dict[str, dict[str, Any]]
+
+# The situation and the guarantee of each row; a test names its row with @pytest.mark.promise.
 ROWS = {
     "record": (
-        "`record()` returned",
-        "the item is queued as it was at that moment; what has no JSON form was refused by its path, and nothing else "
-        "with it",
+        "`record()` has returned",
+        "the item is queued with the values of that moment; an item with a value that has no JSON form was refused, "
+        "the error names the path to the value, and all other items are recorded",
     ),
     "kill": (
-        "`flush()` returned",
-        "every line recorded before, from any thread, is in the file; it survives SIGKILL, and the session goes on",
+        "`flush()` has returned",
+        "every line recorded before, by any thread, is in the file; it survives SIGKILL, and the session can be "
+        "resumed",
     ),
-    "power": ("`flush(fsync=True)` returned", "they survive a power cut, with the names of file and folders"),
+    "power": (
+        "`flush(fsync=True)` has returned",
+        "the same lines survive a power cut, and so do the names of the file and of its folders",
+    ),
     "close": (
-        "`close()`, or leaving the `with` body by any road",
-        "as `flush()`; the thread is gone, and others may have the session",
+        "`close()` has returned, or the `with` body has ended in any way",
+        "as after `flush()`; the thread has ended, and another writer can open the session",
     ),
     "exit": (
         "the program ends without `close()`",
-        "as `close()`, within 10 seconds; after `os._exit`, SIGTERM and the like, what was flushed is there and the "
-        "session goes on",
+        "as after `close()`, within 10 seconds; after `os._exit`, SIGTERM and similar ends, the flushed lines are in "
+        "the file and the session can be resumed",
     ),
     "full": (
-        "a full disk, a quota, an I/O error, a file-size limit",
-        "lines wait in memory, `flush` and `close` say how many and why; when the disk takes them again they are all "
-        "written by themselves, once, in order, and no half line is left",
+        "the disk is full, a quota or a file-size limit is reached, or the disk reports an I/O error",
+        "lines wait in memory, and `flush` and `close` report how many and why; when the disk accepts writes again, "
+        "all lines are written without a further call, once and in order, and no incomplete line remains",
     ),
     "bound": (
-        "more waits than `max_waiting_size` (64 MiB) allows",
-        'with `on_full="block"` `record()` waits, with `"raise"` it raises `RecorderFullError`; nothing is dropped',
+        "more bytes wait than `max_waiting_size` (64 MiB) allows",
+        'with `on_full="block"` `record()` waits, with `on_full="raise"` it raises `RecorderFullError`; no item is '
+        "dropped",
     ),
     "hang": (
-        "a disk that answers no more",
-        "`flush(timeout)`, `close(timeout)` and the end of the program end in time, and say what waits",
+        "the disk no longer responds",
+        "`flush(timeout)`, `close(timeout)` and the end of the program return in time, and report what waits",
     ),
     "death": (
-        "the writer's thread dies of a bug",
-        "no call waits for ever; calls that wait and later calls raise an error that says what is lost",
+        "a bug ends the writer's thread",
+        "no call waits forever; waiting and later calls raise an error that reports what is lost",
     ),
     "fork": (
-        "`os.fork()`, `multiprocessing`",
-        "parent and children go on in the same file, every line whole and once; a pickled recorder says why not, as "
-        "does one in a process that was forked by other means than `os.fork`",
+        "the program calls `os.fork()` or uses `multiprocessing`",
+        "parent and children continue in the same file, and every line is complete and written once; pickling a "
+        "recorder raises an error with the reason, and so does a recorder in a process that was forked by other means "
+        "than `os.fork`",
     ),
     "children": (
-        "a recorder is made in a child process (multiprocessing, pools, gunicorn), or while the program ends",
-        "as at the end of a program, everything is in the file; where that cannot be, the recorder is refused before a "
-        "file is made. `os._exit`, SIGTERM and `Pool.terminate` run no exit handler: what was flushed is there",
+        "a recorder is created in a child process (multiprocessing, pools, gunicorn), or while the program ends",
+        "as at the end of a program, everything is in the file; where this is impossible, the recorder is refused "
+        "before a file is created. `os._exit`, SIGTERM and `Pool.terminate` run no exit handler: the flushed lines "
+        "are in the file",
     ),
     "re-entry": (
         "a signal handler, `__del__`, weakref callback or logging handler records during `record()`",
-        "it is recorded; no deadlock",
+        "the item is recorded; there is no deadlock",
     ),
     "two writers": (
-        "a second writer, ours or Codex; a home on any path, or read-only",
-        "`SessionBusyError` names the lock, the first goes on; a lock file that a dead process left does not block a "
-        "new writer; an `OSError` names the path",
+        "a second writer (this library or Codex) opens the session; the home has any path, or is read-only",
+        "`SessionBusyError` names the lock, and the first writer continues; a lock file that a dead process left does "
+        "not block a new writer; an `OSError` names the path",
     ),
     "resume": (
-        "resuming a file that ends in half a line",
-        "the half line is closed off, kept and counted; every whole line before and after is read",
+        "a file that ends in an incomplete line is resumed",
+        "the incomplete line is ended with a newline, kept and counted; every complete line before and after it is "
+        "read",
     ),
     "descriptors": (
-        "the program closes all descriptors, changes its folder, or its rollout is deleted",
-        "no line goes into another file: the rollout is opened again, or flush raises `WriteError`",
+        "the program closes all descriptors or changes its working directory, or its rollout is deleted",
+        "no line goes into another file: the rollout is opened again, or `flush` raises `WriteError`",
     ),
     "moved": (
-        "another program renames, archives, replaces, links, cuts or appends to the rollout, or removes the lock",
-        "after `flush` the lines are in the file that `path` names, or the error says where they went; no line glues "
-        "to another; a file that was cut begins with its session_meta again; the lock is taken again",
+        "another program renames, archives, replaces, links, truncates or appends to the rollout, or removes the lock",
+        "after `flush` the lines are in the file that `path` names, or the error says where they are; no line is "
+        "joined to another; a truncated file begins with its session_meta again; the lock is taken again",
     ),
     "schedules": (
-        "any order in which callers, the writer, signals and forks take turns",
-        "no line is lost, twice or out of order, no call waits for ever; shown for every schedule with up to two "
-        "preemptions of small programs, and for many random ones",
+        "callers, the writer, signals and forks run in any order",
+        "no line is lost, written twice or out of order, and no call waits forever; tested in every schedule of small "
+        "programs with up to two preemptions, and in many random schedules",
     ),
-    "strangers": ("gevent, eventlet, a subinterpreter", "it records, or says why not; it never hangs"),
+    "strangers": (
+        "the program uses gevent, eventlet or a subinterpreter",
+        "the recorder records, or raises an error with the reason; it never hangs",
+    ),
     "clocks": (
-        "summer time, a clock set back, midnight, two sessions in a second",
-        "sessions stay apart and are found; lines stay in the order of recording",
+        "summer time begins or ends, the clock is set back, midnight passes, or two sessions begin in one second",
+        "sessions stay separate and are found; lines stay in the order of recording",
     ),
     "read": (
-        "reading anything",
-        "a clear error or a counted skip, in bounded memory; what is not known is kept byte for byte",
+        "a file of any content is read",
+        "the reader raises a clear error, or skips a line and counts it, in bounded memory; unknown values are kept "
+        "byte for byte",
     ),
     "listing": (
-        "listing files of any content",
-        "of each file at most 8 MiB and 2,000 lines from either end are read, and at most 64 MiB decompressed; blank "
-        "lines cost what their bytes cost",
+        "files of any content are listed",
+        "at most 8 MiB and 2,000 lines from either end of each file are read, and at most 64 MiB decompressed; the "
+        "cost of blank lines is the cost of their bytes",
     ),
     "growth": (
         "a session grows: lines, turns, compactions, rollbacks, calls, text of any form",
         "every operation takes linear time",
     ),
     "index": (
-        "the search index is damaged, or another program holds it",
-        "the answers are those of the files, where a check can know; the index is made again; after 2 seconds of a "
-        "foreign lock the files are read instead",
+        "the search index is damaged, or another program has locked it",
+        "the answers are those of the files, wherever a check can detect the damage; the index is rebuilt; after 2 "
+        "seconds of a foreign lock the files are read instead",
     ),
     "repair": (
-        "`verify(path)`, `repair(path)`",
-        "each fault is named by line and byte; a copy is written, with every line that can be read; the original stays",
+        "`verify(path)` or `repair(path)` has returned",
+        "each fault is named by line and byte; the copy contains every readable line; the original is unchanged",
     ),
     "shown": (
-        "showing recorded text: `rollout show`, exports, the viewer, a notebook",
-        "no escape sequence reaches the terminal; in a page nothing that was recorded runs, is loaded, or leaves it",
+        "recorded text is shown by `rollout show`, an export, the viewer or a notebook",
+        "no escape sequence reaches the terminal; in a page no recorded content runs, is loaded, or leaves the page",
     ),
     "viewer": (
-        "clients of the viewer go away, send nothing, take nothing, or are too many",
-        "their requests are cancelled, others are answered, and what is too much is told with 503; Ctrl-C ends the "
-        "viewer at once",
+        "clients of the viewer disconnect, send nothing, read nothing, or are too many",
+        "their requests are cancelled and others are answered; requests beyond the limit get a 503 with the reason; "
+        "Ctrl-C ends the viewer at once",
     ),
     "security": (
-        "hostile names, links, ids, repositories",
-        "nothing outside of the home is made, opened or followed; files are 0600, folders 0700; git runs nothing that "
-        "a repository names",
+        "names, links, ids or repositories are hostile",
+        "nothing outside the home is created, opened or followed; files have mode 0600, folders 0700; git runs no "
+        "program that a repository names",
     ),
 }
 
-HEAD = """# What is promised, and its proof
+HEAD = """# Guarantees
 
-Written by `make guarantees` from a run of the tests on {system}. *A plain port* is the original recorder as one
-would port it in an afternoon (`tests/faults/naive.py`): the tests that say so were run against it, too, and fail.
+`make guarantees` writes this page from a run of the tests. The table has each guarantee with the figures that its tests
+measured on {system}. The sections below the table list the tests.
 
-Not promised: file systems without working locks, two machines on one home.
+A *plain port* is the original recorder as a programmer would port it in an afternoon (`tests/faults/naive.py`). The
+tests with the note "a plain port fails" were also run against it, and failed.
 
-| after ... | ... this holds | figure reached | proved by |
-|---|---|---|---|
+There is no guarantee for file systems without working locks, or for two machines that use one home.
+
+| when ... | ... this holds | measured |
+|---|---|---|
 """
 
 
-def run(*args: str, **env: str) -> dict[str, dict[str, Any]]:
+def run_tests(*args: str, **env: str) -> Results:
+    """
+    Run pytest and return the result of each test of a guarantee.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "promises.json"
+        report = Path(folder) / "promises.json"
         subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "--tb=short", "-n", "2", "--dist", "worksteal", *args],
             cwd=ROOT,
-            env={**os.environ, "ROLLOUT_PROMISES": str(told), **env},
+            env={**os.environ, "ROLLOUT_PROMISES": str(report), **env},
             check=False,
         )
-        results: dict[str, dict[str, Any]] = json.loads(told.read_text())
+        results: Results = json.loads(report.read_text())
     return results
 
 
-def naive_failures() -> set[str]:
+def find_naive_failures() -> set[str]:
     """
-    Run what is said to fail for the plain port, and make sure that it does; the tests.
+    Run the tests that must fail for the plain port, check that they fail, and return them.
     """
-    results = run("-m", "promise and not slow", "tests/faults", ROLLOUT_SUBJECT="naive")
-    said = {name_of(test) for test, result in results.items() if result["naive"] == "fails"}
-    failed = {test for test, result in results.items() if result["outcome"] == "failed"}
+    results = run_tests("-m", "promise and not slow", "tests/faults", ROLLOUT_SUBJECT="naive")
+    expected = {name_of(test) for test, result in results.items() if result["naive"] == "fails"}
+    failures = {test for test, result in results.items() if result["outcome"] == "failed"}
     ran = {name_of(test) for test, result in results.items() if result["outcome"] != "skipped"}
-    # On a fast machine the fifty kills of a run all miss a write in two runs of three.
+    # On a fast machine, the fifty kills of one run miss every write in two of three runs.
     for _ in range(14):
-        spared = (said & ran) - set(map(name_of, failed))
-        if spared:
-            names = " or ".join(spared)
-            again = run("-m", "promise and not slow", "-k", names, "tests/faults", ROLLOUT_SUBJECT="naive")
-            failed |= {test for test, result in again.items() if result["outcome"] == "failed"}
-    wrong = (said & ran) ^ set(map(name_of, failed))
-    if wrong or not said:
-        raise SystemExit(f"a plain port was to fail these, and did not, or the other way round: {sorted(wrong)}")
-    print(f"a plain port fails {len(failed)} times, in each of the {len(said)} tests that say so")
-    return failed
+        passes = (expected & ran) - set(map(name_of, failures))
+        if passes:
+            names = " or ".join(passes)
+            again = run_tests("-m", "promise and not slow", "-k", names, "tests/faults", ROLLOUT_SUBJECT="naive")
+            failures |= {test for test, result in again.items() if result["outcome"] == "failed"}
+    wrong = (expected & ran) ^ set(map(name_of, failures))
+    if wrong or not expected:
+        raise SystemExit(f"the marks of these tests do not agree with the run against the plain port: {sorted(wrong)}")
+    print(f"a plain port fails {len(failures)} times, in each of the {len(expected)} tests that are marked so")
+    return failures
 
 
 def name_of(test: str) -> str:
+    """
+    Return the name of the test function in a node id.
+    """
     return test.partition("[")[0].rpartition("::")[2]
 
 
-def figures_of(name: str, tests: dict[str, dict[str, Any]]) -> list[str]:
+def figures_of(name: str, results: Results) -> list[str]:
     """
-    Give what the runs of a test have counted, those that take longest last.
+    Return the figures that the runs of a test have measured; the figures of the slow runs come last.
     """
-    told = (figure for test, result in tests.items() if name_of(test) == name for figure in result["figures"])
-    return list(dict.fromkeys(told))
+    figures = (figure for test, result in results.items() if name_of(test) == name for figure in result["figures"])
+    return list(dict.fromkeys(figures))
 
 
-def passed(tests: dict[str, dict[str, Any]]) -> int:
-    return sum(result["outcome"] == "passed" for result in tests.values())
+def count_passes(results: Results) -> int:
+    """
+    Return how many tests passed.
+    """
+    return sum(result["outcome"] == "passed" for result in results.values())
 
 
-def page(results: dict[str, dict[str, Any]], failures: set[str]) -> str:
+def table_line(row: str, figures: list[str]) -> str:
+    """
+    Return the line of the table for a guarantee.
+    """
+    situation, guarantee = ROWS[row]
+    return f"| {situation} | {guarantee} | {'<br>'.join(figures)} |\n"
+
+
+def section(row: str, entries: str) -> str:
+    """
+    Return the section of a guarantee: its situation as the title, and its tests as a list.
+    """
+    situation = ROWS[row][0]
+    return f"\n## {situation[0].upper()}{situation[1:]}\n\n{entries}"
+
+
+def list_entry(name: str, results: Results, failures: set[str]) -> str:
+    """
+    Return the entry of a test: how many times it ran, its notes, and its figures.
+    """
+    own = {test: result for test, result in results.items() if name_of(test) == name}
+    entry = f"- `{name}`" + (f" ({len(own)} times)" if len(own) > 1 else "")
+    if all(result["outcome"] == "skipped" for result in own.values()):
+        entry += "; skipped on this machine"
+    if any(test in failures for test in own):
+        entry += "; a plain port fails"
+    return entry + "".join(f"\n  - {figure}" for figure in figures_of(name, results)) + "\n"
+
+
+def make_page(results: Results, failures: set[str]) -> str:
+    """
+    Return the page: the table of the guarantees, then a section with the tests of each.
+    """
     system = f"{platform.python_implementation()} {platform.python_version()}, {platform.system()}"
-    text = HEAD.format(system=system)
-    details = ""
-    for row, (after, holds) in ROWS.items():
-        tests = {test: result for test, result in results.items() if result["row"] == row}
-        names = list(dict.fromkeys(map(name_of, tests)))
-        told = [figures_of(name, tests)[-1:] for name in names]
-        reached = "<br>".join(sum(told, [f"{passed(tests)} of {len(tests)} hold"]))
-        # A name may be broken at its underscores, else the table is wider than a page.
-        proofs = "<br>".join(name.replace("_", "<wbr>_") for name in names)
-        text += f"| {after} | {holds} | {reached} | {proofs} |\n"
-        details += f"\n## After {after}\n\n"
-        for name in names:
-            own = {test: result for test, result in tests.items() if name_of(test) == name}
-            figures = figures_of(name, tests)
-            skipped = [result for result in own.values() if result["outcome"] == "skipped"]
-            times = f" ({len(own)} times)" if len(own) > 1 else ""
-            details += f"- `{name}`{times}"
-            details += "; skipped on this machine" if len(skipped) == len(own) else ""
-            details += "; a plain port fails" if any(test in failures for test in own) else ""
-            details += "".join(f"\n  - {figure}" for figure in figures) + "\n"
-    return text + details
+    table = sections = ""
+    for row in ROWS:
+        own = {test: result for test, result in results.items() if result["row"] == row}
+        names = list(dict.fromkeys(map(name_of, own)))
+        last_figures = [figure for name in names for figure in figures_of(name, own)[-1:]]
+        table += table_line(row, [f"{count_passes(own)} of {len(own)} tests pass", *last_figures])
+        sections += section(row, "".join(list_entry(name, own, failures) for name in names))
+    return HEAD.format(system=system) + table + sections
 
 
 def main() -> None:
-    failures = naive_failures()
+    """
+    Run the tests, check that each row has a test that passes, and write the page.
+    """
+    failures = find_naive_failures()
     if "--naive" in sys.argv:
         return
-    results = run("-m", "promise and not slow", "-o", "faulthandler_timeout=900")
+    results = run_tests("-m", "promise and not slow", "-o", "faulthandler_timeout=900")
     # The slow tests of growth and schedules take an hour; `make stress` runs them.
-    results |= run("-m", "promise and slow", "-o", "faulthandler_timeout=900", "tests/faults", "tests/properties")
+    results |= run_tests("-m", "promise and slow", "-o", "faulthandler_timeout=900", "tests/faults", "tests/properties")
     bad = [test for test, result in results.items() if result["outcome"] == "failed"]
     unproved = ROWS.keys() - {result["row"] for result in results.values() if result["outcome"] == "passed"}
     unknown = {result["row"] for result in results.values()} - ROWS.keys()
     if bad or unproved or unknown:
-        raise SystemExit(f"failed: {bad}; rows without a test: {unproved}; rows unknown: {unknown}")
-    PAGE.write_text(page(results, failures))
-    print(f"{len(results)} tests of {len(ROWS)} promises -> {PAGE.relative_to(ROOT)}")
+        raise SystemExit(f"failed tests: {bad}; rows without a passing test: {unproved}; unknown rows: {unknown}")
+    PAGE.write_text(make_page(results, failures))
+    print(f"{len(results)} tests of {len(ROWS)} guarantees -> {PAGE.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

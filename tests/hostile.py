@@ -1,8 +1,8 @@
 """
-Sessions that want to harm whoever looks at them: run a script, load something, leave the page, drive the terminal, or
-make a renderer fail or take for ever. As data, for the tests of everything that shows a session.
+Sessions that try to harm their reader: run a script, load something, leave the page, control the terminal, or make a
+renderer fail or run for ever. Data for the tests of all renderers.
 
-A script of theirs that runs sets ``window.__pwned``; whatever they load or go to is under *canary*.
+A script in them sets ``window.__pwned`` if it runs; all addresses in them are under *canary*.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from tests.rollouts import ID, Line, event, message
+from tests.rollouts import ID, Line, event, item, message
 
-__all__ = ["CANARY", "CONTROLS", "LARGE", "SESSIONS", "every_payload", "html", "planted", "rows"]
+__all__ = ["EVIL", "CANARY", "CONTROLS", "LARGE", "SESSIONS", "every_payload", "html", "planted", "rows"]
 
+EVIL = (
+    "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b31m\x90q\x9c\x00\x08\x7f\r\u202eevil\u2066\u200b\ufeff\u2028\x85"
+    "\x1b]8;;http://evil\x1b\\link\x1b]52;c;ZXZpbA==\x07\x1b[6n\x1bP$q\x1b\\\x1b[1A\udc9b\ud800\U000e0041 tail"
+)
 CANARY = "http://127.0.0.1:9"
-"""Where nobody listens; the tests with a browser have a server of their own."""
+"""An address without a server; the tests with a browser start their own server."""
 TIME = "2026-11-21T01:25:37.122Z"
 
 # Sets a title, clears the screen, rings, hides, turns around, ends a string, links, asks for the clipboard, moves up.
@@ -31,7 +35,7 @@ Payload = dict[str, Any]
 
 def html(canary: str = CANARY) -> tuple[str, ...]:
     """
-    Give texts that run, load or leave where they reach a page unescaped.
+    Return texts that run a script, load something or leave the page if they reach it unescaped.
     """
     run = f"<script>{_RUN}</script>"
     return (
@@ -77,7 +81,7 @@ def _evil(canary: str) -> str:
 
 def links(canary: str) -> str:
     """
-    Give Markdown whose links run or leave.
+    Return Markdown with links that run a script or leave the page.
     """
     code = _RUN
     addresses = (
@@ -101,7 +105,7 @@ def links(canary: str) -> str:
 
 def pictures(canary: str) -> str:
     """
-    Give Markdown with images, remote ones and such as run.
+    Return Markdown with remote images, and with images that run a script.
     """
     addresses = (
         f"{canary}/md.png", "//127.0.0.1:9/md.png", f"HTTP://{canary[7:]}/md.png", f"javascript:{_RUN}",
@@ -118,7 +122,7 @@ def pictures(canary: str) -> str:
 
 def markup(canary: str) -> str:
     """
-    Give Markdown that carries HTML and CSS in every kind of block.
+    Return Markdown with HTML and CSS in every kind of block.
     """
     parts = [links(canary), pictures(canary)]
     for text in html(canary):
@@ -137,7 +141,7 @@ def markup(canary: str) -> str:
 
 def _colours(canary: str, count: int) -> str:
     """
-    Give what terminals obey, whole, broken off, and out of bounds.
+    Return terminal sequences: complete, truncated, and out of range.
     """
     link = f'\x1b]8;;javascript:{_RUN}\x1b\\go\x1b]8;;\x1b\\ \x1b]8;id="onclick="x;{canary}/osc\x07go\x1b]8;;\x07'
     return (
@@ -233,7 +237,7 @@ $ $
 
 def every_payload(text: str) -> Iterator[tuple[Any, Any]]:
     """
-    Give line types and payloads of every era, in which everything that is text is *text*.
+    Yield types and payloads of lines of every era, with *text* in place of every text.
     """
     for kind, payload in _parsed(_KINDS):
         yield _filled(kind, text), _filled(payload, text)
@@ -270,7 +274,7 @@ def _filled(value: Any, text: str) -> Any:
 
 def _calls(text: str) -> Iterator[Payload]:
     """
-    Give calls in every form, with a name, an id, arguments, an output and a result of *text*.
+    Yield calls in every form, with *text* as name, id, arguments, output and result.
     """
     ended = f"Process exited with code {text}\nOutput:\n{text}"
     outputs: tuple[Any, ...] = (
@@ -294,7 +298,7 @@ def _calls(text: str) -> Iterator[Payload]:
 
 def patch(text: str) -> str:
     """
-    Give a patch of files with evil names, with evil lines.
+    Return a patch of files with hostile names and lines.
     """
     flat = " ".join(text.split())
     body = "\n".join(f"{mark}{line}" for mark in "+- @" for line in text.split("\n"))
@@ -306,7 +310,7 @@ def patch(text: str) -> str:
 
 def rows(payloads: Iterable[tuple[Any, Any]], *, session_id: Any = ID, time: Any = TIME) -> bytes:
     """
-    Encode a session of these payloads, its meta before them; what is not ASCII as escapes, so that it reaches a reader.
+    Return a session with these payloads after its meta. Non-ASCII characters are JSON escapes, which readers decode.
     """
     own = {"id": session_id, "timestamp": TIME, "cwd": "/home/dev/demo", "originator": "codex", "cli_version": "0.36.0"}
     lines = [("session_meta", own), *payloads]
@@ -314,13 +318,9 @@ def rows(payloads: Iterable[tuple[Any, Any]], *, session_id: Any = ID, time: Any
     return b"".join(json.dumps(value).encode() + b"\n" for value in values)
 
 
-def _item(kind: str, **fields: Any) -> Line:
-    return "response_item", {"type": kind, **fields}
-
-
 def _said(text: str) -> list[Line]:
     summary = [{"type": "summary_text", "text": text}]
-    return [event("user_message", message=text), message("assistant", text), _item("reasoning", summary=summary)]
+    return [event("user_message", message=text), message("assistant", text), item("reasoning", summary=summary)]
 
 
 def _ran(text: str, *, command: str = "make") -> list[Line]:
@@ -328,8 +328,8 @@ def _ran(text: str, *, command: str = "make") -> list[Line]:
     ended = json.dumps({"output": text, "metadata": {"exit_code": 1, "duration_seconds": 0.1}})
     return [
         *_said("run it"),
-        _item("function_call", name="shell", arguments=given, call_id="call_1"),
-        _item("function_call_output", call_id="call_1", output=ended),
+        item("function_call", name="shell", arguments=given, call_id="call_1"),
+        item("function_call_output", call_id="call_1", output=ended),
     ]
 
 
@@ -342,7 +342,7 @@ _ODD: tuple[Any, ...] = (
 
 def _odd_types() -> Iterator[tuple[Any, Any]]:
     """
-    Give the payloads of every kind with each text in turn replaced by something else.
+    Yield the payloads of every kind, each time with one text replaced by another value.
     """
     for number, (kind, payload) in enumerate(every_payload("said")):
         for shift in range(0, len(_ODD), 4):
@@ -354,7 +354,7 @@ def _odd_types() -> Iterator[tuple[Any, Any]]:
 
 def _replaced(value: Any, odd: Iterator[Any]) -> Any:
     """
-    Replace all texts of a payload, but those of `type` and `role`, by which it is known.
+    Return a payload with all texts replaced, except `type` and `role`, which identify it.
     """
     if isinstance(value, dict):
         return {key: inner if key in ("type", "role") else _replaced(inner, odd) for key, inner in value.items()}
@@ -365,7 +365,7 @@ def _replaced(value: Any, odd: Iterator[Any]) -> Any:
 
 def _nested(depth: int) -> Iterator[Line]:
     for arguments in ("[" * 5_000 + "]" * 5_000, '{"a":' * 5_000 + "1" + "}" * 5_000):
-        yield _item("function_call", name="x", arguments=arguments, call_id=arguments[0])
+        yield item("function_call", name="x", arguments=arguments, call_id=arguments[0])
     yield event("unheard_of", deep=json.loads('{"a":' * 100 + "1" + "}" * 100))
     for mark in ("> ", "- ", "1. ", "* > ", "  - "):
         yield from _said(mark * depth + "deep")
@@ -374,7 +374,7 @@ def _nested(depth: int) -> Iterator[Line]:
 
 def _pathological(size: int) -> Iterator[Line]:
     """
-    Give Markdown that takes naive parsers for ever.
+    Yield Markdown that takes naive parsers for ever.
     """
     marks = (
         "[", "![", "](", "[](", "*", "**a", "_", "`", "` ``", "<", "<!--", "&", "|", "a|", "~", "\\", "(",
@@ -405,7 +405,7 @@ def _without_meta(data: bytes) -> bytes:
 
 def _pictured(canary: str) -> Iterator[Line]:
     """
-    Give images that are none, or not here, or more than an image.
+    Yield images that are invalid, missing, or contain more than an image.
     """
     yield from _said("look")
     svg = f"<svg xmlns='http://www.w3.org/2000/svg' onload='{_RUN}'><image href='{canary}/svg'/></svg>"
@@ -419,14 +419,14 @@ def _pictured(canary: str) -> Iterator[Line]:
         "file:///etc/passwd",
     ):  # fmt: skip
         picture = [{"type": "input_image", "image_url": url}]
-        yield _item("message", role="user", content=picture)
-        yield _item("function_call_output", call_id=url, output=picture)
+        yield item("message", role="user", content=picture)
+        yield item("function_call_output", call_id=url, output=picture)
         yield event("user_message", message="see", images=[url], local_images=[url])
 
 
 def planted(canary: str = CANARY) -> bytes:
     """
-    Give a session whose script runs, and whose image is loaded, wherever nothing stops them.
+    Return a session with a script that runs, and an image that loads, where a renderer does not prevent it.
     """
     return rows(_said(f'<script>{_RUN}</script><img src="{canary}/planted.png">'))
 

@@ -1,5 +1,5 @@
 """
-Small rollouts of each era of Codex, faithful in shape to what the real versions wrote.
+Small rollouts in the forms that the versions of Codex wrote, and the prompts of a rollout.
 """
 
 from __future__ import annotations
@@ -7,6 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from rollout import load_history
 from rollout.codec import encode_item, encode_json
 
 ID = "01a1fbb5-7abd-7c53-8766-f128212a613b"
@@ -22,13 +23,31 @@ def meta(session_id: str = ID, **fields: Any) -> Line:
     return "session_meta", {**own, "cli_version": "0.36.0", "instructions": None, **fields}
 
 
-def message(role: str, text: str) -> Line:
+def message(role: str, text: Any) -> Line:
     kind = "output_text" if role == "assistant" else "input_text"
-    return "response_item", {"type": "message", "role": role, "content": [{"type": kind, "text": text}]}
+    return item("message", role=role, content=[{"type": kind, "text": text}])
 
 
 def event(kind: str, /, **fields: Any) -> Line:
     return "event_msg", {"type": kind, **fields}
+
+
+def item(kind: str, /, **fields: Any) -> Line:
+    return "response_item", {"type": kind, **fields}
+
+
+def user_item(text: Any) -> dict[str, Any]:
+    """
+    Return a message of the user as recorders take it; *text* may be of any type.
+    """
+    return message("user", text)[1]
+
+
+def token_count(usage: dict[str, int], **fields: Any) -> Line:
+    """
+    Return the event with the usage of a session's first request.
+    """
+    return event("token_count", info={"total_token_usage": usage, "last_token_usage": usage}, **fields)
 
 
 def surroundings(cwd: str = "/home/dev/demo") -> Line:
@@ -45,7 +64,7 @@ def answer(text: str) -> list[Line]:
 
 def seed_session(*prompts: str, session_id: str = ID) -> list[Line]:
     """
-    As 0.36.0 and 0.42.0 write them.
+    Return the lines of a session as 0.36.0 and 0.42.0 write them.
     """
     lines = [meta(session_id, git=GIT), surroundings()]
     for text in prompts:
@@ -55,7 +74,8 @@ def seed_session(*prompts: str, session_id: str = ID) -> list[Line]:
 
 def paginated_session(*prompts: str) -> list[Line]:
     """
-    As 0.169.0 writes them: no user_message events, turns between task_started and task_complete.
+    Return the lines of a session as 0.169.0 writes them: without user_message events, each turn between task_started
+    and task_complete.
     """
     lines = [meta(session_id=ID, cli_version="0.169.0", history_mode="paginated", source="exec")]
     for number, text in enumerate(prompts):
@@ -76,12 +96,14 @@ def paginated_session(*prompts: str) -> list[Line]:
 
 def bare_session(*prompts: str, cwd: str | None = "/home/dev/demo") -> bytes:
     """
-    As versions before 0.32 write them: payloads without an envelope.
+    Return the bytes of a session as versions before 0.32 write them: payloads without an envelope.
     """
     values: list[Any] = [{"id": ID, "timestamp": "2026-11-21T01:25:10.660Z", "instructions": None, "git": GIT}]
-    said = [surroundings(cwd)] if cwd else []
-    said += [line for text in prompts for line in (message("user", text), message("assistant", f"answer to {text}"))]
-    for _, payload in said:
+    messages = [surroundings(cwd)] if cwd else []
+    messages += [
+        line for text in prompts for line in (message("user", text), message("assistant", f"answer to {text}"))
+    ]
+    for _, payload in messages:
         values += [{"record_type": "state"}, payload]
     return b"".join(encode_json(value).encode() + b"\n" for value in values)
 
@@ -105,7 +127,7 @@ def put(
     suffix: str = "",
 ) -> Path:
     """
-    Put a rollout into a home, under the day its timestamp says unless told otherwise.
+    Write a rollout into a home and return its path. Its folder is by default that of the day in *timestamp*.
     """
     day = timestamp[:10] if day is None else day
     folder = folder or home.joinpath("sessions", *day.split("-"))
@@ -113,3 +135,10 @@ def put(
     path = folder / f"rollout-{timestamp}-{session_id}.jsonl{suffix}"
     path.write_bytes(data if isinstance(data, bytes) else encode(data))
     return path
+
+
+def prompts_of(path: Path) -> list[str | None]:
+    """
+    Return the prompts of the turns of a rollout.
+    """
+    return [turn.prompt for turn in load_history(path).turns]

@@ -8,7 +8,7 @@ from pathlib import Path
 BENCHMARKS = Path(__file__).parent.parent / "benchmarks"
 
 
-def test_the_page_of_results_says_what_the_results_are() -> None:
+def test_the_page_of_results_agrees_with_the_results() -> None:
     script = "import json, report; print(report.write_report(json.load(open('results/results.json')), None), end='')"
 
     done = subprocess.run(
@@ -18,7 +18,7 @@ def test_the_page_of_results_says_what_the_results_are() -> None:
     assert done.stdout == (BENCHMARKS / "results" / "README.md").read_text()
 
 
-def test_every_picture_that_the_page_shows_is_there() -> None:
+def test_every_picture_of_the_page_exists() -> None:
     page = (BENCHMARKS / "results" / "README.md").read_text()
 
     pictures = {line.partition("](")[2].removesuffix(")") for line in page.splitlines() if line.startswith("![")}
@@ -30,7 +30,7 @@ def test_one_measurement_of_each_kind_runs_without_the_peers(tmp_path: Path) -> 
     for script, arguments in (
         ("bench_record.py", {"measure": "throughput", "writer": "rollout", "workload": "mix"}),
         ("bench_record.py", {"measure": "growth", "count": 1_000}),
-        ("bench_read.py", {"reader": "rollout, items", "path": str(_session(tmp_path))}),
+        ("bench_read.py", {"reader": "rollout, items", "path": str(make_session(tmp_path))}),
         ("bench_list.py", {"measure": "page", "lister": "rollout", "home": str(tmp_path / "home")}),
     ):
         done = subprocess.run(
@@ -45,7 +45,7 @@ def test_one_measurement_of_each_kind_runs_without_the_peers(tmp_path: Path) -> 
         assert "error" not in json.loads(done.stdout)
 
 
-def _session(tmp_path: Path) -> Path:
+def make_session(tmp_path: Path) -> Path:
     script = "import data, pathlib, sys; data.make_home(pathlib.Path(sys.argv[1]), 30)"
     subprocess.run([sys.executable, "-c", script, tmp_path / "home"], cwd=BENCHMARKS, timeout=60, check=True)
     return next((tmp_path / "home").glob("sessions/*/*/*/*.jsonl"))

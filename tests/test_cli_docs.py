@@ -1,7 +1,7 @@
 """
-The pages about the command, held to what it says and does.
+docs/cli.md and README.md show the help texts and outputs of the command.
 
-`python tests/test_cli_docs.py --write` rewrites the help texts, and the outputs that have changed, in docs/cli.md.
+`python tests/test_cli_docs.py --write` updates the help texts, changed outputs and tables in docs/cli.md.
 """
 
 from __future__ import annotations
@@ -22,62 +22,76 @@ import pytest
 from click.testing import CliRunner
 
 from rollout.cli._app import COMMANDS, group
+from rollout.cli._exit_status import EXIT_STATUSES
 from rollout.codec import decode_json, encode_item
 
 ROOT = Path(__file__).parent.parent
 if __name__ == "__main__":
     sys.path.insert(0, os.fspath(ROOT))
 
-from tests.rollouts import Line, answer, event, meta, prompt, put, surroundings  # noqa: E402 -- of a program, too
+from tests.rollouts import (  # noqa: E402 -- also for the script
+    Line,
+    answer,
+    event,
+    meta,
+    prompt,
+    put,
+    surroundings,
+    token_count,
+)
 
 PAGE = ROOT / "docs" / "cli.md"
-# Where the page's reader works; what is run has a folder of its own in its place.
+# The home folder on the page; each test has a temporary folder instead.
 PLACE = "/home/dev"
-# A row of the table of JSON documents; what is not seen any more at the end: a bar of progress, taken away again.
+# A row of the table of JSON documents; colours, and a progress bar that the command has erased.
 _ROW = re.compile(r"^\| `(rollout .*?)` \|.*\|$", re.MULTILINE)
-_PASSING = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h[\r\n]*\x1b\[1A\x1b\[2K|\x1b\[[\d;]*m", re.DOTALL)
+_ERASED = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h[\r\n]*\x1b\[1A\x1b\[2K|\x1b\[[\d;]*m", re.DOTALL)
 
-# When each began, in UTC and since the epoch; how many seconds ago it ended.
+# Sessions: id, start in UTC, start in milliseconds since the epoch, age of the file in seconds.
 SLOW = ("019a774c-3a10-7c53-8766-f128212a613b", "2025-11-12T09-14-02", 1_762_938_842_000, 10 * 86_400)
 PARSER = ("019a9cd0-88f8-7d10-91ab-0c5e4b7a2d61", "2025-11-19T16-20-11", 1_763_569_211_000, 2 * 86_400 + 600)
 README = ("019aa0a0-00a0-7e22-a3b1-5d0f6c8e9b17", "2025-11-20T10-05-40", 1_763_633_140_000, 86_400 + 600)
 DEPLOY = ("019aa56f-6740-7f31-b2c4-6e1a7d9f0c28", "2025-11-21T08-30-00", 1_763_713_800_000, 3 * 3600 + 600)
 
 
-def home_of_a_developer(home: Path) -> None:
+def create_home(home: Path) -> None:
     """
-    Put four sessions into a home, all of them with fixed ids, times and sizes.
+    Write four sessions with fixed ids, times and sizes into a home.
     """
-    _put(home, SLOW, "shop", "main", [*_asked("Which tests are slow?", "The three in test_checkout.py: 40 s.", 900)])
-    _put(
+    _put_session(
+        home, SLOW, "shop", "main", [*_turn("Which tests are slow?", "The three in test_checkout.py: 40 s.", 900)]
+    )
+    _put_session(
         home,
         PARSER,
         "parser",
         "main",
         [
-            *_asked(
+            *_turn(
                 "Why does the parser fail on an empty line?",
                 "It takes the first character of each line; an empty line has none.",
                 2100,
                 ("pytest -q", 1, "E   IndexError: string index out of range\n1 failed, 11 passed in 0.31s"),
                 ("sed -n 12p parser.py", 0, "    kind = line[0]"),
             ),
-            *_asked(
+            *_turn(
                 "Fix it, and add a test.",
-                "Empty lines are passed over now, and test_empty_line says so.",
+                "Empty lines are skipped now, and test_empty_line checks this.",
                 4700,
                 ("pytest -q", 0, "12 passed in 0.29s"),
             ),
         ],
     )
-    _put(home, README, "parser", "docs", [*_asked("Write a README.", "README.md says what it does and how.", 1500)])
+    _put_session(
+        home, README, "parser", "docs", [*_turn("Write a README.", "README.md says what it does and how.", 1500)]
+    )
     key = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5"
-    _put(
+    _put_session(
         home,
         DEPLOY,
         "shop",
         "main",
-        _asked(
+        _turn(
             "Why does the deployment fail?",
             "The token has expired.",
             1300,
@@ -87,8 +101,8 @@ def home_of_a_developer(home: Path) -> None:
     )
 
 
-def _put(home: Path, session: tuple[str, str, int, int], folder: str, branch: str, lines: list[Line]) -> None:
-    session_id, timestamp, began_ms, ago = session
+def _put_session(home: Path, session: tuple[str, str, int, int], folder: str, branch: str, lines: list[Line]) -> None:
+    session_id, timestamp, start_ms, age = session
     cwd, git = f"{PLACE}/{folder}", {"branch": branch, "repository_url": f"https://example.com/{folder}.git"}
     iso = f"{timestamp[:10]}T{timestamp[11:].replace('-', ':')}.000Z"
     head = [
@@ -97,15 +111,15 @@ def _put(home: Path, session: tuple[str, str, int, int], folder: str, branch: st
         ("turn_context", {"cwd": cwd, "model": "gpt-5-codex", "approval_policy": "on-request"}),
     ]
     all_lines = enumerate([*head, *lines])
-    encoded = b"".join(encode_item(kind, payload, time_ms=began_ms + n * 2000) for n, (kind, payload) in all_lines)
+    encoded = b"".join(encode_item(kind, payload, time_ms=start_ms + n * 2000) for n, (kind, payload) in all_lines)
     home.mkdir(mode=0o700, exist_ok=True)
     path = put(home, encoded, session_id=session_id, timestamp=timestamp)
-    os.utime(path, (time.time() - ago,) * 2)
+    os.utime(path, (time.time() - age,) * 2)
 
 
-def _asked(text: str, said: str, tokens: int, *ran: tuple[str, int, str]) -> list[Line]:
+def _turn(text: str, reply: str, tokens: int, *commands: tuple[str, int, str]) -> list[Line]:
     lines = [event("task_started", turn_id=text, model_context_window=272000), *prompt(text)]
-    for number, (command, code, output) in enumerate(ran):
+    for number, (command, code, output) in enumerate(commands):
         call = {"call_id": f"call_{number}", "name": "exec_command", "arguments": f'{{"cmd":"{command}"}}'}
         header = f"Exit code: {code}\nWall time: 0.4 seconds\nOutput:\n"
         lines += [
@@ -119,14 +133,13 @@ def _asked(text: str, said: str, tokens: int, *ran: tuple[str, int, str]) -> lis
         "reasoning_output_tokens": 40,
         "total_tokens": tokens,
     }
-    counted = event("token_count", info={"total_token_usage": usage, "last_token_usage": usage}, rate_limits=None)
-    ended = event("task_complete", turn_id=text, last_agent_message=said, duration_ms=tokens * 10)
-    return [*lines, *answer(said), counted, ended]
+    end = event("task_complete", turn_id=text, last_agent_message=reply, duration_ms=tokens * 10)
+    return [*lines, *answer(reply), token_count(usage, rate_limits=None), end]
 
 
 class Terminal:
     """
-    A shell in a folder of its own, where `rollout` is the command of this checkout, at a terminal of 100 columns.
+    A shell in its own folder, at a terminal of 100 columns. `rollout` is the command of this checkout.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -149,11 +162,11 @@ class Terminal:
             "TERM": "xterm",
             "TZ": "UTC",
         }
-        home_of_a_developer(self.home)
+        create_home(self.home)
 
     def run(self, command: str) -> str:
         """
-        Give what a command shows, with its reader's folder in the place of its own.
+        Return the output of a command, with PLACE instead of the temporary folder.
         """
         master, slave = pty.openpty()
         try:
@@ -163,33 +176,33 @@ class Terminal:
             )  # fmt: skip
         finally:
             os.close(slave)
-        shown = b""
-        # The end of a terminal is an error to Linux, and empty to others.
+        output = b""
+        # At the end of a terminal, Linux raises an error; other systems return no bytes.
         with suppress(OSError):
             while part := os.read(master, 65536):
-                shown += part
+                output += part
         os.close(master)
         shell.wait(60)
-        text = _PASSING.sub("", shown.decode()).replace("\r\n", "\n").replace(os.fspath(self._folder), PLACE)
+        text = _ERASED.sub("", output.decode()).replace("\r\n", "\n").replace(os.fspath(self._folder), PLACE)
         return "".join(f"{line.rstrip()}\n" for line in text.splitlines())
 
 
 class Example(NamedTuple):
     """
-    A command of the page, what it shows, and where in the page that stands.
+    A command on the page, its output, and the position of the output.
     """
 
     command: str
-    shown: str
+    output: str
     start: int
 
-    def is_right(self, shown: str) -> bool:
-        return OutputChecker().check_output(self.shown, shown, ELLIPSIS)
+    def matches(self, output: str) -> bool:
+        return OutputChecker().check_output(self.output, output, ELLIPSIS)
 
 
 def examples_of(page: str) -> dict[str, list[Example]]:
     """
-    Give the examples on a page by the headings above them.
+    Return the examples on a page by the headings above them.
     """
     found: dict[str, list[Example]] = {}
     section = ""
@@ -203,48 +216,59 @@ def examples_of(page: str) -> dict[str, list[Example]]:
 
 def help_of(command: str) -> str:
     """
-    Give a command's help as it is shown on 80 columns; that of all, if it is empty.
+    Return the help of a command at 80 columns; an empty name means the help of `rollout`.
     """
     args = [*filter(None, [command]), "--help"]
-    shown = CliRunner(env={"COLUMNS": "80"}).invoke(group, args, prog_name="rollout", catch_exceptions=False)
-    assert shown.exit_code == 0
-    return shown.output
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(group, args, prog_name="rollout", catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.output
 
 
 def with_help(page: str, command: str, text: str) -> str:
     """
-    Put a text of help in the place of a command's.
+    Return a page with the help of a command replaced.
     """
     usage = f"Usage: rollout {command} ".replace("  ", " ")
     before, mark, rest = page.partition(f"```text\n{usage}[OPTIONS]")
     return f"{before}```text\n{text}{rest[rest.index('```') :]}" if mark else page
 
 
-def written_anew(page: str, folder: Path) -> str:
+def with_statuses(page: str) -> str:
     """
-    Give a page with the help of today, and with the outputs of today where those on it are not right.
+    Return a page with the table of exit statuses replaced.
+    """
+    head = "| status | meaning |\n|---|---|\n"
+    before, _, rest = page.partition(head)
+    rows = "".join(f"| {status} | {meaning} |\n" for status, meaning in EXIT_STATUSES.items())
+    return f"{before}{head}{rows}\n{rest.partition(chr(10) * 2)[2]}"
+
+
+def updated(page: str, folder: Path) -> str:
+    """
+    Return a page with the current help texts and tables, and the current outputs where they differ.
     """
     for command in ("", *COMMANDS):
         page = with_help(page, command, help_of(command))
+    page = with_statuses(page)
     parts, end = [], 0
     for number, examples in enumerate(examples_of(page).values()):
         terminal = Terminal(folder / str(number))
         for example in examples:
-            shown = terminal.run(example.command)
-            parts += [page[end : example.start], example.shown if example.is_right(shown) else shown]
-            end = example.start + len(example.shown)
+            output = terminal.run(example.command)
+            parts += [page[end : example.start], example.output if example.matches(output) else output]
+            end = example.start + len(example.output)
     page = "".join([*parts, page[end:]])
     terminal = Terminal(folder / "json")
     return _ROW.sub(lambda row: row_of(row[1], terminal.run(row[1])), page)
 
 
-def row_of(command: str, shown: str) -> str:
+def row_of(command: str, output: str) -> str:
     """
-    Give a row of the table of JSON documents: what there is, and which fields the first of it has.
+    Return a row of the table of JSON documents: the keys, and the fields of the first value.
     """
-    # Hints are on the same terminal.
-    document = decode_json(next(line for line in shown.splitlines() if line.startswith("{")))
-    assert document.pop("schema_version", None) == 1, shown
+    # The terminal also has the messages of stderr.
+    document = decode_json(next(line for line in output.splitlines() if line.startswith("{")))
+    assert document.pop("schema_version", None) == 1, output
     first = next(value for value in document.values() if isinstance(value, (list, dict)))
     fields = first[0] if isinstance(first, list) else first
     return f"| `{command}` | {', '.join(f'`{key}`' for key in document)} | {', '.join(f'`{key}`' for key in fields)} |"
@@ -254,37 +278,37 @@ TEXT = PAGE.read_text()
 EXAMPLES = examples_of(TEXT)
 
 
-def test_every_command_has_its_section_and_no_other_has() -> None:
+def test_each_command_has_one_section() -> None:
     headings = re.findall(r"^### (.*)$", TEXT, re.MULTILINE)
 
     assert sorted(headings) == sorted(COMMANDS)
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_the_help_on_the_page_is_the_help_of_the_command(command: str) -> None:
+def test_the_page_has_the_current_help(command: str) -> None:
     text = help_of(command)
 
     assert f"```text\n{text}```\n" in TEXT, "python tests/test_cli_docs.py --write"
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_has_an_example(command: str) -> None:
-    shown = [example for example in EXAMPLES.get(command, []) if f"rollout {command}" in example.command]
+def test_each_command_has_an_example(command: str) -> None:
+    examples = [example for example in EXAMPLES.get(command, []) if f"rollout {command}" in example.command]
 
-    assert shown
+    assert examples
 
 
 @pytest.mark.parametrize("section", EXAMPLES)
-def test_the_examples_show_what_the_command_shows(section: str, tmp_path: Path) -> None:
+def test_the_page_has_the_current_outputs(section: str, tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "dev")
 
     for example in EXAMPLES[section]:
-        shown = terminal.run(example.command)
+        output = terminal.run(example.command)
 
-        assert example.is_right(shown), f"$ {example.command}\n{shown}\npython tests/test_cli_docs.py --write"
+        assert example.matches(output), f"$ {example.command}\n{output}\npython tests/test_cli_docs.py --write"
 
 
-def test_every_json_document_has_the_fields_that_the_page_says(tmp_path: Path) -> None:
+def test_the_page_has_the_fields_of_each_json_document(tmp_path: Path) -> None:
     terminal = Terminal(tmp_path / "dev")
     rows = list(_ROW.finditer(TEXT))
 
@@ -294,13 +318,17 @@ def test_every_json_document_has_the_fields_that_the_page_says(tmp_path: Path) -
     assert {row[1].split()[1] for row in rows} == with_json
 
 
-def test_every_command_that_the_readme_shows_is_one() -> None:
+def test_the_page_has_the_exit_statuses() -> None:
+    assert with_statuses(TEXT) == TEXT, "python tests/test_cli_docs.py --write"
+
+
+def test_each_command_in_the_readme_exists() -> None:
     section = (ROOT / "README.md").read_text().partition("\n## The command\n")[2].partition("\n## ")[0]
 
-    shown = re.findall(r"^rollout (\w+)", section, re.MULTILINE)
+    commands = re.findall(r"^rollout (\w+)", section, re.MULTILINE)
 
-    assert len(shown) >= 6
-    assert set(shown) <= set(COMMANDS)
+    assert len(commands) >= 6
+    assert set(commands) <= set(COMMANDS)
     assert len(section.strip().splitlines()) <= 15
 
 
@@ -308,4 +336,4 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["--write"]:
         sys.exit(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        PAGE.write_text(written_anew(TEXT, Path(folder)))
+        PAGE.write_text(updated(TEXT, Path(folder)))

@@ -7,8 +7,8 @@ import attrs
 import pytest
 
 from rollout import EncodeError, InvalidLineError, RolloutLine, codec, schema
-from rollout._plain import snapshot
 from rollout.codec import decode_line, encode_item, encode_line, format_timestamp
+from rollout.schema._plain import snapshot
 
 TIME_MS = 1_758_052_149_591
 GIT = schema.GitInfo(commit_hash="c", branch="b", repository_url="https://example.com/x")
@@ -134,7 +134,7 @@ def encoded(payload: Any) -> str:
 
 class TestEncoding:
     @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden[:60])
-    def test_a_line_is_byte_for_byte_what_the_original_writes(self, golden: str) -> None:
+    def test_a_line_has_the_same_bytes_as_a_line_of_codex(self, golden: str) -> None:
         item = GOLDEN[golden]
 
         line = encode_item(item.line_type, snapshot(item), time_ms=TIME_MS)
@@ -142,7 +142,7 @@ class TestEncoding:
         assert body(line) == golden
 
     @pytest.mark.parametrize("golden", GOLDEN, ids=lambda golden: golden[:60])
-    def test_what_the_original_writes_is_read_as_the_same_item(self, golden: str) -> None:
+    def test_a_line_of_codex_decodes_to_the_same_item(self, golden: str) -> None:
         raw = f'{{"timestamp":"2025-09-16T19:49:09.591Z","type":{golden}}}\n'.encode()
 
         line = decode_line(raw)
@@ -150,7 +150,7 @@ class TestEncoding:
         assert line.item == GOLDEN[golden]
         assert encode_line(line) == raw
 
-    def test_todays_line_has_its_number_and_its_metadata_where_codex_puts_them(self) -> None:
+    def test_ordinal_and_metadata_have_the_same_place_as_in_a_line_of_codex(self) -> None:
         line = encode_item("response_item", {"a": 1}, time_ms=TIME_MS, ordinal=7, metadata={"client_authored": False})
 
         assert line == (
@@ -184,7 +184,7 @@ class TestEncoding:
             (10**40, "1" + "0" * 40), (True, "true"), (None, "null"), ([], "[]"), ({}, "{}"),
         ],
     )  # fmt: skip
-    def test_numbers_are_spelled_as_serde_json_does(self, value: Any, written: str) -> None:
+    def test_numbers_are_formatted_as_serde_json_does(self, value: Any, written: str) -> None:
         assert encoded(value) == written
 
     @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ class TestEncoding:
     def test_timestamps_have_three_digits_of_milliseconds(self, time_ms: int, written: str) -> None:
         assert format_timestamp(time_ms) == written
 
-    def test_a_line_made_by_hand_may_hold_an_item(self) -> None:
+    def test_a_line_can_be_created_with_an_item_as_its_payload(self) -> None:
         line = RolloutLine(timestamp="t", type="event_msg", payload=schema.AgentMessage(message="m"))
 
         assert line.item is line.payload
@@ -208,7 +208,7 @@ class TestEncoding:
             == b'{"timestamp":"t","type":"event_msg","payload":{"type":"agent_message","message":"m"}}\n'
         )
 
-    def test_what_has_no_json_form_is_refused_by_its_path(self) -> None:
+    def test_a_value_without_a_json_form_is_refused_with_its_path(self) -> None:
         with pytest.raises(EncodeError) as error:
             encode_line(RolloutLine(timestamp="t", type="x", payload={"a": [1, {2}]}))
 
@@ -240,7 +240,7 @@ LINES = [
 
 class TestDecoding:
     @pytest.mark.parametrize("text", LINES)
-    def test_nothing_is_lost_by_the_line_or_by_its_item(self, text: str) -> None:
+    def test_a_decoded_line_and_its_item_keep_every_field(self, text: str) -> None:
         line = decode_line(text.encode() + b"\n")
 
         assert line.raw == text.encode()
@@ -262,7 +262,7 @@ class TestDecoding:
         assert line.is_bare
         assert type(line.item).__name__ == kind
 
-    def test_a_bare_meta_tells_its_time_and_a_bare_item_none(self) -> None:
+    def test_a_meta_before_the_envelope_has_a_time_and_an_item_has_none(self) -> None:
         assert decode_line(b'{"id":"i","timestamp":"t"}').timestamp == "t"
         assert decode_line(b'{"type":"message"}').timestamp is None
 
@@ -283,14 +283,14 @@ class TestDecoding:
              "overall_explanation": "", "overall_confidence_score": "high"}}, "'high' is not a number"),
         ],
     )  # fmt: skip
-    def test_what_fits_no_class_is_kept_and_says_why(self, kind: str, payload: Any, reason: str) -> None:
+    def test_a_payload_that_fits_no_class_is_kept_with_the_reason(self, kind: str, payload: Any, reason: str) -> None:
         item: Any = RolloutLine(timestamp="t", type=kind, payload=payload).item
 
         assert item.is_unknown
         assert item.line_type == kind
         assert (item.payload, item.reason) == (payload, reason)
 
-    def test_a_content_item_that_fits_no_class_costs_only_itself(self) -> None:
+    def test_a_content_item_that_fits_no_class_does_not_affect_the_others(self) -> None:
         payload = {"type": "message", "role": "user", "content": [{"type": "novel"}, 1, {"type": "input_text"}]}
 
         item: Any = RolloutLine(timestamp="t", type="response_item", payload=payload).item
@@ -299,14 +299,14 @@ class TestDecoding:
         assert [type(part) for part in item.content] == [schema.UnknownContentItem] * 3
         assert snapshot(item) == payload
 
-    def test_a_number_may_be_an_int_where_a_float_is_due(self) -> None:
+    def test_an_int_is_accepted_for_a_float(self) -> None:
         window: Any = {"type": "token_count", "info": None, "rate_limits": {"primary": {"used_percent": 5}}}
 
         item: Any = RolloutLine(timestamp="t", type="event_msg", payload=window).item
 
         assert item.rate_limits.primary.used_percent == 5
 
-    def test_of_repeated_keys_the_last_counts_and_the_bytes_stay(self) -> None:
+    def test_the_last_of_repeated_keys_is_used_and_the_bytes_are_kept(self) -> None:
         raw = b'{"timestamp":"t","type":"event_msg","type":"compacted","payload":{"message":"m"}}'
 
         line = decode_line(raw)
@@ -314,7 +314,7 @@ class TestDecoding:
         assert (line.type, line.raw) == ("compacted", raw)
 
     @pytest.mark.parametrize("raw", [b"", b"{", b"1", b'{"type":"event_msg"}', b'{"timestamp":"t","type":"message"}'])
-    def test_what_is_no_line_is_refused(self, raw: bytes) -> None:
+    def test_an_invalid_line_is_refused(self, raw: bytes) -> None:
         with pytest.raises(InvalidLineError) as error:
             decode_line(raw)
 
@@ -330,7 +330,7 @@ class TestDecoding:
 
 
 class TestEvolving:
-    def test_a_line_drops_the_bytes_it_was_read_from(self) -> None:
+    def test_a_changed_line_has_no_raw_bytes(self) -> None:
         line = decode_line(LINES[0].encode())
 
         changed = attrs.evolve(line, timestamp="u")
@@ -338,13 +338,13 @@ class TestEvolving:
         assert changed.raw == b""
         assert b'"timestamp":"u"' in encode_line(changed)
 
-    def test_a_line_with_a_number_may_lose_or_gain_it(self) -> None:
+    def test_an_ordinal_can_be_added_or_removed(self) -> None:
         line = decode_line(LINES[1].encode())
 
         assert b"ordinal" not in encode_line(attrs.evolve(line, ordinal=None, keys=None))
         assert b'"ordinal":4' in encode_line(attrs.evolve(decode_line(LINES[0].encode()), ordinal=4))
 
-    def test_an_item_keeps_what_it_does_not_name_and_the_order_of_its_keys(self) -> None:
+    def test_a_changed_item_keeps_unknown_fields_and_the_order_of_its_keys(self) -> None:
         item: Any = decode_line(LINES[3].encode().replace(b'"message":"m"', b'"message":"m","novel":1')).item
 
         changed = attrs.evolve(item, message="n", phase="p")
@@ -357,7 +357,7 @@ class TestEvolving:
         ]
 
 
-def test_a_line_for_which_the_encoder_gets_no_memory_is_a_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_encoder_without_memory_raises_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> str:
         raise OverflowError("Could not reserve memory block")
 

@@ -140,7 +140,7 @@ def test_four_times_the_text_takes_at_most_five_times_the_steps(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SESSIONS)
-def test_four_times_the_lines_take_at_most_five_times_the_steps_whatever_they_say(
+def test_four_times_the_lines_take_at_most_five_times_the_steps_in_every_operation(
     sessions: Callable[..., tuple[Grown, Grown]], figure: Callable[[str], None], name: str
 ) -> None:
     small, large = sessions(SESSIONS[name], _MANY_LINES)
@@ -150,7 +150,7 @@ def test_four_times_the_lines_take_at_most_five_times_the_steps_whatever_they_sa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
-def test_four_times_the_text_takes_at_most_five_times_the_steps_whatever_it_says(
+def test_four_times_the_text_takes_at_most_five_times_the_steps_in_every_operation(
     sessions: Callable[..., tuple[Grown, Grown]], figure: Callable[[str], None], name: str
 ) -> None:
     small, large = sessions(said(name), _MANY_UNITS)
@@ -183,13 +183,15 @@ def units_of(name: str, size: int) -> int:
 
 
 @pytest.mark.parametrize("name", ["colours that do not end", "tags", "contexts", "passwords", "patches", "blanks"])
-def test_four_times_the_text_takes_the_time_of_four(sessions: Callable[..., tuple[Grown, Grown]], name: str) -> None:
+def test_four_times_the_text_takes_linear_time_in_compiled_code(
+    sessions: Callable[..., tuple[Grown, Grown]], name: str
+) -> None:
     small, large = sessions(said(name), units_of(name, _CHARACTERS))
 
     assert slow_ones(small, large, _IN_C) == {}
 
 
-def test_four_times_the_lines_that_cannot_be_read_take_the_time_of_four(
+def test_four_times_the_unreadable_lines_take_linear_time(
     sessions: Callable[..., tuple[Grown, Grown]],
 ) -> None:
     small, large = sessions(SESSIONS["lines that cannot be read"], 1000)
@@ -199,7 +201,7 @@ def test_four_times_the_lines_that_cannot_be_read_take_the_time_of_four(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TEXTS)
-def test_four_times_the_text_takes_the_time_of_four_whatever_it_says(
+def test_four_times_the_text_takes_linear_time_in_every_operation(
     sessions: Callable[..., tuple[Grown, Grown]], name: str
 ) -> None:
     small, large = sessions(said(name), units_of(name, 2 * _CHARACTERS))
@@ -209,7 +211,9 @@ def test_four_times_the_text_takes_the_time_of_four_whatever_it_says(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SESSIONS)
-def test_four_times_the_lines_take_the_time_of_four(sessions: Callable[..., tuple[Grown, Grown]], name: str) -> None:
+def test_four_times_the_lines_take_linear_time_in_every_operation(
+    sessions: Callable[..., tuple[Grown, Grown]], name: str
+) -> None:
     small, large = sessions(SESSIONS[name], 500)
 
     assert slow_ones(small, large, tuple(OPERATIONS)) == {}

@@ -20,7 +20,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from rollout import History, Recorder, export, list_sessions, load_history
-from rollout._visible import UNSAFE
+from rollout._text import UNSAFE
 from rollout.cli import _app
 from rollout.secrets import Redaction
 from tests.hostile import LARGE, SESSIONS, html
@@ -47,7 +47,7 @@ _STORED = re.compile(r"[A-Za-z0-9+/=\s]*")
 
 class Outline(HTMLParser):
     """
-    What of a page is more than text: each thing that could act, as a line.
+    The parts of a page that could act, each as a line.
     """
 
     def __init__(self, page: str) -> None:
@@ -121,7 +121,7 @@ def _exported(form: str, detail: str, history: History) -> str:
 
 def _careless_page(history: History) -> str:
     """
-    Render the Markdown as one would who trusts it: with its HTML, and with any link.
+    Return Markdown rendered without protection: with its HTML, and with any link.
     """
     parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
@@ -175,7 +175,7 @@ def histories(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Histo
         if shows != "Markdown" or not name.startswith("pathological")
     ],
 )
-def test_a_hostile_session_adds_nothing_to_a_page_that_acts(
+def test_a_hostile_session_adds_no_active_content_to_a_page(
     histories: Callable[[str], History], shows: str, name: str
 ) -> None:
     page = PAGES[shows](histories(name))
@@ -186,7 +186,7 @@ def test_a_hostile_session_adds_nothing_to_a_page_that_acts(
 
 @every_name
 @pytest.mark.parametrize("shows", TEXTS)
-def test_a_hostile_session_leaves_nothing_raw_in_a_text(
+def test_a_hostile_session_leaves_no_control_characters_in_a_text(
     histories: Callable[[str], History], shows: str, name: str
 ) -> None:
     text = TEXTS[shows](histories(name))
@@ -217,7 +217,7 @@ _DRAWN = re.compile(r"\x1b\[[\d;]*m")
 
 @every_name
 @pytest.mark.parametrize("options", [(), ("--full",)])
-def test_a_hostile_session_leaves_nothing_raw_on_a_terminal(
+def test_a_hostile_session_writes_no_control_characters_to_a_terminal(
     histories: Callable[[str], History],
     at_terminal: None,
     capsys: pytest.CaptureFixture[str],
@@ -231,7 +231,7 @@ def test_a_hostile_session_leaves_nothing_raw_on_a_terminal(
     assert UNSAFE.search(_DRAWN.sub("", out + err)) is None
 
 
-def test_the_display_of_a_recorder_in_a_hostile_folder_has_nothing_of_it(tmp_path: Path) -> None:
+def test_the_display_of_a_recorder_escapes_the_name_of_a_hostile_folder(tmp_path: Path) -> None:
     folder = tmp_path / f"{html()[0].replace('/', '')}\x1b[2J\u202e"
     with Recorder(home=folder / "home", cwd=folder) as recorder:
         recorder.user_message(html()[0])
@@ -242,7 +242,7 @@ def test_the_display_of_a_recorder_in_a_hostile_folder_has_nothing_of_it(tmp_pat
     assert UNSAFE.search(page + text) is None
 
 
-def test_an_outline_sees_what_acts() -> None:
+def test_the_outline_of_these_tests_finds_active_content() -> None:
     # Each of these must be found, or the tests above could not fail.
     for text in (
         "<script>x</script>", "<style>x</style>", "<img src=http://x>", "<a href=javascript:x>", "<p onclick=x>",

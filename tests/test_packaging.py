@@ -1,10 +1,12 @@
 """
-What is published holds the whole source: what git has, and nothing else.
+The distribution contains the files of git and nothing else; CI runs targets of the Makefile on the supported Pythons.
 """
 
 from __future__ import annotations
 
+import configparser
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,10 +16,12 @@ from pathlib import Path
 import pytest
 
 import rollout
+from tests.every_python import VERSIONS
 
 ROOT = Path(__file__).parent.parent
-# What building adds.
+# The files that a build adds.
 ADDED = ("PKG-INFO", "rollout_recorder.egg-info/")
+# Files that git ignores.
 JUNK = (
     ".venv/lib/x.py", ".screenshots/page.png", ".codex-versions/codex", ".axe-core/axe.js", ".coverage",
     "dist/old.tar.gz",
@@ -34,7 +38,7 @@ def files_of_git() -> list[str]:
     command = ["git", "-C", os.fspath(ROOT), "ls-files", "-z", "--cached", "--full-name"]
     done = subprocess.run(command, capture_output=True, check=False) if shutil.which("git") else None
     if done is None or done.returncode or not (ROOT / ".git").exists():
-        pytest.skip("the tree is not a git repository: it is an unpacked sdist, say")
+        pytest.skip("the tree is not a git repository; it may be an unpacked sdist")
     return [name for name in os.fsdecode(done.stdout).split("\0") if name]
 
 
@@ -49,12 +53,12 @@ def sdist_names(tree: Path, target: Path) -> set[str]:
         return {member.name.partition("/")[2] for member in file if not member.isdir()}
 
 
-def test_the_sdist_holds_what_git_has_and_nothing_else(tmp_path: Path) -> None:
+def test_the_sdist_contains_the_files_of_git_and_nothing_else(tmp_path: Path) -> None:
     # Its main module: the folder build/ of the checkout can be imported, too.
     pytest.importorskip("build.__main__", reason="the package `build` is not installed")
     pytest.importorskip("setuptools", reason="setuptools is not installed, and without it a build needs the network")
     tree = tmp_path / "tree"
-    # A file that is deleted and not yet committed is in the index still.
+    # The index still has a file whose removal is not committed.
     names = [name for name in files_of_git() if (ROOT / name).exists()]
     for name in names:
         (tree / name).parent.mkdir(parents=True, exist_ok=True)
@@ -70,5 +74,30 @@ def test_the_sdist_holds_what_git_has_and_nothing_else(tmp_path: Path) -> None:
     assert {"Makefile", "ruff.toml", "CHANGELOG.md", ".ci/run", "docs/conf.py", "benchmarks/run.py"} < own
 
 
-def test_the_tests_run_on_the_package_beside_them() -> None:
+def test_the_tests_import_the_package_of_the_same_tree() -> None:
     assert Path(rollout.__file__).parent == ROOT / "rollout"
+
+
+def test_ci_runs_targets_of_the_makefile() -> None:
+    files = [ROOT / ".ci" / "run", *(ROOT / ".github" / "workflows").glob("*.yml")]
+
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    called = {
+        name for file in files for name in re.findall(r"^[^#\n]*\bmake ([a-z-]+)", file.read_text(), re.MULTILINE)
+    }
+    assert len(files) == 3
+    assert called > {"check", "test", "test-lowest", "test-codex", "test-browser", "build"}
+    assert called <= set(targets.split())
+
+
+def test_setup_ci_and_documentation_name_the_same_pythons() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    supported = re.findall(r"Python :: (3\.\d+)$", config["metadata"]["classifiers"], re.MULTILINE)
+
+    (in_ci,) = re.findall(r"python: \[(.*)\]", (ROOT / ".github" / "workflows" / "ci.yml").read_text())
+    assert tuple(in_ci.replace('"', "").split(", ")) == VERSIONS
+    assert supported == list(VERSIONS[: len(supported)])
+    assert config["options"]["python_requires"] == f">={VERSIONS[0]}"
+    page = (ROOT / "docs" / "stability.md").read_text()
+    assert f"| Python | {supported[0]} to {supported[-1]} (CPython) |" in page

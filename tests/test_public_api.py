@@ -17,13 +17,13 @@ from rollout import errors, schema
 ERRORS: list[tuple[Any, str]] = [
     (errors.EncodeError("content[0].text", "set has no JSON form"), "content[0].text: set has no JSON form"),
     (errors.RecorderClosedError(Path("/r.jsonl")), "recorder of /r.jsonl is closed. Use Recorder.resume(path)"),
-    (errors.WriteError(Path("/r.jsonl"), 3), "r.jsonl: 3 lines wait in memory, and are tried again"),
-    (errors.WriteError(Path("/r.jsonl"), 0, 2), "r.jsonl: 2 lost; no lines wait in memory."),
+    (errors.WriteError(Path("/r.jsonl"), 3), "r.jsonl: lines that wait in memory: 3; writing is retried"),
+    (errors.WriteError(Path("/r.jsonl"), 0, 2), "r.jsonl: lines lost: 2; lines that wait in memory: 0."),
     (
         errors.FlushTimeoutError(Path("/r.jsonl"), "flush", 0.5, 3),
-        "r.jsonl: flush took over 0.5 s; 3 still to be written",
+        "r.jsonl: flush took more than 0.5 s; not yet written: 3",
     ),
-    (errors.SessionBusyError(Path("/x.lock")), "/x.lock is held by another writer."),
+    (errors.SessionBusyError(Path("/x.lock")), "/x.lock is locked by another writer."),
     (errors.UnsupportedSessionError(Path("/r.jsonl"), "it is odd"), "/r.jsonl cannot be appended to: it is odd"),
     (errors.InvalidLineError(Path("/r.jsonl"), 4, "not JSON"), "/r.jsonl, line 4: not JSON. Use strict=False"),
     (errors.InvalidLineError(None, 0, "not JSON"), "not JSON"),
@@ -32,19 +32,19 @@ ERRORS: list[tuple[Any, str]] = [
     (errors.SessionNotFoundError("01a1", Path("/h")), "no session '01a1' in /h"),
     (
         errors.AmbiguousSessionError("01", ("01a", "01b", "01c", "01d")),
-        "'01' fits 4 sessions: 01a, 01b, 01c. Give more",
+        "'01' matches 4 sessions: 01a, 01b, 01c. Use more",
     ),
 ]
 
 
-def test_all_is_sorted_and_every_name_is_there() -> None:
+def test_all_is_sorted_and_every_name_exists() -> None:
     assert rollout.__all__ == sorted(rollout.__all__, key=lambda name: (name.islower(), name))
     for name in rollout.__all__:
         assert getattr(rollout, name) is not None
 
 
-def test_the_contract_of_names_is_kept() -> None:
-    contract = {"Recorder", "RolloutLine", "SessionMeta", "Cursor", "Page", "SessionSummary", "History", "RolloutError",
+def test_the_stable_public_names_exist() -> None:
+    contract = {"Recorder", "RolloutLine", "SessionMeta", "Cursor", "Page", "SessionInfo", "History", "RolloutError",
                 "read_lines", "load_history", "list_sessions", "find_session", "follow"}  # fmt: skip
 
     assert contract <= set(rollout.__all__)
@@ -52,7 +52,7 @@ def test_the_contract_of_names_is_kept() -> None:
     assert set(errors.__all__) <= set(rollout.__all__)
 
 
-def test_every_public_thing_has_a_docstring() -> None:
+def test_every_public_class_and_function_has_a_docstring() -> None:
     for name in rollout.__all__:
         thing = getattr(rollout, name)
         if name != "__version__":
@@ -62,7 +62,7 @@ def test_every_public_thing_has_a_docstring() -> None:
                 assert inspect.getdoc(member), f"{name}.{part}"
 
 
-def test_an_unknown_name_is_an_attribute_error() -> None:
+def test_an_unknown_name_raises_attribute_error() -> None:
     for module in (rollout, schema):
         with pytest.raises(AttributeError, match="has no attribute 'novel'"):
             module.novel  # noqa: B018
@@ -70,7 +70,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
             module.__novel__  # noqa: B018
 
 
-def test_the_front_doors_list_what_is_behind_them() -> None:
+def test_dir_of_a_lazy_package_lists_its_public_names() -> None:
     assert set(rollout.__all__) <= set(dir(rollout))
     for name in rollout.store.__all__:
         assert inspect.getdoc(getattr(rollout.store, name)), name
@@ -78,7 +78,7 @@ def test_the_front_doors_list_what_is_behind_them() -> None:
         rollout.store.novel  # noqa: B018
 
 
-def test_the_schema_lists_its_classes_before_they_are_made() -> None:
+def test_dir_of_the_schema_lists_its_classes_before_they_are_created() -> None:
     script = "from rollout import schema; print(*dir(schema)); print(schema.Message.__name__)"
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
@@ -89,11 +89,11 @@ def test_the_schema_lists_its_classes_before_they_are_made() -> None:
     assert made == "Message"
 
 
-def test_line_types_are_those_that_have_a_class() -> None:
+def test_every_line_type_has_a_class() -> None:
     assert set(schema.LINE_ITEMS) == schema.LINE_TYPES
 
 
-def test_importing_loads_nothing_it_does_not_need() -> None:
+def test_importing_rollout_loads_no_unneeded_modules() -> None:
     # What attrs and ujson load by themselves is not ours: attrs loads subprocess on 3.10.
     script = "import sys, attrs, ujson; before = {*sys.modules}; import rollout; print(*sys.modules.keys() - before)"
 
@@ -114,7 +114,7 @@ def test_importing_loads_nothing_it_does_not_need() -> None:
 
 
 @pytest.mark.parametrize(("error", "text"), ERRORS, ids=lambda value: type(value).__name__)
-def test_an_error_says_what_happened_and_pickles_with_its_fields(error: Any, text: str) -> None:
+def test_an_error_has_its_text_and_pickles_with_its_fields(error: Any, text: str) -> None:
     again = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own
 
     assert str(error).startswith(text)

@@ -4,7 +4,6 @@ import json
 import os
 import sys
 import time
-import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -13,26 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import SessionNotFoundError
-from rollout import storage as storage_room
+from rollout import storage as storage_module
 from rollout.storage import Storage, TypeSize, home_storage, session_storage
-from tests import rollouts
-from tests.rollouts import ID, encode, event, message, meta, put, seed_session
+from tests import rollouts, zstd
+from tests.memory import peak_memory
+from tests.rollouts import ID, encode, event, item, message, meta, put, seed_session
 
 OTHER = "01a1fbb5-7abd-7c53-8766-f128212a6000"
 PNG = "data:image/png;base64," + "iVBORw0KGgo" * 100
 JPEG = "data:image/jpeg;base64," + "QUJD" * 50
 
 
-def zstd() -> Any:
-    return pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
-
-
 def compacted(*items: Any, **fields: Any) -> rollouts.Line:
     return "compacted", {"message": "", "replacement_history": list(items), **fields}
-
-
-def item(kind: str, **fields: Any) -> rollouts.Line:
-    return "response_item", {"type": kind, **fields}
 
 
 def shown(url: Any) -> rollouts.Line:
@@ -79,14 +71,14 @@ def test_a_session_is_found_by_path_id_and_beginning(home: Path) -> None:
         session_storage(OTHER)
 
 
-def test_a_session_that_cannot_be_opened_is_an_error(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_are_errors(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         session_storage(tmp_path / "missing.jsonl")
     with pytest.raises(IsADirectoryError):
         session_storage(tmp_path)
 
 
-def test_bytes_that_cannot_be_read_are_counted(home: Path) -> None:
+def test_unreadable_bytes_are_counted(home: Path) -> None:
     path = put(home, encode([meta()]) + b"garbage\n\n" + encode([message("user", "one")]) + b'{"timestamp":"20')
 
     storage = session_storage(path)
@@ -96,7 +88,7 @@ def test_bytes_that_cannot_be_read_are_counted(home: Path) -> None:
     assert storage.problems == ()
 
 
-def test_lines_from_before_the_envelope_have_types_of_their_own(home: Path) -> None:
+def test_lines_before_the_envelope_have_their_own_types(home: Path) -> None:
     data = rollouts.bare_session("one")
     path = put(home, data)
 
@@ -110,10 +102,10 @@ def test_lines_from_before_the_envelope_have_types_of_their_own(home: Path) -> N
     assert sum(kind.size for kind in storage.by_type.values()) == len(data.replace(b"\n", b""))
 
 
-def test_a_compressed_session_counts_as_the_plain_one_does(home: Path) -> None:
+def test_a_compressed_session_has_the_same_counts_as_the_plain_one(home: Path) -> None:
     data = encode([*seed_session("one"), shown(PNG), compacted(shown(PNG)[1])])
     plain = session_storage(put(home, data))
-    path = put(home, zstd().compress(data), suffix=".zst", session_id=OTHER)
+    path = put(home, zstd.compress(data), suffix=".zst", session_id=OTHER)
 
     storage = session_storage(path)
 
@@ -123,8 +115,8 @@ def test_a_compressed_session_counts_as_the_plain_one_does(home: Path) -> None:
     assert storage.compaction_copies == plain.compaction_copies > 0
 
 
-def test_a_damaged_compressed_session_is_counted_as_far_as_it_can_be_read(home: Path) -> None:
-    data = zstd().compress(encode(seed_session(*map(str, range(2000)))))
+def test_a_damaged_compressed_session_is_counted_up_to_the_damage(home: Path) -> None:
+    data = zstd.compress(encode(seed_session(*map(str, range(2000)))))
     path = put(home, data[: len(data) // 2], suffix=".zst")
 
     storage = session_storage(path)
@@ -147,14 +139,14 @@ def test_a_damaged_compressed_session_is_counted_as_far_as_it_can_be_read(home: 
     ],
     ids=["message", "object", "event", "output", "mcp", "item", "compaction"],
 )
-def test_inline_images_are_counted_wherever_they_stand(home: Path, line: rollouts.Line) -> None:
+def test_inline_images_are_counted_in_every_kind_of_line(home: Path, line: rollouts.Line) -> None:
     storage = stored(home, line)
 
     assert storage.images == TypeSize(1, len(PNG))
     assert storage.repeated_images == 0
 
 
-def test_what_the_model_made_is_an_image_also_without_the_head_of_a_data_url(home: Path) -> None:
+def test_a_generated_image_without_a_data_url_prefix_is_counted(home: Path) -> None:
     made = PNG.partition(",")[2]
     call = item("image_generation_call", id="ig_1", status="completed", revised_prompt="a cat", result=made)
 
@@ -164,13 +156,13 @@ def test_what_the_model_made_is_an_image_also_without_the_head_of_a_data_url(hom
     assert storage.repeated_images == storage.repeated_images_in_session == 2 * len(made)
 
 
-def test_an_image_the_model_made_is_repeated_where_it_is_shown_as_a_data_url(home: Path) -> None:
+def test_a_generated_image_that_is_shown_as_a_data_url_is_a_repeat(home: Path) -> None:
     call = item("image_generation_call", id="ig_1", result=PNG.partition(",")[2])
 
     assert stored(home, call, shown(PNG)).repeated_images == len(PNG)
 
 
-def test_links_texts_and_images_not_finished_are_no_inline_images(home: Path) -> None:
+def test_links_texts_and_unfinished_images_are_no_inline_images(home: Path) -> None:
     lines = [
         shown("https://example.org/data:image/png"),
         message("user", PNG),
@@ -183,7 +175,7 @@ def test_links_texts_and_images_not_finished_are_no_inline_images(home: Path) ->
     assert stored(home, *lines).images == TypeSize()
 
 
-def test_repeats_of_an_image_are_told_within_a_session_and_across_all(home: Path) -> None:
+def test_repeats_of_an_image_are_counted_in_a_session_and_across_sessions(home: Path) -> None:
     put(home, [meta(), shown(PNG), shown(JPEG)], timestamp="2026-11-21T01-25-36")
     put(home, [meta(OTHER), shown(PNG), shown(PNG), shown(PNG)], session_id=OTHER)
 
@@ -195,7 +187,7 @@ def test_repeats_of_an_image_are_told_within_a_session_and_across_all(home: Path
     assert session_storage(ID).repeated_images == 0
 
 
-def test_an_image_that_comes_back_in_another_session_is_not_taken_for_one_of_the_same(home: Path) -> None:
+def test_an_image_repeated_in_another_session_is_no_repeat_in_the_same_session(home: Path) -> None:
     for number in range(3):
         put(home, [meta(), shown(PNG)], timestamp=f"2026-11-21T01-25-3{number}")
 
@@ -204,7 +196,7 @@ def test_an_image_that_comes_back_in_another_session_is_not_taken_for_one_of_the
     assert (storage.repeated_images, storage.repeated_images_in_session) == (2 * len(PNG), 0)
 
 
-def test_what_a_compaction_repeats_is_counted(home: Path) -> None:
+def test_items_repeated_by_a_compaction_are_counted(home: Path) -> None:
     said, answered, later = (message("user", "ünd"), message("assistant", "x" * 300), message("user", "later"))
     summary = message("user", "summary")
 
@@ -230,7 +222,7 @@ def test_a_compaction_that_repeats_nothing_has_no_copies(home: Path) -> None:
     assert stored(home, *lines).compaction_copies == 0
 
 
-def test_items_that_have_no_json_form_take_nothing(home: Path) -> None:
+def test_items_without_a_json_form_are_not_counted_as_copies(home: Path) -> None:
     nan = b'{"timestamp":"t","type":"compacted","payload":{"replacement_history":[NaN,1e999,[NaN]]}}\n'
 
     storage = session_storage(put(home, encode([meta()]) + nan * 2))
@@ -255,7 +247,7 @@ def test_a_home_is_the_sum_of_its_live_and_archived_sessions(home: Path) -> None
     assert storage.problems == ()
 
 
-def test_what_was_deleted_is_one_number(home: Path) -> None:
+def test_deleted_sessions_are_counted_only_by_size(home: Path) -> None:
     put(home, seed_session("one"))
     deleted = put(home, b"garbage", session_id=OTHER, folder=home / "deleted_sessions")
     deleted.with_name("notes.txt").write_text("not a session")
@@ -266,12 +258,12 @@ def test_what_was_deleted_is_one_number(home: Path) -> None:
     assert (storage.sessions, storage.unreadable) == (1, 0)
 
 
-def test_a_home_without_sessions_takes_nothing(home: Path) -> None:
+def test_a_home_without_sessions_has_empty_storage(home: Path) -> None:
     assert home_storage() == home_storage(home=home / "missing") == Storage()
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 9])
-def test_as_many_of_the_largest_are_named_as_are_asked_for(home: Path, count: int) -> None:
+def test_the_given_number_of_largest_sessions_is_listed(home: Path, count: int) -> None:
     paths = [put(home, encode([meta()]) * n, timestamp=f"2026-11-21T01-25-1{n}") for n in (2, 5, 1, 4)]
 
     storage = home_storage(largest=count)
@@ -280,17 +272,17 @@ def test_as_many_of_the_largest_are_named_as_are_asked_for(home: Path, count: in
     assert storage.largest == tuple((path, path.stat().st_size) for path in wanted)
 
 
-def test_only_plain_files_that_did_not_change_for_a_week_are_compressible(home: Path) -> None:
+def test_only_plain_files_unchanged_for_a_week_are_compressible(home: Path) -> None:
     old = put(home, seed_session("one"))
     put(home, seed_session("two"), timestamp="2026-11-21T01-25-38")
-    packed = put(home, zstd().compress(encode(seed_session("3"))), suffix=".zst", timestamp="2026-11-21T01-25-39")
+    packed = put(home, zstd.compress(encode(seed_session("3"))), suffix=".zst", timestamp="2026-11-21T01-25-39")
     for path in (old, packed):
         os.utime(path, (time.time() - 8 * 86_400,) * 2)
 
     assert home_storage().compressible == old.stat().st_size
 
 
-def test_of_a_plain_and_a_compressed_file_only_the_plain_one_counts(home: Path) -> None:
+def test_a_compressed_file_with_a_plain_one_is_not_counted(home: Path) -> None:
     plain = put(home, seed_session("one"))
     put(home, b"left by a crash", suffix=".zst")
 
@@ -313,17 +305,17 @@ def test_links_are_not_followed(home: Path, tmp_path: Path) -> None:
     assert (storage.sessions, storage.images, storage.deleted_size) == (1, TypeSize(), 0)
 
 
-def test_a_file_that_cannot_be_read_is_named_and_its_size_counts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_is_a_problem_and_its_size_is_counted(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     good = put(home, seed_session("one"))
     bad = put(home, seed_session("two"), session_id=OTHER)
-    read_lines = storage_room.read_lines
+    read_lines = storage_module.read_lines
 
     def refuse(path: Path) -> Any:
         if path == bad:
             raise PermissionError(13, "Permission denied", str(path))
         return read_lines(path)
 
-    monkeypatch.setattr(storage_room, "read_lines", refuse)
+    monkeypatch.setattr(storage_module, "read_lines", refuse)
 
     storage = home_storage()
 
@@ -332,7 +324,7 @@ def test_a_file_that_cannot_be_read_is_named_and_its_size_counts(home: Path, mon
     assert [(problem.path, "Permission denied" in problem.reason) for problem in storage.problems] == [(bad, True)]
 
 
-def test_a_compressed_session_is_named_where_zstd_is_not_installed(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compressed_session_is_a_problem_without_the_extra_zstd(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(home, b"x", suffix=".zst")
     monkeypatch.setitem(sys.modules, "compression.zstd" if sys.version_info >= (3, 14) else "backports", None)
 
@@ -346,14 +338,14 @@ def test_a_compressed_session_is_named_where_zstd_is_not_installed(home: Path, m
         session_storage(path)
 
 
-def test_a_session_that_goes_while_the_home_is_read_is_named_and_does_not_count(
+def test_a_session_removed_while_the_home_is_read_is_a_problem_and_is_not_counted(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = put(home, seed_session("one"))
-    gone = storage_room.RolloutName("2026-11-21T01-25-38", OTHER, path=path.with_name("gone"))
-    listed = [*storage_room.walk(home), gone]
-    monkeypatch.setattr(storage_room, "walk", lambda _, is_archived=False, **__: [] if is_archived else listed)
-    monkeypatch.setattr(storage_room, "rollouts_in", lambda *_: listed)
+    gone = storage_module.RolloutName("2026-11-21T01-25-38", OTHER, path=path.with_name("gone"))
+    listed = [*storage_module.walk(home), gone]
+    monkeypatch.setattr(storage_module, "walk", lambda _, archived=False, **__: [] if archived else listed)
+    monkeypatch.setattr(storage_module, "rollouts_in", lambda *_: listed)
 
     storage = home_storage()
 
@@ -362,7 +354,7 @@ def test_a_session_that_goes_while_the_home_is_read_is_named_and_does_not_count(
     assert [problem.path for problem in storage.problems] == [gone.path]
 
 
-def test_progress_never_passes_its_end_though_sessions_come(home: Path) -> None:
+def test_progress_never_exceeds_its_total_while_sessions_are_added(home: Path) -> None:
     put(home, seed_session("one"))
     calls: list[tuple[int, int, int, int]] = []
 
@@ -376,13 +368,15 @@ def test_progress_never_passes_its_end_though_sessions_come(home: Path) -> None:
     assert calls[-1][2:] == (storage.size, storage.size)
 
 
-def test_progress_is_told_after_each_file_and_within_large_ones(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage_room, "_TICK_SIZE", 1000)
+def test_progress_is_reported_after_each_file_and_within_large_ones(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(storage_module, "_TICK_SIZE", 1000)
     sizes = [
         put(home, seed_session(*"abcdefghijkl"), timestamp=f"2026-11-21T01-25-3{number}").stat().st_size
         for number in range(3)
     ]
-    put(home, zstd().compress(encode(seed_session(*"abcdefghijkl"))), timestamp="2026-11-21T01-25-00", suffix=".zst")
+    put(home, zstd.compress(encode(seed_session(*"abcdefghijkl"))), timestamp="2026-11-21T01-25-00", suffix=".zst")
     calls: list[tuple[int, int, int, int]] = []
 
     storage = home_storage(progress=lambda *figures: calls.append(figures))
@@ -394,14 +388,14 @@ def test_progress_is_told_after_each_file_and_within_large_ones(home: Path, monk
     assert calls[-1] == (4, 4, storage.size, storage.size)
 
 
-def test_what_progress_raises_reaches_the_caller(home: Path) -> None:
+def test_an_exception_of_the_progress_function_is_raised(home: Path) -> None:
     put(home, seed_session("one"))
 
     with pytest.raises(ZeroDivisionError):
         home_storage(progress=lambda *_: 1 // 0)
 
 
-def test_a_file_with_thousands_of_types_takes_no_memory_for_them(home: Path) -> None:
+def test_the_number_of_types_of_lines_is_bounded(home: Path) -> None:
     lines: list[rollouts.Line] = [(f"type-{number}", {}) for number in range(3000)]
 
     storage = stored(home, *lines, ("x" * 5000, {}))
@@ -418,10 +412,9 @@ def test_memory_does_not_grow_with_the_lines_of_a_session(home: Path) -> None:
     peaks = []
 
     for path in (few, few, many):
-        tracemalloc.start()
-        session_storage(path)
-        peaks.append(tracemalloc.get_traced_memory()[1])
-        tracemalloc.stop()
+        with peak_memory() as peak:
+            session_storage(path)
+        peaks.append(peak.size)
 
     assert peaks[-1] < peaks[-2] + 1_000_000
 
@@ -471,7 +464,7 @@ LINES = st.tuples(TYPES, st.dictionaries(KEYS, VALUES, max_size=6)).map(
 
 @settings(max_examples=3 * settings.default.max_examples // 2)
 @given(values=st.lists(LINES | VALUES | st.dictionaries(KEYS, VALUES), max_size=8), noise=st.binary(max_size=20))
-def test_whatever_stands_in_a_file_is_counted_without_an_error(
+def test_any_content_of_a_file_is_counted_without_an_error(
     tmp_path_factory: pytest.TempPathFactory, values: list[Any], noise: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "rollout-storage.jsonl"

@@ -1,5 +1,5 @@
 """
-The command ``rollout``: the only room that prints, asks and exits. Needs the extra ``cli``.
+The command ``rollout``. Only this package prints, asks questions and exits. It needs the extra ``cli``.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from rollout.cli._exit_status import ERROR, INTERRUPTED
+
 __all__ = ["main"]
 
 _EXTRA = ("click", "platformdirs", "rich")
@@ -16,28 +18,28 @@ _EXTRA = ("click", "platformdirs", "rich")
 
 def main(args: Sequence[str] | None = None) -> None:
     """
-    Run the command, and exit: 0 done or found, 1 nothing found, 2 error; ``rollout --help`` lists the others.
+    Run the command and exit. ``rollout --help`` lists the exit statuses.
     """
     try:
         from rollout.cli._app import run  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
         if error.name not in _EXTRA:
             raise
-        sys.stderr.write("rollout: the command needs: pip install 'rollout-recorder[cli]'\n")
-        sys.exit(2)
+        sys.stderr.write("rollout: the command needs the extra: pip install 'rollout-recorder[cli]'\n")
+        sys.exit(ERROR)
     except KeyboardInterrupt:
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
     try:
         status: int | str | None = run(args)
-    except SystemExit as ended:
-        status = ended.code
-    _end_with_viewer(status)
+    except SystemExit as error:
+        status = error.code
+    _exit_if_viewer_is_running(status)
     sys.exit(status)
 
 
-def _end_with_viewer(status: int | str | None) -> None:
+def _exit_if_viewer_is_running(status: int | str | None) -> None:
     """
-    End the process with `os._exit` if a thread of the viewer is still running, in the middle of a plot or a query.
+    End the process with `os._exit` if a thread of the viewer is still running a plot or a query.
 
     At its normal end, Python stops such a thread at any point. Inside C++ code, this aborts the process (status -6).
     """

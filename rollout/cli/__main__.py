@@ -1,5 +1,5 @@
 """
-``python -m rollout.cli``: the command, where its script is not on the path.
+``python -m rollout.cli`` runs the command where its script is not on the path.
 """
 
 from __future__ import annotations

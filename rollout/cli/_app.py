@@ -1,5 +1,5 @@
 """
-The group of commands, each loaded when it is asked for, and what becomes of errors.
+The group of commands, each imported when it is called, and the handling of errors.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from typing import Any
 
 import click
 
+from rollout._text import escape_control_chars, one_line
 from rollout._version import __version__
-from rollout._visible import one_line, visible
+from rollout.cli._exit_status import BUSY, DONE, ERROR, EXIT_STATUSES, INTERRUPTED
 from rollout.cli._output import encode
 from rollout.errors import RolloutError, SessionBusyError
 
-__all__ = ["COMMANDS", "group", "run"]
+__all__ = ["COMMANDS", "COMPLETION_VARIABLE", "group", "run"]
 
-ERROR, BUSY, INTERRUPTED = 2, 3, 130
-# Set by the scripts of `rollout completion`.
-_COMPLETES = "_ROLLOUT_COMPLETE"
+COMPLETION_VARIABLE = "_ROLLOUT_COMPLETE"
+"""The environment variable that the scripts of `rollout completion` set."""
 COMMANDS = {
     "list": "_list",
     "show": "_show",
@@ -32,24 +32,33 @@ COMMANDS = {
     "export": "_export",
     "view": "_view",
     "search": "_search",
-    "stats": "_counts",
+    "stats": "_stats",
     "path": "_list",
-    "name": "_change",
-    "archive": "_change",
-    "unarchive": "_change",
-    "delete": "_change",
-    "restore": "_change",
-    "fork": "_change",
-    "compress": "_change",
-    "verify": "_check",
-    "repair": "_check",
-    "storage": "_counts",
+    "name": "_manage",
+    "archive": "_manage",
+    "unarchive": "_manage",
+    "delete": "_manage",
+    "restore": "_manage",
+    "fork": "_manage",
+    "compress": "_manage",
+    "verify": "_health",
+    "repair": "_health",
+    "storage": "_stats",
     "index": "_search",
-    "doctor": "_check",
+    "doctor": "_health",
     "record": "_record",
     "completion": "_record",
 }
-"""Each command's module."""
+"""Each command and its module."""
+_HELP = """
+List, read, search, check and change sessions of AI agents, recorded by Codex or `rollout`.
+
+A SESSION is an id or its first characters, a name, a path, @last for the newest session, or @2 for the one before it.
+Sessions are read from the folder --home, by default $CODEX_HOME or ~/.codex.
+
+\b
+Exit status:
+""" + "\n".join(f"  {status}  {meaning}" for status, meaning in EXIT_STATUSES.items())
 
 
 class _Group(click.Group):
@@ -63,60 +72,48 @@ class _Group(click.Group):
         return command
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]}, help=_HELP)
 @click.version_option(__version__, prog_name="rollout")
 def group() -> None:
     """
-    Sessions of AI agents that Codex or `rollout` recorded: list, read, search, keep.
-
-    A SESSION is an id or the beginning of it, a name, a path, @last for the newest, @2 for the one before. Sessions
-    are those of ~/.codex, of $CODEX_HOME, or of --home.
-
-    \b
-    Exit status:
-      0  done; something was found
-      1  nothing was found, or something is wrong with what was checked
-      2  error
-      3  a writer has the session open
-      4  done for some sessions, not for others
-      130  interrupted; nothing is half done
+    Group the commands.
     """
 
 
 def run(args: Sequence[str] | None = None) -> int:
     """
-    Run a command; its exit status.
+    Run a command and return its exit status.
     """
     args = list(sys.argv[1:] if args is None else args)
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # Closed by who calls, as in `rollout list >&-`.
+        # The caller can close streams: `rollout list >&-`.
         if getattr(sys, name) is None:
-            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 -- until the end
+            setattr(sys, name, Path(os.devnull).open(mode))  # noqa: SIM115 -- open until the process ends
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal that knows few letters gets escapes.
+            # Characters that the encoding of the terminal lacks are written as escapes.
             stream.reconfigure(errors="backslashreplace")
-    if _COMPLETES in os.environ:
-        group.main(args, prog_name="rollout", complete_var=_COMPLETES)
+    if COMPLETION_VARIABLE in os.environ:
+        group.main(args, prog_name="rollout", complete_var=COMPLETION_VARIABLE)
     try:
-        status = _invoked(args or ["--help"])
+        status = _invoke(args or ["--help"])
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        return _failed(args, "Interrupted", "interrupted", INTERRUPTED)
+        return _report_error(args, "Interrupted", "interrupted", INTERRUPTED)
     except click.ClickException as error:
-        return _failed(args, type(error).__name__, _message_of_usage(error), ERROR)
+        return _report_error(args, type(error).__name__, _usage_message(error), ERROR)
     except BrokenPipeError:
-        # Who reads has enough.
-        _end_output()
-        return 0
+        # The reader of the pipe has closed it, as `head` does.
+        _flush_stdout()
+        return DONE
     except (RolloutError, OSError, ValueError, ImportError, _database_error()) as error:
         status = BUSY if isinstance(error, SessionBusyError) else ERROR
-        return _failed(args, type(error).__name__, _message(error), status)
+        return _report_error(args, type(error).__name__, _error_message(error), status)
     return status
 
 
-def _invoked(args: list[str]) -> int:
-    # Not group.main, which ends the process at a broken pipe.
+def _invoke(args: list[str]) -> int:
+    # Not group.main, which ends the process when a pipe is broken.
     try:
         with group.make_context("rollout", args) as context:
             status: int = group.invoke(context)
@@ -126,45 +123,45 @@ def _invoked(args: list[str]) -> int:
 
 
 def _database_error() -> type[Exception]:
-    # Most commands do without, and it takes 5 ms to load.
+    # Most commands do not use sqlite3, and its import takes 5 ms.
     module: Any = sys.modules.get("sqlite3")
     error: type[Exception] = module.Error if module else RolloutError
     return error
 
 
-def _message(error: Exception) -> str:
+def _error_message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         names = [os.fsdecode(name) for name in (error.filename, error.filename2) if isinstance(name, (str, bytes))]
         return ": ".join([*names, error.strerror])
     if isinstance(error, _database_error()) and not isinstance(error, RolloutError):
-        return f"the index cannot be used: {error}. `rollout index --rebuild` makes it anew."
+        return f"the index cannot be used: {error}. `rollout index --rebuild` rebuilds it."
     return str(error)
 
 
-def _message_of_usage(error: click.ClickException) -> str:
+def _usage_message(error: click.ClickException) -> str:
     message = one_line(error.format_message())
     end = "" if message.endswith((".", "?", ")")) else "."
     context = error.ctx if isinstance(error, click.UsageError) else None
     return f"{message}{end} Try '{context.command_path if context else 'rollout'} --help'."
 
 
-def _failed(args: Sequence[str], kind: str, message: str, status: int) -> int:
+def _report_error(args: Sequence[str], kind: str, message: str, status: int) -> int:
     """
-    Say what went wrong on stderr: as JSON, where JSON was asked for.
+    Write an error to stderr, as JSON with ``--json`` or ``--jsonl``; return the exit status.
     """
     if "--json" in args or "--jsonl" in args:
         text = encode({"schema_version": 1, "error": {"type": kind, "message": message, "status": status}})
     else:
-        text = f"rollout: {visible(message)}"
+        text = f"rollout: {escape_control_chars(message)}"
     with suppress(OSError):
         click.echo(text, err=True)
-    _end_output()
+    _flush_stdout()
     return status
 
 
-def _end_output() -> None:
+def _flush_stdout() -> None:
     """
-    Write what waits for stdout; where that is not possible, Python shall not try again at exit.
+    Flush stdout. If that fails, redirect it to the null device, so that Python does not try again at exit.
     """
     try:
         sys.stdout.flush()

@@ -6,24 +6,24 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rollout._listed import Listed, fitting, is_filtered, with_counts
-from rollout._units import size_text
-from rollout._visible import one_line
-from rollout.cli._options import SESSION, SHORT_ID, as_form, filter_options, filters_from, format_options, home_option
-from rollout.cli._output import age, cell, count_text, emit, hint, is_terminal, path_text, say, table
-from rollout.layout import home_folder
-from rollout.listing import Cursor, SessionSummary, list_sessions
+from rollout._text import count_text, one_line, short_age_text, size_text
+from rollout.cli._exit_status import DONE, NOT_FOUND
+from rollout.cli._options import SESSION, SHORT_ID, filter_options, format_options, home_option, pop_filters, pop_format
+from rollout.cli._output import cell_text, info, is_terminal, path_text, print_out, print_rows, print_table
+from rollout.home import home_folder
+from rollout.overview import add_counts, is_filtered, matching_sessions
+from rollout.sessions import Cursor, SessionInfo, list_sessions
 from rollout.store import find
 
 if TYPE_CHECKING:
-    from rollout.search._sessions import Order
+    from rollout.search import Order
 
 __all__ = ["list_command", "path_command"]
 
@@ -31,27 +31,31 @@ _COLUMNS = (
     *(("session", "left"), ("age", "right"), ("about", "wide"), ("folder", "left"), ("branch", "left")),
     *(("turns", "right"), ("tokens", "right"), ("size", "right"), ("state", "left")),
 )
-_SPARE = ("size", "branch", "tokens", "turns", "folder")
-_WORDS, _SHORT = 200, 24
+# Columns that are left out on a narrow terminal, in this order.
+_OPTIONAL = ("size", "branch", "tokens", "turns", "folder")
+# Maximum number of characters of the text about a session, and of a folder or branch.
+_WORDS_MAX, _NAME_MAX = 200, 24
 
 
 @click.command("list")
 @format_options
-@click.option("--all", "everything", is_flag=True, help="All sessions, not only the first.")
-@click.option("--archived", is_flag=True, help="Archived sessions instead.")
-@click.option("--sort", type=click.Choice(["created", "updated"]), default="created", help="By what, newest first.")
-@click.option("--cursor", help="Go on behind this one: what the last page gave as next_cursor.")
-@click.option("-n", "count", type=click.IntRange(1), default=25, show_default=True, help="How many.")
+@click.option("--all", "everything", is_flag=True, help="All sessions, without a limit.")
+@click.option("--archived", is_flag=True, help="Only archived sessions.")
+@click.option(
+    "--sort", type=click.Choice(["created", "updated"]), default="created", help="Sort by this time, newest first."
+)
+@click.option("--cursor", help="Continue after this cursor: next_cursor of the previous page.")
+@click.option("-n", "count", type=click.IntRange(1), default=25, show_default=True, help="Maximum number of sessions.")
 @filter_options
 @home_option
 def list_command(
     home: str | None, count: int, cursor: str | None, sort: Order, archived: bool, everything: bool, **options: Any
 ) -> int:
     """
-    List sessions, newest first: those of @1, @2 and so on, by which other commands can be told which is meant.
+    List sessions, newest first. Other commands accept the numbers @1, @2 and so on of this list.
 
-    Without options only the files on the list are opened. Filters and --sort updated use the index, if there is one
-    (see rollout index), and else read the beginning of every file.
+    Without options, only the files of the listed sessions are opened. Filters and --sort updated use the index (see
+    `rollout index`); without an index, they read the beginning of every file.
 
     Fields: id, name, preview, path, started, updated, cwd, branch, repository, model, originator, source, turns,
     tokens, size, state (live, archived, damaged, ok), problem.
@@ -62,37 +66,39 @@ def list_command(
       rollout list --since 2d --cwd .
       rollout list --all --jsonl --fields id,tokens
     """
-    form = as_form(options)
+    form = pop_format(options)
     folder = home_folder(home).absolute()
-    filters = filters_from(options, archived=archived)
-    is_chosen = is_filtered(filters)
+    filters = pop_filters(options, archived=archived)
+    has_filters = is_filtered(filters)
     next_cursor: Cursor | None = None
-    sessions: Iterator[Listed]
-    # What is numbered is what @2 means.
-    is_numbered = not (is_chosen or archived or cursor or sort == "updated")
-    if sort == "updated" or is_chosen:
+    sessions: Iterator[SessionInfo]
+    # Only this list is in the order to which numbers such as @2 refer.
+    is_numbered = not (has_filters or archived or cursor or sort == "updated")
+    if sort == "updated" or has_filters:
         if cursor:
-            raise click.UsageError("--cursor goes with none of the filters, nor with --sort updated.")
-        sessions = fitting(folder, filters, sort)
+            raise click.UsageError("--cursor cannot be combined with filters or --sort updated.")
+        sessions = matching_sessions(folder, filters, sort)
     elif everything:
-        sessions = with_counts(folder, _all_summaries(folder, cursor, archived))
+        sessions = add_counts(folder, _all_sessions(folder, cursor, archived))
     else:
         page = list_sessions(home=folder, page_size=count, cursor=cursor, archived=archived)
         next_cursor = page.next_cursor
-        sessions = with_counts(folder, page.items)
+        sessions = add_counts(folder, page.items)
     rows = map(_row, islice(sessions, None if everything else count))
     page_end = None if next_cursor is None else str(next_cursor)
-    is_found = emit(rows, "sessions", form, lambda found: _show(found, is_numbered=is_numbered), next_cursor=page_end)
+    is_found = print_rows(
+        rows, "sessions", form, lambda found: _print_list(found, is_numbered=is_numbered), next_cursor=page_end
+    )
     if not is_found:
-        hint(f"no session of {folder} fits" if is_chosen else f"no sessions in {folder}")
+        info(f"no session in {folder} matches" if has_filters else f"no sessions in {folder}")
     elif next_cursor is not None:
-        hint(f"there are more: --cursor '{next_cursor}', -n or --all")
+        info(f"there are more sessions; use --cursor '{next_cursor}', -n or --all")
     elif next(sessions, None) is not None:
-        hint("there are more: -n or --all")
-    return 0 if is_found else 1
+        info("there are more sessions; use -n or --all")
+    return DONE if is_found else NOT_FOUND
 
 
-def _all_summaries(home: Path, cursor: str | None, archived: bool) -> Iterator[SessionSummary]:
+def _all_sessions(home: Path, cursor: str | None, archived: bool) -> Iterator[SessionInfo]:
     after: Cursor | str | None = cursor
     while True:
         page = list_sessions(home=home, page_size=200, cursor=after, archived=archived)
@@ -102,7 +108,7 @@ def _all_summaries(home: Path, cursor: str | None, archived: bool) -> Iterator[S
         after = page.next_cursor
 
 
-def _row(session: Listed) -> dict[str, Any]:
+def _row(session: SessionInfo) -> dict[str, Any]:
     facts = session.facts
     return {
         "id": session.session_id,
@@ -125,14 +131,14 @@ def _row(session: Listed) -> dict[str, Any]:
     }
 
 
-def _show(rows: list[dict[str, Any]], *, is_numbered: bool) -> None:
+def _print_list(rows: list[dict[str, Any]], *, is_numbered: bool) -> None:
     if not is_terminal():
-        # For a program: nothing cut, nothing relative.
+        # For programs: nothing is truncated, and times are absolute.
         names = ("id", "updated", "name", "preview", "cwd", "branch", "turns", "tokens", "size", "state")
-        table([(name, "left") for name in names], ([cell(row[name]) for name in names] for row in rows))
+        print_table([(name, "left") for name in names], ([cell_text(row[name]) for name in names] for row in rows))
         return
     cells = (_cells(f"@{number}" if is_numbered else row["id"][:SHORT_ID], row) for number, row in enumerate(rows, 1))
-    table(_COLUMNS, cells, spare=_SPARE)
+    print_table(_COLUMNS, cells, optional=_OPTIONAL)
 
 
 def _cells(session: str, row: dict[str, Any]) -> list[str]:
@@ -140,10 +146,10 @@ def _cells(session: str, row: dict[str, Any]) -> list[str]:
     words = row["name"] or row["preview"] or row["problem"] or ""
     return [
         session,
-        age(updated),
-        one_line(words)[:_WORDS],
-        one_line((row["cwd"] or "").rstrip("/").rpartition("/")[2])[:_SHORT],
-        one_line(row["branch"] or "")[:_SHORT],
+        short_age_text(updated, datetime.now(timezone.utc)),
+        one_line(words)[:_WORDS_MAX],
+        one_line((row["cwd"] or "").rstrip("/").rpartition("/")[2])[:_NAME_MAX],
+        one_line(row["branch"] or "")[:_NAME_MAX],
         "" if row["turns"] is None else f"{row['turns']:,}",
         "" if row["tokens"] is None else count_text(row["tokens"]),
         size_text(row["size"]),
@@ -156,7 +162,7 @@ def _cells(session: str, row: dict[str, Any]) -> list[str]:
 @home_option
 def path_command(session: str, home: str | None) -> int:
     """
-    Print the file of a SESSION.
+    Print the path of a SESSION's file.
 
     \b
     Example:
@@ -164,5 +170,5 @@ def path_command(session: str, home: str | None) -> int:
     """
     path = find(session, home=home)
     path.stat()
-    say(path_text(path))
-    return 0
+    print_out(path_text(path))
+    return DONE

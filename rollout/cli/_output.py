@@ -1,5 +1,5 @@
 """
-How things are shown: data to stdout, everything else to stderr; recorded text never raw.
+Output: data goes to stdout, messages go to stderr, recorded text is escaped.
 """
 
 from __future__ import annotations
@@ -7,58 +7,51 @@ from __future__ import annotations
 import os
 import re
 import sys
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timezone
 from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
 import click
 
-from rollout._visible import one_line, visible
-from rollout.cli._live import hide_bar
-from rollout.export._json import json_escape, json_text
+from rollout._text import escape_control_chars, one_line
+from rollout.cli._progress import hide_bar
+from rollout.export import json_escape, json_text
 
 __all__ = [
     "Format",
-    "age",
-    "cell",
-    "count_text",
-    "emit",
+    "cell_text",
+    "display_width",
     "encode",
-    "has_colours",
-    "hint",
+    "has_colors",
+    "info",
     "is_terminal",
-    "note",
-    "paged",
     "path_text",
-    "say",
-    "styled",
-    "table",
+    "print_out",
+    "print_paged",
+    "print_rows",
+    "print_table",
+    "style_text",
+    "warn",
 ]
 
 Format = Mapping[str, Any]
 
 _NOT_ASCII = re.compile("[^\x00-\x7f]")
-# Days up to two weeks: the first number that still tells sessions apart.
-_UNITS = ((14 * 86_400, 7 * 86_400, "w"), (86_400, 86_400, "d"), (3600, 3600, "h"), (60, 60, "m"))
-_YEAR = 365 * 86_400
-_KILO = 1000
-# Columns of a table: between two, and of the one that gives way first.
+# Terminal columns between two columns of a table; minimum width of the wide column.
 _GAP, _WIDE_MIN = 2, 24
 
 
 def path_text(path: Path) -> str:
     """
-    Give a path for stdout: to a program as it is, as it may open it.
+    Return a path for stdout: escaped on a terminal, unchanged for a program that may open it.
     """
-    return visible(os.fspath(path)) if is_terminal() else os.fspath(path)
+    return escape_control_chars(os.fspath(path)) if is_terminal() else os.fspath(path)
 
 
 def encode(value: Any) -> str:
     """
-    Encode as JSON that does nothing to a terminal: what JSON need not escape is escaped, too.
+    Encode as JSON in which all control characters are escaped, including those that JSON allows unescaped.
     """
     text = json_text(value)
     is_unicode = (sys.stdout.encoding or "").lower().startswith("utf")
@@ -67,84 +60,84 @@ def encode(value: Any) -> str:
 
 def is_terminal() -> bool:
     """
-    Say whether a person reads stdout.
+    Return whether stdout is a terminal.
     """
     return sys.stdout.isatty()
 
 
-def say(text: str, *, end: str = "\n") -> None:
+def print_out(text: str, *, end: str = "\n") -> None:
     """
-    Say something on stdout: data.
+    Write data to stdout.
     """
     hide_bar()
     click.echo(f"{text}{end}", nl=False)
 
 
-def note(text: str) -> None:
+def warn(text: str) -> None:
     """
-    Say something on stderr.
+    Write a message to stderr.
     """
     hide_bar()
-    click.echo(f"rollout: {visible(text)}", err=True)
+    click.echo(f"rollout: {escape_control_chars(text)}", err=True)
 
 
-def hint(text: str) -> None:
+def info(text: str) -> None:
     """
-    Say something on stderr that only a person cares about.
+    Write a message to stderr if that is a terminal.
     """
     if sys.stderr.isatty():
-        note(text)
+        warn(text)
 
 
-def has_colours() -> bool:
+def has_colors() -> bool:
     """
-    Say whether colours are wanted: on a terminal that has them, without ``NO_COLOR``.
+    Return whether to use colors: on a terminal that supports colors, unless ``NO_COLOR`` is set.
     """
     return is_terminal() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
-def styled(text: str, **style: Any) -> str:
+def style_text(text: str, **style: Any) -> str:
     """
-    Give a text with colours, where they are wanted.
+    Return a text with colors, if `has_colors`.
     """
-    return click.style(text, **style) if has_colours() else text
+    return click.style(text, **style) if has_colors() else text
 
 
-def emit(
+def print_rows(
     rows: Iterable[dict[str, Any]],
     key: str,
     form: Format,
-    text: Callable[[list[dict[str, Any]]], None],
-    **beside: Any,
+    print_text: Callable[[list[dict[str, Any]]], None],
+    **other: Any,
 ) -> bool:
     """
-    Show rows in the form that was asked for; say whether there were any.
+    Print rows as JSON, JSON Lines, fields or text; return whether there were any rows.
 
     Args:
-        rows: Each a mapping of field names to plain values.
-        key: What the list is called in JSON.
+        rows: Mappings of field names to plain values.
+        key: Name of the list in the JSON document.
         form: The options ``json``, ``jsonl`` and ``fields``.
-        text: Shows them to a person.
-        beside: What else JSON has, beside the list.
+        print_text: Function that prints the rows for a person.
+        other: Other fields of the JSON document.
     """
     if form["jsonl"]:
         count = 0
-        for row in _chosen(rows, form["fields"]):
-            say(encode(row))
+        for row in _select_fields(rows, form["fields"]):
+            print_out(encode(row))
             count += 1
         return bool(count)
-    found = list(_chosen(rows, form["fields"]))
+    selected = list(_select_fields(rows, form["fields"]))
     if form["json"]:
-        say(encode({"schema_version": 1, key: found, **beside}))
+        print_out(encode({"schema_version": 1, key: selected, **other}))
     elif form["fields"]:
-        for row in found:
-            say("\t".join(cell(value) for value in row.values()))
+        for row in selected:
+            print_out("\t".join(cell_text(value) for value in row.values()))
     else:
-        text(found)
-    return bool(found)
+        print_text(selected)
+    return bool(selected)
 
 
-def _chosen(rows: Iterable[dict[str, Any]], fields: str | None) -> Iterator[dict[str, Any]]:
+def _select_fields(rows: Iterable[dict[str, Any]], fields: str | None) -> Iterator[dict[str, Any]]:
     names = [name.strip() for name in fields.split(",")] if fields else None
     for row in rows:
         if names is None:
@@ -152,13 +145,13 @@ def _chosen(rows: Iterable[dict[str, Any]], fields: str | None) -> Iterator[dict
             continue
         unknown = [name for name in names if name not in row]
         if unknown:
-            raise click.UsageError(f"no field {', '.join(unknown)}; there are {', '.join(row)}.")
+            raise click.UsageError(f"unknown field {', '.join(unknown)}; the fields are {', '.join(row)}.")
         yield {name: row[name] for name in names}
 
 
-def cell(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """
-    Give a value as text for a column.
+    Return a value as text for a column.
     """
     if value is None:
         return ""
@@ -167,115 +160,101 @@ def cell(value: Any) -> str:
     return one_line(value) if isinstance(value, str) else encode(value)
 
 
-def table(columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], spare: Sequence[str] = ()) -> None:
+def print_table(
+    columns: Sequence[tuple[str, str]], rows: Iterable[Sequence[str]], optional: Sequence[str] = ()
+) -> None:
     """
-    Show a table: to a person in columns that fit the screen, else a line a row with tabs.
+    Print a table: on a terminal in columns that fit its width, otherwise one line per row, separated by tabs.
 
     Args:
-        columns: Heading and how it behaves: ``left``, ``right``, or ``wide`` for what gives way first.
-        rows: Texts, made visible already.
-        spare: Headings of what a narrow screen does without, the first first.
+        columns: Headings and kinds: ``left``, ``right`` (the alignment), or ``wide`` for the column that is truncated.
+        rows: Escaped texts.
+        optional: Headings of columns that are left out on a narrow terminal, in this order.
     """
     if not is_terminal():
         for row in rows:
-            say("\t".join(row))
+            print_out("\t".join(row))
         return
     lines = [[heading for heading, _ in columns], *map(list, rows)]
-    of_columns = list(zip(*lines, strict=True))
-    # Where a column is empty its heading is noise.
-    shown = [_Column(*kind, texts) for kind, texts in zip(columns, of_columns, strict=True) if any(texts[1:])]
-    screen = _screen().columns
-    for heading in spare:
-        if len(shown) > 1 and sum(column.least + _GAP for column in shown) - _GAP > screen:
+    # Empty columns are left out.
+    shown = [
+        _Column(*column, texts)
+        for column, texts in zip(columns, zip(*lines, strict=True), strict=True)
+        if any(texts[1:])
+    ]
+    terminal_width = _terminal_size().columns
+    for heading in optional:
+        if len(shown) > 1 and sum(column.min_width + _GAP for column in shown) - _GAP > terminal_width:
             shown = [column for column in shown if column.heading != heading]
-    room = screen - sum(column.width + _GAP for column in shown if column.kind != "wide")
-    cells = [column.cells(room) for column in shown]
+    wide_width = terminal_width - sum(column.width + _GAP for column in shown if column.kind != "wide")
+    cells = [column.cells(wide_width) for column in shown]
     titles, *texts = ((" " * _GAP).join(parts).rstrip() for parts in zip(*cells, strict=True)) if shown else [""]
-    paged(chain([f"{styled(titles, bold=True)}\n"] if titles else [], (f"{text}\n" for text in texts)))
+    print_paged(chain([f"{style_text(titles, bold=True)}\n"] if titles else [], (f"{text}\n" for text in texts)))
 
 
 class _Column:
     def __init__(self, heading: str, kind: str, texts: Sequence[str]) -> None:
         self.heading, self.kind, self.texts = heading, kind, texts
         self.width = max(map(display_width, texts))
-        self.least = min(self.width, _WIDE_MIN) if kind == "wide" else self.width
+        self.min_width = min(self.width, _WIDE_MIN) if kind == "wide" else self.width
 
-    def cells(self, room: int) -> Iterator[str]:
+    def cells(self, wide_width: int) -> Iterator[str]:
         """
-        Give its texts, all of one width; of a wide column no more than there is room for.
+        Yield the texts, padded to one width. A wide column is truncated to *wide_width*.
         """
-        width = min(self.width, max(room, 1)) if self.kind == "wide" else self.width
+        width = min(self.width, max(wide_width, 1)) if self.kind == "wide" else self.width
         for text in self.texts:
-            cut = _cut(text, width)
-            space = " " * (width - display_width(cut))
-            yield space + cut if self.kind == "right" else cut + space
+            truncated = _truncate(text, width)
+            padding = " " * (width - display_width(truncated))
+            yield padding + truncated if self.kind == "right" else truncated + padding
 
 
-def _cut(text: str, width: int) -> str:
+def _truncate(text: str, width: int) -> str:
     if display_width(text) <= width:
         return text
-    sizes = accumulate(map(_width_of, text), initial=1)
-    return f"{text[: sum(size <= width for size in sizes) - 1]}…"
+    if text.isascii():
+        return f"{text[: width - 1]}…"
+    from wcwidth import iter_graphemes  # noqa: PLC0415 -- see display_width
+
+    # A character and its combining marks stay together.
+    graphemes = list(iter_graphemes(text))
+    ends = accumulate(map(display_width, graphemes), initial=1)
+    return f"{''.join(graphemes[: sum(end <= width for end in ends) - 1])}…"
 
 
 def display_width(text: str) -> int:
     """
-    Give the columns that a text takes on a terminal.
+    Return the number of terminal columns of an escaped text.
     """
-    return len(text) if text.isascii() else sum(map(_width_of, text))
+    if text.isascii():
+        return len(text)
+    from wcwidth import width  # noqa: PLC0415 -- 25 ms, for text that is not ASCII, on a terminal only
+
+    columns: int = width(text)
+    return columns
 
 
-def _width_of(character: str) -> int:
-    if unicodedata.category(character) in ("Mn", "Me", "Cf"):
-        return 0
-    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
-
-
-def paged(parts: Iterable[str]) -> None:
+def print_paged(parts: Iterable[str]) -> None:
     """
-    Show text: to a person through a pager, where it is more than a screen.
+    Print text; on a terminal, use a pager if the text has more lines than the terminal.
     """
     rest = iter(parts)
     if is_terminal():
-        first, left = [], _screen().lines - 1
+        first, left = [], _terminal_size().lines - 1
         for part in rest:
             first.append(part)
             left -= part.count("\n")
             if left < 0:
-                # Colours as they are, and away when the end is reached on one screen.
+                # Pass colors through, and quit if the text fits on one screen.
                 os.environ.setdefault("LESS", "-FRX")
                 click.echo_via_pager(chain(first, rest), color=True)
                 return
         rest = iter(first)
     for part in rest:
-        say(part, end="")
+        print_out(part, end="")
 
 
-def age(moment: datetime | None) -> str:
-    """
-    Say how long ago something was: 5m, 3h, 2d, 7w, and the day after a year.
-    """
-    if moment is None:
-        return ""
-    seconds = (datetime.now(timezone.utc) - moment).total_seconds()
-    if seconds >= _YEAR:
-        return moment.astimezone().strftime("%Y-%m-%d")
-    return next((f"{int(seconds // unit)}{letter}" for least, unit, letter in _UNITS if seconds >= least), "now")
-
-
-def count_text(count: int) -> str:
-    """
-    Give a number of things, roughly: 950, 12k, 3.4M.
-    """
-    size: float = count
-    for unit in ("", "k", "M", "G"):
-        if size < _KILO:
-            return f"{size:.0f}{unit}" if not unit or size >= 10 else f"{size:.1f}{unit}"
-        size /= _KILO
-    return f"{size:.1f}T"
-
-
-def _screen() -> os.terminal_size:
+def _terminal_size() -> os.terminal_size:
     from shutil import get_terminal_size  # noqa: PLC0415 -- 4 ms, for tables on a terminal only
 
     return get_terminal_size()

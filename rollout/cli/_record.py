@@ -1,5 +1,5 @@
 """
-``record``, for shell scripts and other languages, and ``completion``.
+``record``, for shell scripts and programs in other languages, and ``completion``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from rollout.cli._exit_status import DONE, PARTIAL
 from rollout.cli._options import SESSION, home_option
-from rollout.cli._output import encode, hint, note, say
+from rollout.cli._output import encode, info, print_out, warn
 from rollout.codec import decode_json
 from rollout.errors import EncodeError
-from rollout.policy import keep_all, seed_policy
-from rollout.recorder import Recorder
+from rollout.recording import Recorder, codex_2025_policy, keep_all
 from rollout.store import find
 
 if TYPE_CHECKING:
@@ -24,29 +24,29 @@ if TYPE_CHECKING:
 
 __all__ = ["completion_command", "record_command"]
 
-_IN_PART = 4
-
 
 @click.command("record")
-@click.option("--fsync", is_flag=True, help="What is flushed survives a power cut.")
-@click.option("--all", "everything", is_flag=True, help="Keep every item, also those that Codex does not keep.")
-@click.option("--resume", "session", type=SESSION, help="Go on with this session, instead of a new one.")
-@click.option("--instructions", help="The standing orders, for a new session.")
-@click.option("--source", help="Where the session comes from: cli, vscode, exec, mcp.")
-@click.option("--originator", default="rollout", show_default=True, help="The program that records.")
-@click.option("--cwd", type=click.Path(), help="The folder the agent works in; by default this one.")
+@click.option("--fsync", is_flag=True, help="Sync the file after each flush; the items survive a power cut.")
+@click.option("--all", "everything", is_flag=True, help="Record all items, including items that Codex does not record.")
+@click.option("--resume", "session", type=SESSION, help="Append to this session instead of creating a new one.")
+@click.option("--instructions", help="Instructions of a new session.")
+@click.option("--source", help="Source of the session: cli, vscode, exec, mcp.")
+@click.option("--originator", default="rollout", show_default=True, help="Name of the program that records.")
+@click.option("--cwd", type=click.Path(), help="Folder in which the agent works; by default the current folder.")
 @home_option
 def record_command(
     home: str | None, cwd: str | None, originator: str, source: str | None, instructions: str | None,
     session: str | None, everything: bool, fsync: bool,
 ) -> int:  # fmt: skip
     """
-    Record items from stdin, one JSON object a line, into a session.
+    Record items from stdin into a session. Each line of stdin is one JSON object.
 
-    Prints one line at the beginning, with the session's id and file, and one at the end, with how many were recorded.
-    A line that is read is an item of the Responses API ({"type": "message", ...}) or a whole one ({"type":
-    "event_msg", "payload": {...}}). Each is in the file as soon as no further line waits. A line that is none is
-    named on stderr and left out: exit status 4.
+    An object is an item of the Responses API ({"type": "message", ...}) or a complete rollout item ({"type":
+    "event_msg", "payload": {...}}). An item is written as soon as no further line is waiting. A line that is not an
+    item is reported on stderr and skipped; the exit status is then 4.
+
+    Prints one line at the beginning, with the id and the path of the session, and one line at the end, with the numbers
+    of recorded and refused items.
 
     \b
     Example:
@@ -54,8 +54,8 @@ def record_command(
         '{"type": "event_msg", "payload": {"type": "user_message", "message": "Hi"}}' | rollout record
     """
     if sys.stdin.isatty():
-        hint("reading items from the keyboard; Ctrl-D ends them")
-    policy = keep_all if everything else seed_policy
+        info("reading items from the keyboard; press Ctrl-D to finish")
+    policy = keep_all if everything else codex_2025_policy
     if session is None:
         recorder = Recorder(
             home=home,
@@ -69,17 +69,17 @@ def record_command(
     else:
         recorder = Recorder.resume(find(session, home=home), home=home, cwd=cwd, policy=policy, fsync=fsync)
     with recorder:
-        _tell({"session_id": recorder.session_id, "path": os.fspath(recorder.path)})
+        _print_json({"session_id": recorder.session_id, "path": os.fspath(recorder.path)})
         recorded, refused = _record_all(recorder)
         recorder.flush(fsync=fsync)
-    _tell({"recorded": recorded, "refused": refused})
-    return _IN_PART if refused else 0
+    _print_json({"recorded": recorded, "refused": refused})
+    return PARTIAL if refused else DONE
 
 
-def _tell(row: dict[str, Any]) -> None:
-    # That nobody wants to know where it is recorded is no reason not to.
+def _print_json(row: dict[str, Any]) -> None:
+    # Recording continues if nothing reads stdout.
     with suppress(BrokenPipeError):
-        say(encode({"schema_version": 1, **row}))
+        print_out(encode({"schema_version": 1, **row}))
 
 
 def _record_all(recorder: Recorder) -> tuple[int, int]:
@@ -92,14 +92,14 @@ def _record_all(recorder: Recorder) -> tuple[int, int]:
             recorded += 1
         except (EncodeError, ValueError) as error:
             refused += 1
-            note(f"line {number}: {error}; not recorded")
+            warn(f"line {number}: {error}; not recorded")
     return recorded, refused
 
 
 def _item(raw: bytes) -> Any:
     value = decode_json(raw.decode("utf-8", "replace"))
     if not isinstance(value, dict):
-        raise ValueError(f"not an object but {type(value).__name__}")  # noqa: TRY004 -- the input's fault
+        raise ValueError(f"not an object but {type(value).__name__}")  # noqa: TRY004 -- an error of the input, not of the program
     return value
 
 
@@ -107,7 +107,7 @@ def _item(raw: bytes) -> Any:
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def completion_command(shell: str) -> int:
     """
-    Print what makes a SHELL complete commands, options, and sessions' ids and names.
+    Print a script that lets SHELL complete commands, options, session ids and names.
 
     \b
     Examples:
@@ -117,8 +117,8 @@ def completion_command(shell: str) -> int:
     """
     from click.shell_completion import get_completion_class  # noqa: PLC0415 -- for this command only
 
-    from rollout.cli._app import group  # noqa: PLC0415 -- which loads this module
+    from rollout.cli._app import COMPLETION_VARIABLE, group  # noqa: PLC0415 -- it imports this module
 
     kind = cast("type[ShellComplete]", get_completion_class(shell))
-    say(kind(group, {}, "rollout", "_ROLLOUT_COMPLETE").source())
-    return 0
+    print_out(kind(group, {}, "rollout", COMPLETION_VARIABLE).source())
+    return DONE

@@ -13,32 +13,43 @@ from typing import Any
 
 import click
 
-from rollout._texts import KINDS
-from rollout._units import size_text
-from rollout._visible import one_line, visible
-from rollout.cli._live import progress
-from rollout.cli._options import as_form, filter_options, filters_from, format_options, home_option, json_option
-from rollout.cli._output import emit, encode, hint, is_terminal, note, say, styled, table
-from rollout.layout import RolloutName, home_folder
-from rollout.search import Hit, Index, IndexBusyError, SearchResults, delete_index, index_path, search, update_index
-from rollout.search._update import changes
+from rollout._text import escape_control_chars, one_line, pluralize, size_text
+from rollout.cli._exit_status import DONE, NOT_FOUND
+from rollout.cli._options import filter_options, format_options, home_option, json_option, pop_filters, pop_format
+from rollout.cli._output import encode, info, is_terminal, print_out, print_rows, print_table, style_text, warn
+from rollout.cli._progress import progress
+from rollout.home import RolloutName, home_folder
+from rollout.interpret import TEXT_KINDS
+from rollout.search import (
+    Hit,
+    Index,
+    IndexBusyError,
+    SearchResults,
+    delete_index,
+    find_changes,
+    index_path,
+    search,
+    update_index,
+)
 from rollout.store import session_names
 
 __all__ = ["index_command", "search_command"]
 
-# What is new in the index's eyes is read into it before a search, up to so many bytes: half a minute.
-_UPDATED_SIZE = 256 * 2**20
+# Maximum number of bytes of new lines that a search indexes first; more would take over half a minute.
+_UPDATE_MAX = 256 * 2**20
 
 
 @click.command("search")
 @format_options
-@click.option("--no-index", is_flag=True, help="Read the files, even where there is an index.")
-@click.option("-l", "--sessions", "only_sessions", is_flag=True, help="Only which sessions, each once.")
-@click.option("--archived/--live", default=None, help="Only archived sessions, or none of them.")
-@click.option("--failed", is_flag=True, help="Only outputs of commands that failed.")
+@click.option("--no-index", is_flag=True, help="Read the files, even if there is an index.")
+@click.option(
+    "-l", "--sessions", "only_sessions", is_flag=True, help="Print the sessions instead of the hits, each once."
+)
+@click.option("--archived/--live", default=None, help="Only archived sessions, or only sessions that are not archived.")
+@click.option("--failed", is_flag=True, help="Only outputs of failed commands.")
 @click.option("--tool", help="Only calls and outputs of this tool.")
-@click.option("--kind", type=click.Choice(KINDS), help="Only what these say.")
-@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="How many hits at most.")
+@click.option("--kind", type=click.Choice(TEXT_KINDS), help="Only text of this kind.")
+@click.option("-n", "count", type=click.IntRange(1), default=50, show_default=True, help="Maximum number of hits.")
 @click.option("--all", "everything", is_flag=True, help="All hits.")
 @filter_options
 @home_option
@@ -48,14 +59,13 @@ def search_command(
     **options: Any,
 ) -> int:  # fmt: skip
     """
-    Search what was said, run and answered for WORDS, the newest sessions first.
+    Search messages, commands and outputs for WORDS, newest sessions first.
 
-    All words must occur in one message, command or output. "a phrase" in quotation marks (and those in quotes for
-    the shell), begin* for a beginning, a OR b, and behind -- also -word for what must not occur. Case and accents
-    are no difference.
+    All words must occur in the same message, command or output. Also possible: '"a phrase"', prefix*, a OR b. After
+    --, -word excludes a word. Case and accents are ignored.
 
-    With an index (rollout index) that takes milliseconds, and what is new is indexed first; without one, or with
-    --no-index, the files are read.
+    With an index (see `rollout index`) a search takes milliseconds, and new lines are indexed first. Without an
+    index, or with --no-index, the files are read.
 
     Fields: id, path, offset, timestamp, kind, tool, snippet, matches; with --sessions id, name, path.
 
@@ -66,12 +76,12 @@ def search_command(
       rollout search --failed --tool exec_command -l
       rollout search --kind user -- parser -test
     """
-    form = as_form(options)
+    form = pop_format(options)
     texts = {name: options.pop(name) for name in ("archived", "failed", "tool", "kind")}
-    filters = filters_from(options, **texts)
+    filters = pop_filters(options, **texts)
     folder = home_folder(home).absolute()
     if not no_index:
-        _catch_up(folder)
+        _update_index(folder)
     with progress("reading sessions") as show:
         results = search(
             " ".join(words), home=folder, filters=filters, use_index=not no_index, progress=lambda done: show(done, 0)
@@ -82,14 +92,14 @@ def search_command(
         results.close()
     names = session_names(home=folder)
     if only_sessions:
-        is_found = emit((_session_row(path, names) for path in paths), "sessions", form, _show_sessions)
+        is_found = print_rows((_session_row(path, names) for path in paths), "sessions", form, _print_sessions)
     else:
-        is_found = emit(map(_row, hits), "hits", form, lambda _: _show(hits, names))
-    _say_how(results, len(hits or paths) == limit, count)
-    return 0 if is_found else 1
+        is_found = print_rows(map(_row, hits), "hits", form, lambda _: _print_hits(hits, names))
+    _print_notes(results, len(hits or paths) == limit, count)
+    return DONE if is_found else NOT_FOUND
 
 
-def _catch_up(home: Any) -> None:
+def _update_index(home: Any) -> None:
     try:
         index = Index.open(home)
     except ModuleNotFoundError:
@@ -98,12 +108,12 @@ def _catch_up(home: Any) -> None:
         return
     try:
         with index:
-            size = sum(change.unread_size for change in changes(index))
-        if 0 < size <= _UPDATED_SIZE:
-            with progress("indexing what is new") as show:
+            size = sum(change.unread_size for change in find_changes(index))
+        if 0 < size <= _UPDATE_MAX:
+            with progress("indexing new lines") as show:
                 update_index(home=home, progress=lambda done: show(done.size, done.all_size))
     except (IndexBusyError, OSError, sqlite3.Error) as error:
-        hint(f"{error}; what is new is read instead")
+        info(f"{error}; new lines are read from the files")
 
 
 def _session_row(path: Path, names: dict[str, str]) -> dict[str, Any]:
@@ -112,9 +122,9 @@ def _session_row(path: Path, names: dict[str, str]) -> dict[str, Any]:
     return {"id": session_id, "name": names.get(session_id), "path": os.fspath(path)}
 
 
-def _show_sessions(rows: list[dict[str, Any]]) -> None:
+def _print_sessions(rows: list[dict[str, Any]]) -> None:
     cells = ([row["id"], one_line(row["name"] or ""), one_line(row["path"])] for row in rows)
-    table((("session", "left"), ("name", "left"), ("path", "wide")), cells)
+    print_table((("session", "left"), ("name", "left"), ("path", "wide")), cells)
 
 
 def _row(hit: Hit) -> dict[str, Any]:
@@ -130,52 +140,58 @@ def _row(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _show(hits: list[Hit], names: dict[str, str]) -> None:
+def _print_hits(hits: list[Hit], names: dict[str, str]) -> None:
     if not is_terminal():
         for hit in hits:
-            say("\t".join([hit.session_id, str(hit.offset), hit.kind, one_line(hit.snippet)]))
+            print_out("\t".join([hit.session_id, str(hit.offset), hit.kind, one_line(hit.snippet)]))
         return
-    for session_id, of_session in groupby(hits, key=lambda hit: hit.session_id):
-        say(styled(one_line(f"{session_id} {names.get(session_id, '')}"), fg="magenta"))
-        for hit in of_session:
-            where = styled(f"{hit.offset}:{hit.kind}: ", fg="green")
-            say(f"  {where}{_highlighted(hit)}")
+    for session_id, session_hits in groupby(hits, key=lambda hit: hit.session_id):
+        print_out(style_text(one_line(f"{session_id} {names.get(session_id, '')}"), fg="magenta"))
+        for hit in session_hits:
+            where = style_text(f"{hit.offset}:{hit.kind}: ", fg="green")
+            print_out(f"  {where}{_highlight_matches(hit)}")
 
 
-def _highlighted(hit: Hit) -> str:
+def _highlight_matches(hit: Hit) -> str:
     parts, end = [], 0
     for begin, stop in hit.matches:
-        parts += [visible(hit.snippet[end:begin]), styled(visible(hit.snippet[begin:stop]), fg="red", bold=True)]
+        parts += [
+            escape_control_chars(hit.snippet[end:begin]),
+            style_text(escape_control_chars(hit.snippet[begin:stop]), fg="red", bold=True),
+        ]
         end = stop
-    return "".join([*parts, visible(hit.snippet[end:])])
+    return "".join([*parts, escape_control_chars(hit.snippet[end:])])
 
 
-def _say_how(results: SearchResults, is_cut: bool, count: int) -> None:
+def _print_notes(results: SearchResults, is_truncated: bool, count: int) -> None:
     for problem in results.problems:
-        note(f"{problem.path}: {problem.reason}")
+        warn(f"{problem.path}: {problem.reason}")
     if not results.is_indexed:
-        hint(f"no index: {results.scanned} sessions were read. `rollout index` makes the next search quick.")
+        info(f"no index; {pluralize(results.scanned, 'session')} read. `rollout index` makes the next search faster.")
     elif results.scanned:
-        hint(
-            f"{results.scanned} sessions are newer than the index, and were read. `rollout index` brings it up to date."
-        )
-    if is_cut:
-        hint(f"the first {count} hits; -n or --all for more")
+        sessions = pluralize(results.scanned, "session")
+        info(f"{sessions} not in the index yet, read from the files. `rollout index` updates the index.")
+    if is_truncated:
+        info(f"only the first {pluralize(count, 'hit')}; use -n or --all for more")
 
 
 @click.command("index")
 @json_option
-@click.option("--status", is_flag=True, help="Only say what there is.")
-@click.option("--delete", is_flag=True, help="Delete it; the sessions stay.")
-@click.option("--trigram/--words", default=None, help="For parts of words: 80 times larger, 10 times slower to make.")
-@click.option("--rebuild", is_flag=True, help="Make it anew.")
+@click.option("--status", is_flag=True, help="Print the state of the index; do not update it.")
+@click.option("--delete", is_flag=True, help="Delete the index, not the sessions.")
+@click.option(
+    "--trigram/--words",
+    default=None,
+    help="Index parts of words, or whole words. An index of parts is 80 times larger and takes 10 times as long.",
+)
+@click.option("--rebuild", is_flag=True, help="Build the index again from the beginning.")
 @home_option
 def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete: bool, status: bool, json: bool) -> int:
     """
-    Make the full-text index of all sessions, or bring it up to date.
+    Create or update the full-text index of all sessions.
 
-    It lies in the user's cache folder, takes about a twentieth of what it indexes, and may be deleted at any time. A
-    run that is interrupted goes on where it was.
+    The index is in the user's cache folder. Its size is about a twentieth of the sessions, and it can be deleted at
+    any time. After an interruption, the next run continues.
 
     \b
     Examples:
@@ -186,34 +202,34 @@ def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete:
     if delete:
         is_deleted = delete_index(home=folder)
         if json:
-            say(encode({"schema_version": 1, "index": {"path": os.fspath(index_path(folder)), "exists": False}}))
+            print_out(encode({"schema_version": 1, "index": {"path": os.fspath(index_path(folder)), "exists": False}}))
         else:
-            hint("the index is deleted" if is_deleted else "there is no index")
-        return 0 if is_deleted else 1
-    began = time.monotonic()
-    done = None
+            info("the index was deleted" if is_deleted else "there is no index")
+        return DONE if is_deleted else NOT_FOUND
+    started = time.monotonic()
+    update = None
     if not status:
         with progress("indexing") as show:
-            done = update_index(
+            update = update_index(
                 home=folder, rebuild=rebuild, trigram=trigram, progress=lambda part: show(part.size, part.all_size)
             )
-    return _say_status(folder, json=json, updated=done, took=time.monotonic() - began)
+    return _print_status(folder, json=json, update=update, seconds=time.monotonic() - started)
 
 
-def _say_status(home: Any, *, json: bool, updated: Any, took: float) -> int:
+def _print_status(home: Any, *, json: bool, update: Any, seconds: float) -> int:
     path = index_path(home)
     index = Index.find(home)
     if index is None and path.exists():
-        raise sqlite3.DatabaseError(f"{path} is damaged, or of another version")
+        raise sqlite3.DatabaseError(f"{path} is damaged or of another version")
     if index is None:
         if json:
-            say(encode({"schema_version": 1, "index": {"path": os.fspath(path), "exists": False}}))
+            print_out(encode({"schema_version": 1, "index": {"path": os.fspath(path), "exists": False}}))
         else:
-            hint("there is no index; `rollout index` makes one")
-        return 1
+            info("there is no index; `rollout index` creates one")
+        return NOT_FOUND
     with index:
         rows = list(index.rows())
-        behind = len(changes(index))
+        changed = len(find_changes(index))
     size = sum(part.stat().st_size for part in (path, path.with_name(f"{path.name}-wal")) if part.exists())
     files_size = sum(max(row.size, 0) for row in rows)
     row = {
@@ -222,20 +238,21 @@ def _say_status(home: Any, *, json: bool, updated: Any, took: float) -> int:
         "size": size,
         "sessions": len(rows),
         "files_size": files_size,
-        "changed_since": behind,
-        "read_sessions": updated.sessions if updated else 0,
-        "read_size": updated.size if updated else 0,
-        "seconds": round(took, 3),
+        "changed_since": changed,
+        "read_sessions": update.sessions if update else 0,
+        "read_size": update.size if update else 0,
+        "seconds": round(seconds, 3),
     }
     if json:
-        say(encode({"schema_version": 1, "index": row}))
+        print_out(encode({"schema_version": 1, "index": row}))
     else:
         share = f" ({size / files_size:.1%})" if files_size else ""
-        say(f"{visible(os.fspath(path))}: {size_text(size)}{share} for {len(rows)} sessions of {size_text(files_size)}")
-        if updated:
-            say(f"{updated.sessions} sessions and {size_text(updated.size)} read in {took:.1f} s")
-            for problem in updated.problems:
-                note(f"{problem.path}: {problem.reason}")
-        if behind:
-            say(f"{behind} sessions have changed since")
-    return 0
+        name = escape_control_chars(os.fspath(path))
+        print_out(f"{name}: {size_text(size)}{share} for {pluralize(len(rows), 'session')} of {size_text(files_size)}")
+        if update:
+            print_out(f"{pluralize(update.sessions, 'session')} and {size_text(update.size)} read in {seconds:.1f} s")
+            for problem in update.problems:
+                warn(f"{problem.path}: {problem.reason}")
+        if changed:
+            print_out(f"{pluralize(changed, 'session')} changed since the last update")
+    return DONE

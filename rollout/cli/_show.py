@@ -1,5 +1,5 @@
 """
-``show`` and ``follow``: a session as a conversation, as it is and as it grows.
+``show`` and ``follow``: print a session as a conversation, completely or as it grows.
 """
 
 from __future__ import annotations
@@ -10,24 +10,24 @@ from typing import Any, NamedTuple
 
 import click
 
-from rollout._lineage import base_of, inherited_lines
-from rollout._texts import KINDS, Texts
-from rollout.cli._options import SESSION, as_form, format_options, home_option
-from rollout.cli._output import emit, encode, hint, note, paged, say
+from rollout._text import pluralize
+from rollout.cli._exit_status import DONE, NOT_FOUND
+from rollout.cli._options import SESSION, format_options, home_option, pop_format
+from rollout.cli._output import encode, info, print_out, print_paged, print_rows, warn
 from rollout.codec import RolloutLine
 from rollout.errors import SessionNotFoundError
-from rollout.follow import follow
-from rollout.layout import home_folder, home_of
-from rollout.reader import LineReader, read_lines
+from rollout.home import home_folder, home_of
+from rollout.interpret import TEXT_KINDS, TextExtractor
+from rollout.reading import LineReader, base_of, follow, inherited_lines, read_lines
 from rollout.secrets import Redaction
 from rollout.store import find
 
 __all__ = ["follow_command", "show_command"]
 
 
-class Given(NamedTuple):
+class NumberedLine(NamedTuple):
     """
-    A line, its number in its file, and whether that is the file of the session that this one goes on from.
+    A line and its number in its file. An inherited line is in the file of the session that this one was forked from.
     """
 
     line: RolloutLine
@@ -37,19 +37,19 @@ class Given(NamedTuple):
 
 @click.command("show")
 @format_options
-@click.option("--kind", multiple=True, type=click.Choice(KINDS), help="Only what these say; may be repeated.")
-@click.option("--full", is_flag=True, help="Outputs whole, not only their first lines.")
-@click.option("--redact", is_flag=True, help="Replace keys and passwords; which, is said on stderr.")
+@click.option("--kind", multiple=True, type=click.Choice(TEXT_KINDS), help="Only text of this kind; can be repeated.")
+@click.option("--full", is_flag=True, help="Print outputs completely, not only their first lines.")
+@click.option("--redact", is_flag=True, help="Replace keys and passwords; list them on stderr.")
 @home_option
 @click.argument("session", type=SESSION)
 def show_command(
     session: str, home: str | None, full: bool, kind: tuple[str, ...], redact: bool, **options: Any
 ) -> int:
     """
-    Show a SESSION: what was said, thought, run and answered.
+    Show a SESSION as a conversation: messages, reasoning, commands and outputs.
 
-    With --json or --jsonl the lines of the file as they were recorded, with --kind those that say such. Characters
-    that would act on the terminal stand there as escapes. How many lines could not be read is said on stderr.
+    With --json or --jsonl, print the recorded lines; with --kind, only the lines of these kinds. Control characters are
+    escaped. The number of unreadable lines is printed on stderr.
 
     Fields: timestamp, ordinal, type, payload.
 
@@ -59,38 +59,40 @@ def show_command(
       rollout show 01a1fbb5 --kind user --kind agent
       rollout show "parser bug" --jsonl | jq .payload.type
     """
-    form = as_form(options)
+    form = pop_format(options)
     path = find(session, home=home)
     with read_lines(path) as reader:
         redaction = Redaction()
         lines = _with_inherited(reader, home_of(path) or home_folder(home))
         if redact:
-            from rollout.export._redact import redacted_line  # noqa: PLC0415 -- 6 ms, which few need
+            from rollout.export import redacted_line  # noqa: PLC0415 -- 6 ms, for --redact only
 
-            lines = (given._replace(line=redacted_line(given.line, redaction)) for given in lines)
+            lines = (numbered._replace(line=redacted_line(numbered.line, redaction)) for numbered in lines)
         if any(form.values()):
-            rows = map(_row, _saying((given.line for given in lines), kind))
-            is_found = emit(rows, "lines", form, lambda _: None)
+            rows = map(_row, _lines_of_kinds((numbered.line for numbered in lines), kind))
+            is_found = print_rows(rows, "lines", form, lambda _: None)
         else:
-            from rollout.cli._showing import Shown, renderer  # noqa: PLC0415 -- 20 ms, not for JSON
+            from rollout.cli._conversation import Conversation, make_renderer  # noqa: PLC0415 -- 20 ms, not for JSON
 
-            shown = Shown(reader, renderer(full=full), kind, redact=redaction.redact if redact else None)
-            paged(shown.all(lines))
-            is_found = shown.count > 0
+            redact_text = redaction.redact if redact else None
+            conversation = Conversation(reader, make_renderer(full=full), kind, redact=redact_text)
+            print_paged(conversation.render_all(lines))
+            is_found = conversation.count > 0
             if not is_found:
-                hint("nothing was said in it")
+                missing = "text of this kind" if kind else "messages, commands or outputs"
+                info(f"the session has no {missing}")
         for replaced in redaction.receipt.replacements:
-            note(f"{replaced.placeholder} stands for a {replaced.kind}, {replaced.count} times")
+            warn(f"{replaced.placeholder} replaces a {replaced.kind} in {pluralize(replaced.count, 'place')}")
         if reader.skipped:
             count, first = len(reader.skipped), reader.skipped[0]
             reason = redaction.redact(first.reason)
-            note(f"{count} lines could not be read; line {first.lineno}: {reason}. See rollout verify.")
-    return 0 if is_found else 1
+            warn(f"{pluralize(count, 'line')} could not be read; line {first.lineno}: {reason}. See `rollout verify`.")
+    return DONE if is_found else NOT_FOUND
 
 
-def _with_inherited(lines: LineReader, home: Path) -> Iterator[Given]:
+def _with_inherited(lines: LineReader, home: Path) -> Iterator[NumberedLine]:
     """
-    Put what a fork by reference refers to before its own lines.
+    Yield the lines that a fork by reference refers to, then its own lines.
     """
     is_first = True
     for line in lines:
@@ -98,17 +100,17 @@ def _with_inherited(lines: LineReader, home: Path) -> Iterator[Given]:
             is_first = False
             try:
                 for number, inherited in enumerate(inherited_lines(line.payload, home), 1):
-                    yield Given(inherited, number, is_inherited=True)
+                    yield NumberedLine(inherited, number, is_inherited=True)
             except (SessionNotFoundError, OSError, ImportError):
-                note(f"what it has from session {base_of(line.payload)} is missing: its file is not there")
-        yield Given(line, lines.lineno)
+                warn(f"the lines inherited from session {base_of(line.payload)} are missing: its file was not found")
+        yield NumberedLine(line, lines.lineno)
 
 
-def _saying(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[RolloutLine]:
+def _lines_of_kinds(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[RolloutLine]:
     if not kinds:
         return lines
-    texts = Texts()
-    return (line for line in lines if any(text.kind in kinds for text in texts.of(line)))
+    texts = TextExtractor()
+    return (line for line in lines if any(text.kind in kinds for text in texts.extract(line)))
 
 
 def _row(line: RolloutLine) -> dict[str, Any]:
@@ -116,19 +118,20 @@ def _row(line: RolloutLine) -> dict[str, Any]:
 
 
 @click.command("follow")
-@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="End when nothing came for so long.")
-@click.option("--from-start", is_flag=True, help="Begin with what is there already.")
-@click.option("--jsonl", is_flag=True, help="The lines as they are recorded, one JSON object a line.")
-@click.option("--full", is_flag=True, help="Outputs whole, not only their first lines.")
+@click.option("--timeout", type=click.FloatRange(0), metavar="SECONDS", help="Stop after this time without a new line.")
+@click.option("--from-start", is_flag=True, help="Begin with the lines that the session already has.")
+@click.option("--jsonl", is_flag=True, help="Print the recorded lines, one JSON object per line.")
+@click.option("--full", is_flag=True, help="Print outputs completely, not only their first lines.")
 @home_option
 @click.argument("session", type=SESSION)
 def follow_command(
     session: str, home: str | None, full: bool, jsonl: bool, from_start: bool, timeout: float | None
 ) -> int:
     """
-    Follow a SESSION: show each line once, as soon as its writer has completed it, until Ctrl-C.
+    Follow a SESSION: show each new line once, as soon as it is complete, until Ctrl-C.
 
-    Goes on when one writer ends and another resumes the session. Exit status 1 if --timeout ends it before any line.
+    Continues when one writer ends and another one resumes the session. The exit status is 1 if --timeout ends the
+    command before the first line.
 
     \b
     Examples:
@@ -136,15 +139,19 @@ def follow_command(
       rollout follow @last --from-start --jsonl --timeout 60 > session.jsonl
     """
     path = find(session, home=home)
-    from rollout.cli._showing import Shown, renderer  # noqa: PLC0415
+    from rollout.cli._conversation import Conversation, make_renderer  # noqa: PLC0415 -- 20 ms
 
     count = 0
-    hint(f"following {path}; Ctrl-C ends it")
+    info(f"following {path}; press Ctrl-C to stop")
     with follow(path, from_start=from_start, timeout=timeout) as follower:
-        shown = Shown(follower, renderer(full=full), is_live=True, is_whole=from_start)
-        for count, line in enumerate(follower, 1):  # noqa: B007 -- said below
-            for part in [f"{encode(_row(line))}\n"] if jsonl else shown.of(Given(line, follower.lineno)):
-                say(part, end="")
+        conversation = Conversation(follower, make_renderer(full=full), is_live=True, is_whole=from_start)
+        for count, line in enumerate(follower, 1):  # noqa: B007 -- used below
+            if jsonl:
+                print_out(encode(_row(line)))
+                continue
+            for part in conversation.render_line(NumberedLine(line, follower.lineno)):
+                print_out(part, end="")
         if follower.skipped:
-            note(f"{len(follower.skipped)} lines could not be read: {follower.skipped[0].reason}")
-    return 0 if count else 1
+            lines = pluralize(len(follower.skipped), "line")
+            warn(f"{lines} could not be read: {follower.skipped[0].reason}")
+    return DONE if count else NOT_FOUND

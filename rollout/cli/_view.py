@@ -1,5 +1,5 @@
 """
-``view``.
+``view``: run the local viewer.
 """
 
 from __future__ import annotations
@@ -12,19 +12,19 @@ from types import FrameType
 
 import click
 
+from rollout.cli._exit_status import SIGNAL_BASE
 from rollout.cli._options import SESSION, home_option
-from rollout.cli._output import hint, is_terminal, note, say
+from rollout.cli._output import info, is_terminal, print_out, warn
 from rollout.store import find
 
 __all__ = ["view_command"]
 
-# The exit status of a program that a signal ended is this plus the number of the signal.
-_SIGNALLED = 128
-
 
 @click.command("view")
-@click.option("--no-browser", is_flag=True, help="Only print the address.")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Listen there; by default where it is free.")
+@click.option("--no-browser", is_flag=True, help="Print the URL only; do not open a browser.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="Listen on this port; by default, any free port."
+)
 @click.option(
     "--host", default="127.0.0.1", help="Listen on this address, 127.0.0.1 by default; 0.0.0.0 or :: for all addresses."
 )
@@ -32,11 +32,11 @@ _SIGNALLED = 128
 @click.argument("session", required=False, type=SESSION)
 def view_command(session: str | None, home: str | None, host: str, port: int, no_browser: bool) -> None:
     """
-    See sessions in a browser: list, search, read, follow, count. With a SESSION, begin with it.
+    Show sessions in a browser: list, search, read, follow, count. With a SESSION, open the page of this session.
 
-    Runs until Ctrl-C or SIGTERM and changes nothing. By default only this machine can reach it; with --host other
-    machines can, too. Prints its address, which cannot be guessed and which opens every session of the home: keep it
-    secret. On a terminal it also opens the browser.
+    Runs until Ctrl-C or SIGTERM and changes nothing. By default, only this machine can reach the viewer; with --host,
+    other machines can reach it, too. Prints the URL of the viewer. The URL cannot be guessed, and it gives access to
+    every session of the home: keep it secret. On a terminal, also opens the browser.
 
     \b
     Examples:
@@ -53,13 +53,13 @@ def view_command(session: str | None, home: str | None, host: str, port: int, no
         path.stat()
     viewer = make_viewer(home, session=path, host=host, port=port)
     try:
-        with _ending_on_sigterm():
-            say(viewer.url)
+        with _exit_on_sigterm():
+            print_out(viewer.url)
             if viewer.is_public:
-                note(_warning(viewer.public_urls))
+                warn(_warning(viewer.public_urls))
             if is_terminal() and not no_browser:
                 webbrowser.open(viewer.url)
-            hint("Ctrl-C ends it")
+            info("press Ctrl-C to stop")
             viewer.serve_forever()
     finally:
         viewer.close()
@@ -69,24 +69,24 @@ def _warning(urls: Sequence[str]) -> str:
     """
     Return the warning for a viewer that listens on more than a loopback address.
     """
-    opened = " and ".join(urls) or "an address of this machine"
+    known_urls = " and ".join(urls) or "an address of this machine"
     return (
-        f"other machines can reach the viewer, by {opened}. Everyone with that address can read every session. The "
+        f"other machines can reach the viewer at {known_urls}. Anyone who knows this URL can read every session. The "
         "connection is not encrypted."
     )
 
 
 @contextmanager
-def _ending_on_sigterm() -> Iterator[None]:
+def _exit_on_sigterm() -> Iterator[None]:
     """
     End the viewer on SIGTERM as on Ctrl-C. The first process of a container ignores SIGTERM if it has no handler.
     """
-    before = signal.signal(signal.SIGTERM, _end)
+    handler = signal.signal(signal.SIGTERM, _exit)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, handler)
 
 
-def _end(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a handler
-    raise SystemExit(_SIGNALLED + number)
+def _exit(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 -- the signature of a handler
+    raise SystemExit(SIGNAL_BASE + number)

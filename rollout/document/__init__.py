@@ -1,5 +1,5 @@
 """
-A session as a document for readers: turns of items, calls with their outputs, made from its lines.
+A session as a document for readers: turns with items, and calls with their outputs, built from the session's lines.
 
 >>> from rollout import Recorder, load_history
 >>> with Recorder() as rec:
@@ -11,8 +11,20 @@ A session as a document for readers: turns of items, calls with their outputs, m
 [('user', 'What is in this folder?'), ('call', 'README.md'), ('agent', 'A README.')]
 """
 
+from typing import TYPE_CHECKING
+
+from rollout._lazy import lazy_getattr
 from rollout.document._builder import DocumentBuilder
+from rollout.document._facts import call_facts as call_facts
+from rollout.document._facts import session_facts as session_facts
+from rollout.document._facts import turn_facts as turn_facts
+from rollout.document._facts import usage_facts as usage_facts
 from rollout.document._model import ITEM_KINDS, Call, Document, FileChange, Image, Item, PlanStep, Turn
+from rollout.document._patches import text_around as text_around
+
+if TYPE_CHECKING:
+    from rollout.document._frame import document_frame as document_frame
+    from rollout.document._frame import frame_of as frame_of
 
 __all__ = [
     "ITEM_KINDS",
@@ -25,3 +37,6 @@ __all__ = [
     "PlanStep",
     "Turn",
 ]
+
+# pandas tables, which few programs need.
+__getattr__ = lazy_getattr(globals(), {"_frame": ["document_frame", "frame_of"]})

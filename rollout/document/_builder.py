@@ -1,5 +1,5 @@
 """
-Lines -> a document that grows with each: turns are begun, calls get their answers, what is said twice is said once.
+Build a document line by line: start turns, join calls with their outputs, merge repeated items.
 """
 
 from __future__ import annotations
@@ -12,27 +12,27 @@ import attrs
 from attrs import define
 
 from rollout import schema
-from rollout._prompts import cwd_in
-from rollout._turns import Standing, Turns, prompt_of, seconds_of
 from rollout.codec import RolloutLine
+from rollout.document._content import seconds_in
+from rollout.document._line_items import read_items
 from rollout.document._model import Call, Document, Item, Turn
-from rollout.document._parts import seconds_in
-from rollout.document._reading import read
-from rollout.reader import SkippedLine
+from rollout.interpret import ActiveTurns, TurnDetector, cwd_in, prompt_of, seconds_of
+from rollout.reading import SkippedLine
 from rollout.stats import StatsCounter
 
 __all__ = ["DocumentBuilder"]
 
-# The echo of a message follows within so many lines.
+# Maximum number of lines between an item and its echo: the same text in a line of another kind.
 _ECHO_LINES = 32
 _ECHOED = ("user", "agent", "reasoning")
 _COMPLETES = ("task_complete", "turn_complete")
 
 
 @define
-class _Saying:
+class _EchoTracker:
     """
-    Something that was said: where, and by which kinds of lines, each of which says it once.
+    An item that lines of other kinds may repeat: its position, and the kinds of lines that have contained it so far.
+    Each kind contains it once.
     """
 
     item: Item
@@ -40,9 +40,13 @@ class _Saying:
     count: int
     families: set[str]
 
-    def is_echoed(self, family: str, count: int) -> bool:
+    def add_echo(self, family: str, count: int) -> bool:
         """
-        Say whether a line of this kind, that many lines into the session, says it again; it is noted that it did.
+        Return whether a line is an echo of the item, and if so, record the kind of the line.
+
+        Args:
+            family: The kind of the line.
+            count: The number of lines of the session up to this one.
         """
         if family in self.families or count - self.count > _ECHO_LINES:
             return False
@@ -53,7 +57,7 @@ class _Saying:
 @define
 class _OpenCall:
     """
-    A call that was seen, and whether response items have called and answered it.
+    A call in the document, and whether response items for the call and for its output have been read.
     """
 
     item: Item
@@ -65,7 +69,7 @@ class _OpenCall:
 
 class DocumentBuilder:
     """
-    Makes the document of one session from its lines, given in order. Not for several threads at once.
+    Builder of the document of one session from its lines, in order. Not safe for use by several threads at once.
 
     Args:
         path: The session's file.
@@ -75,13 +79,13 @@ class DocumentBuilder:
         self._path = path
         self._document: Document | None = None
         self._turns: list[Turn] = []
-        self._beginnings = Turns()
-        self._standing: Standing[Turn] = Standing()
+        self._beginnings = TurnDetector()
+        self._standing: ActiveTurns[Turn] = ActiveTurns()
         self._counters = {True: StatsCounter(), False: StatsCounter()}
         self._line_counts = {True: 0, False: 0}
         self._growth: list[tuple[str, int]] = []
-        self._said: dict[tuple[str, str], _Saying] = {}
-        self._compaction: _Saying | None = None
+        self._trackers: dict[tuple[str, str], _EchoTracker] = {}
+        self._compaction: _EchoTracker | None = None
         self._calls: dict[str, _OpenCall] = {}
         self._changed: dict[int, tuple[Turn, dict[str, Item]]] = {}
         self._count = 0
@@ -90,7 +94,7 @@ class DocumentBuilder:
 
     @property
     def document(self) -> Document | None:
-        """What the lines have said so far, the same object each time; None before the session's own session_meta."""
+        """The document of the lines so far, always the same object; None before the session's own session_meta."""
         document = self._document
         if document is not None:
             document.stats = self._counters[False].stats
@@ -99,7 +103,7 @@ class DocumentBuilder:
 
     def changes(self) -> list[tuple[Turn, list[Item]]]:
         """
-        Give the turns that have changed since the last call, in order, and which of their items are new or changed.
+        Return the turns that changed since the last call, in order, each with its new and changed items.
         """
         changed = [self._changed[number] for number in sorted(self._changed)]
         self._changed = {}
@@ -107,36 +111,36 @@ class DocumentBuilder:
 
     def add(self, line: RolloutLine, number: int, *, is_inherited: bool = False) -> None:
         """
-        Take the next line.
+        Add the next line.
 
         Args:
-            line: It.
-            number: Its number in its file, from 1.
-            is_inherited: It is another session's, which this one goes on from.
+            line: The line.
+            number: The line's number in its file, from 1.
+            is_inherited: Whether the line belongs to the session that this session continues.
         """
         key = f"b{number}" if is_inherited else str(number)
         self._line_counts[is_inherited] += 1
         self._count += 1
         turn = self._turn_of(line, is_inherited)
         self._note_facts(line, turn, is_inherited)
-        if len(self._said) > 4 * _ECHO_LINES:
-            self._said = {k: said for k, said in self._said.items() if self._count - said.count <= _ECHO_LINES}
-        found = read(line)
-        if isinstance(found, str):
-            turn.others.setdefault(found, []).append(key)
-            self._touch(turn)
+        if len(self._trackers) > 4 * _ECHO_LINES:
+            self._trackers = {k: t for k, t in self._trackers.items() if self._count - t.count <= _ECHO_LINES}
+        items = read_items(line)
+        if isinstance(items, str):
+            turn.others.setdefault(items, []).append(key)
+            self._mark_changed(turn)
             return
-        if found[0].kind == "reasoning":
-            found = self._new_reasoning(found, key, turn, line)
-        for index, item in enumerate(found):
+        if items[0].kind == "reasoning":
+            items = self._merge_reasoning(items, key, turn, line)
+        for index, item in enumerate(items):
             item.key = key if not index else f"{key}-{index + 1}"
             item.lines = [key]
             item.timestamp = line.timestamp
-            self._place(item, turn, line)
+            self._add_item(item, turn, line)
 
     def add_unreadable(self, line: SkippedLine) -> None:
         """
-        Take a line that could not be read, in its place among the others.
+        Add a line that could not be read, at its position among the other lines.
         """
         self._line_counts[False] += 1
         self._count += 1
@@ -145,15 +149,15 @@ class DocumentBuilder:
         self._append(Item(str(line.lineno), "unreadable", line.reason, text, lines=[str(line.lineno)]), turn)
 
     def _turn_of(self, line: RolloutLine, is_inherited: bool) -> Turn:
-        if self._beginnings.begins(line):
+        if self._beginnings.is_start(line):
             number = self._turns[-1].number + 1 if self._turns else 1
-            # What a person says anew is no echo, whatever they said before.
-            self._said = {key: saying for key, saying in self._said.items() if key[0] != "user"}
+            # A new prompt is not an echo, even if it equals an earlier prompt.
+            self._trackers = {key: tracker for key, tracker in self._trackers.items() if key[0] != "user"}
             turn = self._begin(number, is_inherited=is_inherited)
         else:
             turn = self._turns[-1] if self._turns else self._begin(0, is_inherited=is_inherited)
         turn.prompt = turn.prompt or prompt_of(line)
-        self._standing.note(turn)
+        self._standing.add(turn)
         if line.timestamp:
             turn.started_at = turn.started_at or line.timestamp
             turn.ended_at = line.timestamp
@@ -176,7 +180,7 @@ class DocumentBuilder:
             model = line.payload.get("model")
             self._model = turn.model = model if isinstance(model, str) else turn.model
         elif line.type == "response_item" and self._document and self._document.meta.cwd is None:
-            # Files before 0.32 say it in their first context only.
+            # Files from before 0.32 contain the folder only in their first context.
             self._document.meta = attrs.evolve(self._document.meta, cwd=cwd_in(line.payload))
         if counter.tokens is not before and counter.tokens != before:
             turn.tokens += counter.tokens - before
@@ -194,8 +198,8 @@ class DocumentBuilder:
         elif kind == "error":
             turn.status = "failed"
         elif kind == "thread_rolled_back":
-            for taken in self._standing.take_back(payload.get("num_turns")):
-                self._touch(taken)
+            for rolled_back in self._standing.roll_back(payload.get("num_turns")):
+                self._mark_changed(rolled_back)
         if kind in (*_COMPLETES, "turn_aborted"):
             measured = seconds_in(payload)
             turn.duration = turn.duration if measured is None else measured
@@ -206,104 +210,107 @@ class DocumentBuilder:
             if isinstance(meta, schema.SessionMeta):
                 self._document = Document(meta.id, self._path, meta, self._turns, token_growth=self._growth)
 
-    def _new_reasoning(self, found: list[Item], key: str, turn: Turn, line: RolloutLine) -> list[Item]:
+    def _merge_reasoning(self, items: list[Item], key: str, turn: Turn, line: RolloutLine) -> list[Item]:
         """
-        Make one item of those paragraphs that were not said yet: events have them one by one, items together.
+        Return the new paragraphs as one item. Events contain paragraphs one by one, response items all together.
         """
-        fresh = [item for item in found if not self._is_echo(item, key, line)]
-        if len(fresh) < 2:
-            return fresh
-        whole = Item("", "reasoning", text="\n\n".join(item.text for item in fresh))
+        new_items = [item for item in items if not self._is_echo(item, key, line)]
+        if len(new_items) < 2:
+            return new_items
+        whole = Item("", "reasoning", text="\n\n".join(item.text for item in new_items))
         if self._is_echo(whole, key, line):
             return []
-        for item in fresh:
-            self._said["reasoning", item.text] = _Saying(whole, turn, self._count, {_family(line)})
+        for item in new_items:
+            self._trackers["reasoning", item.text] = _EchoTracker(whole, turn, self._count, {_family(line)})
         return [whole]
 
-    def _place(self, item: Item, turn: Turn, line: RolloutLine) -> None:
+    def _add_item(self, item: Item, turn: Turn, line: RolloutLine) -> None:
         call, key = item.call, item.lines[0]
         if call is not None:
-            self._place_call(item, call, turn, line)
+            self._add_call(item, call, turn, line)
         elif item.kind in _ECHOED and item.text:
             if not self._is_echo(item, key, line):
-                self._said[item.kind, item.text] = _Saying(item, turn, self._count, {_family(line)})
+                self._trackers[item.kind, item.text] = _EchoTracker(item, turn, self._count, {_family(line)})
                 self._append(item, turn)
         elif item.kind == "compaction":
-            self._place_compaction(item, turn, line)
+            self._add_compaction(item, turn, line)
         elif item.kind == "plan":
-            self._place_plan(item, turn)
+            self._add_plan(item, turn)
         else:
             self._append(item, turn)
 
     def _is_echo(self, item: Item, key: str, line: RolloutLine) -> bool:
-        saying = self._said.get((item.kind, item.text))
-        if saying is None or not saying.is_echoed(_family(line), self._count):
+        """
+        Return whether an item is an echo of an earlier one, and if so, record this line for the earlier item.
+        """
+        tracker = self._trackers.get((item.kind, item.text))
+        if tracker is None or not tracker.add_echo(_family(line), self._count):
             return False
-        saying.item.images = saying.item.images or item.images
-        self._join(saying.item, key, saying.turn)
+        tracker.item.images = tracker.item.images or item.images
+        self._add_key(tracker.item, key, tracker.turn)
         return True
 
-    def _place_plan(self, item: Item, turn: Turn) -> None:
+    def _add_plan(self, item: Item, turn: Turn) -> None:
         """
-        Place a plan, unless its call is in the same turn already.
+        Add a plan, unless its call is already in the same turn.
         """
         for earlier in reversed(turn.items[-_ECHO_LINES:]):
             if earlier.plan and earlier.plan == item.plan:
-                self._join(earlier, item.key, turn)
+                self._add_key(earlier, item.key, turn)
                 return
         self._append(item, turn)
 
-    def _place_compaction(self, item: Item, turn: Turn, line: RolloutLine) -> None:
+    def _add_compaction(self, item: Item, turn: Turn, line: RolloutLine) -> None:
         """
-        Place a compaction, of which up to three kinds of lines tell, each once.
+        Add a compaction. Up to three kinds of lines describe it, each once.
         """
         family = f"{line.type}/{line.payload.get('type')}"
-        saying = self._compaction
-        if saying and saying.is_echoed(family, self._count):
-            known = saying.item
-            known.title, known.text = known.title or item.title, known.text or item.text
-            self._join(known, item.key, saying.turn)
+        tracker = self._compaction
+        if tracker and tracker.add_echo(family, self._count):
+            first = tracker.item
+            first.title, first.text = first.title or item.title, first.text or item.text
+            self._add_key(first, item.key, tracker.turn)
         else:
-            self._compaction = _Saying(item, turn, self._count, {family})
+            self._compaction = _EchoTracker(item, turn, self._count, {family})
             self._append(item, turn)
 
-    def _place_call(self, item: Item, call: Call, turn: Turn, line: RolloutLine) -> None:
+    def _add_call(self, item: Item, call: Call, turn: Turn, line: RolloutLine) -> None:
         at, is_item, is_answer = seconds_of(line.timestamp), line.type == "response_item", not call.tool
-        known = self._calls.get(call.call_id or "")
-        if known and is_item and (known.is_answered if is_answer else known.is_called):
-            # An id that is used again.
-            known = None
-        if known is None:
+        open_call = self._calls.get(call.call_id or "")
+        if open_call and is_item and (open_call.is_answered if is_answer else open_call.is_called):
+            # The id is used a second time.
+            open_call = None
+        if open_call is None:
             if call.output is not None:
                 call.output_line = item.key
-            known = _OpenCall(item, turn, at)
+            open_call = _OpenCall(item, turn, at)
             if call.call_id:
-                self._calls[call.call_id] = known
+                self._calls[call.call_id] = open_call
             self._append(item, turn)
         else:
-            _merge(known, call, item, at, is_item=is_item)
-            self._join(known.item, item.key, known.turn)
+            _merge(open_call, call, item, at, is_item=is_item)
+            self._add_key(open_call.item, item.key, open_call.turn)
             self._last_at = at or self._last_at
-        known.is_called |= is_item and not is_answer
-        known.is_answered |= is_item and is_answer
+        open_call.is_called |= is_item and not is_answer
+        open_call.is_answered |= is_item and is_answer
 
     def _append(self, item: Item, turn: Turn) -> None:
         at = seconds_of(item.timestamp)
         item.gap = round(max(at - self._last_at, 0.0), 3) if at and self._last_at else None
         self._last_at = at or self._last_at
         turn.items.append(item)
-        self._touch(turn, item)
+        self._mark_changed(turn, item)
 
-    def _join(self, item: Item, key: str, turn: Turn) -> None:
+    def _add_key(self, item: Item, key: str, turn: Turn) -> None:
         """
-        Note that another line has the same item, which belongs to this turn.
+        Record that another line contains the same item of this turn.
         """
-        # Lines come in order, so a line that has the item twice is the last one noted.
+        # Lines are added in order, so a line that contains the item twice is the last noted line.
         if item.lines[-1] != key:
             item.lines.append(key)
-        self._touch(turn, item)
+        self._mark_changed(turn, item)
 
-    def _touch(self, turn: Turn, item: Item | None = None) -> None:
+    def _mark_changed(self, turn: Turn, item: Item | None = None) -> None:
         _, items = self._changed.setdefault(turn.number, (turn, {}))
         if item is not None:
             items[item.key] = item
@@ -314,17 +321,17 @@ def _family(line: RolloutLine) -> str:
     return f"{line.type}/end" if kind in _COMPLETES else line.type
 
 
-def _merge(known: _OpenCall, new: Call, item: Item, at: float, *, is_item: bool) -> None:
+def _merge(open_call: _OpenCall, new: Call, item: Item, at: float, *, is_item: bool) -> None:
     """
-    Complete a call by what another line says of it. Of two outputs the longer counts: one of them was cut.
+    Complete a call from another line about the call. Of two outputs, keep the longer one: the other one was truncated.
     """
-    call = known.item.call
-    assert call is not None  # noqa: S101 -- only calls are kept
+    call = open_call.item.call
+    assert call is not None  # noqa: S101 -- `_OpenCall` holds only calls
     if new.tool and is_item:
         call.tool = new.tool
     if new.input and (is_item or not call.input):
         call.input, call.language = new.input, new.language
-    known.item.plan = known.item.plan or item.plan
+    open_call.item.plan = open_call.item.plan or item.plan
     call.cwd = call.cwd or new.cwd
     call.images, call.changes = call.images or new.images, call.changes or new.changes
     call.exit_code = new.exit_code if call.exit_code is None else call.exit_code
@@ -333,4 +340,4 @@ def _merge(known: _OpenCall, new: Call, item: Item, at: float, *, is_item: bool)
     if new.output is not None:
         if call.output is None or len(new.output) > len(call.output):
             call.output, call.output_line = new.output, item.key
-        call.elapsed = round(max(at - known.began_at, 0.0), 3) if at and known.began_at else None
+        call.elapsed = round(max(at - open_call.began_at, 0.0), 3) if at and open_call.began_at else None

@@ -1,5 +1,5 @@
 """
-One event -> what a reader sees of it.
+Convert one event to the items that a reader sees.
 """
 
 from __future__ import annotations
@@ -7,31 +7,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollout._calls import strings_in
 from rollout.codec import json_for_reading
-from rollout.document._inputs import plan_of, set_input
+from rollout.document._content import image, list_of, other, parts_of, picture, seconds_in, text_of
 from rollout.document._model import Call, Item
-from rollout.document._parts import image, list_of, other, parts_of, picture, seconds_in, text_of
 from rollout.document._patches import changes_of
+from rollout.document._tool_input import plan_of, set_input
+from rollout.interpret import strings_in
 
 __all__ = ["read_event"]
 
-_SILENT = frozenset({
+_WITHOUT_ITEMS = frozenset({
     "token_count", "task_started", "turn_started", "thread_settings_applied", "session_configured",
     "shutdown_complete", "agent_message_delta", "agent_reasoning_delta", "agent_reasoning_raw_content_delta",
     "agent_reasoning_section_break", "exec_command_output_delta", "conversation_path", "get_history_entry_response",
     "list_custom_prompts_response", "mcp_list_tools_response",
 })  # fmt: skip
-# What only the event of an end says.
-_OVER = frozenset({"exit_code", "success", "status", "duration", "result"})
+# Keys that only end events contain.
+_END_KEYS = frozenset({"exit_code", "success", "status", "duration", "result"})
 
 
 def read_event(payload: Mapping[str, Any]) -> list[Item] | str:
     """
-    Give what an event says, as `rollout.document._reading.read` does.
+    Return the items of an event, as `rollout.document._line_items.read_items` does.
     """
     kind = str(payload.get("type"))
-    if kind in _SILENT:
+    if kind in _WITHOUT_ITEMS:
         return kind
     reader = _EVENTS.get(kind)
     return reader(payload) if reader else [other(kind, payload)]
@@ -46,7 +46,7 @@ def _user_message(payload: Mapping[str, Any]) -> list[Item] | str:
     return [Item("", "user", text=text, images=images)] if text or images else "user_message"
 
 
-def _said(kind: str, key: str, title: str = "") -> Callable[[Mapping[str, Any]], list[Item] | str]:
+def _text_reader(kind: str, key: str, title: str = "") -> Callable[[Mapping[str, Any]], list[Item] | str]:
     def reader(payload: Mapping[str, Any]) -> list[Item] | str:
         text = text_of(payload.get(key))
         return [Item("", kind, title=title, text=text)] if text else str(payload.get("type"))
@@ -66,21 +66,21 @@ def _turn_aborted(payload: Mapping[str, Any]) -> list[Item]:
     return [Item("", "interruption", title=text_of(payload.get("reason")))]
 
 
-def _rolled_back(payload: Mapping[str, Any]) -> list[Item]:
+def _rollback(payload: Mapping[str, Any]) -> list[Item]:
     count: Any = payload.get("num_turns")
-    return [Item("", "notice", title="rolled back", text=f"{count} turn{'' if count == 1 else 's'} taken back")]
+    return [Item("", "notice", title="rolled back", text=f"{count} turn{'' if count == 1 else 's'}")]
 
 
-def _review_began(payload: Mapping[str, Any]) -> list[Item]:
-    said = [text_of(payload.get("prompt")) or text_of(payload.get("user_facing_hint"))]
-    return [Item("", "notice", title="review began", text="\n".join(filter(None, said)))]
+def _review_start(payload: Mapping[str, Any]) -> list[Item]:
+    texts = [text_of(payload.get("prompt")) or text_of(payload.get("user_facing_hint"))]
+    return [Item("", "notice", title="review started", text="\n".join(filter(None, texts)))]
 
 
-def _review_ended(payload: Mapping[str, Any]) -> list[Item]:
+def _review_end(payload: Mapping[str, Any]) -> list[Item]:
     return [Item("", "notice", title="review ended", text="\n".join(strings_in(payload.get("review_output"))))]
 
 
-def _goal(payload: Mapping[str, Any]) -> list[Item] | str:
+def _goal_update(payload: Mapping[str, Any]) -> list[Item] | str:
     goal: Any = payload.get("goal")
     text = text_of(goal.get("objective")) if isinstance(goal, dict) else ""
     return [Item("", "notice", title="goal", text=text)] if text else "thread_goal_updated"
@@ -96,7 +96,7 @@ def _compaction(_: Mapping[str, Any]) -> list[Item]:
 
 def _patch(payload: Mapping[str, Any]) -> list[Item]:
     call = _call("apply_patch", payload, changes=changes_of(payload.get("changes")))
-    _end(call, payload)
+    _set_outcome(call, payload)
     return [Item("", "call", call=call)]
 
 
@@ -104,7 +104,7 @@ def _command(payload: Mapping[str, Any]) -> list[Item]:
     call = _call("shell", payload)
     set_input(call, {key: payload.get(key) for key in ("command", "cwd")})
     call.cwd = call.cwd and call.cwd.removeprefix("file://")
-    _end(call, payload)
+    _set_outcome(call, payload)
     return [Item("", "call", call=call)]
 
 
@@ -114,7 +114,7 @@ def _mcp(payload: Mapping[str, Any]) -> list[Item]:
     names = filter(None, (text_of(given.get(key)) for key in ("server", "tool")))
     call = _call(".".join(names) or str(payload.get("type")), payload)
     set_input(call, given.get("arguments"))
-    _end(call, payload)
+    _set_outcome(call, payload)
     return [Item("", "call", call=call)]
 
 
@@ -124,12 +124,12 @@ def _search(payload: Mapping[str, Any]) -> list[Item]:
     return [Item("", "call", call=call)]
 
 
-def _image_viewed(payload: Mapping[str, Any]) -> list[Item]:
+def _view_image(payload: Mapping[str, Any]) -> list[Item]:
     path = text_of(payload.get("path"))
     return [Item("", "call", call=_call("view_image", payload, input=path))]
 
 
-def _image_made(payload: Mapping[str, Any]) -> list[Item]:
+def _image_generation(payload: Mapping[str, Any]) -> list[Item]:
     call = _call("image_generation", payload, input=text_of(payload.get("revised_prompt")))
     call.images = picture(payload.get("result"))
     return [Item("", "call", call=call)]
@@ -139,28 +139,28 @@ def _call(tool: str, payload: Mapping[str, Any], **fields: Any) -> Call:
     return Call(tool, str(payload.get("call_id") or payload.get("id") or "") or None, **fields)
 
 
-def _end(call: Call, payload: Mapping[str, Any]) -> None:
+def _set_outcome(call: Call, payload: Mapping[str, Any]) -> None:
     """
-    Put how a tool ended, as its event says, into its call; nothing, if it is the event of its beginning.
+    Set the output and the outcome of a call from its end event. A begin event sets neither.
     """
     output = text_of(payload.get("aggregated_output")) or "".join(
         text_of(payload.get(key)) for key in ("stdout", "stderr")
     )
     result = payload.get("result", payload.get("error"))
-    is_refused = isinstance(result, dict) and "Err" in result
+    is_error = isinstance(result, dict) and "Err" in result
     if isinstance(result, dict):
         result = result.get("Ok", result)
-    is_refused |= isinstance(result, dict) and result.get("isError") is True
+    is_error |= isinstance(result, dict) and result.get("isError") is True
     if isinstance(result, dict) and isinstance(result.get("content"), list):
         output, call.images = parts_of(result["content"])
     elif not output and result is not None:
         output = "\n".join(strings_in(result)) or json_for_reading(result)
     code = payload.get("exit_code")
-    call.output = output if output or not payload.keys().isdisjoint(_OVER) else None
+    call.output = output if output or not payload.keys().isdisjoint(_END_KEYS) else None
     call.exit_code = code if type(code) is int else None
     call.duration = seconds_in(payload)
     call.is_failed = (
-        bool(call.exit_code) or payload.get("success") is False or is_refused or payload.get("status") == "failed"
+        bool(call.exit_code) or payload.get("success") is False or is_error or payload.get("status") == "failed"
     )
 
 
@@ -200,23 +200,23 @@ def _completed_output(item: Mapping[str, Any]) -> list[Item]:
 
 _EVENTS: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
     "user_message": _user_message,
-    "agent_message": _said("agent", "message"),
-    "agent_reasoning": _said("reasoning", "text"),
-    "agent_reasoning_raw_content": _said("reasoning", "text"),
+    "agent_message": _text_reader("agent", "message"),
+    "agent_reasoning": _text_reader("reasoning", "text"),
+    "agent_reasoning_raw_content": _text_reader("reasoning", "text"),
     "task_complete": _task_complete,
     "turn_complete": _task_complete,
     "turn_aborted": _turn_aborted,
-    "error": _said("error", "message"),
-    "stream_error": _said("error", "message", "connection"),
-    "warning": _said("notice", "message", "warning"),
-    "background_event": _said("notice", "message"),
-    "undo_completed": _said("notice", "message", "undone"),
-    "turn_diff": _said("notice", "unified_diff", "changes of the turn"),
-    "thread_name_updated": _said("notice", "thread_name", "named"),
-    "thread_rolled_back": _rolled_back,
-    "thread_goal_updated": _goal,
-    "entered_review_mode": _review_began,
-    "exited_review_mode": _review_ended,
+    "error": _text_reader("error", "message"),
+    "stream_error": _text_reader("error", "message", "connection"),
+    "warning": _text_reader("notice", "message", "warning"),
+    "background_event": _text_reader("notice", "message"),
+    "undo_completed": _text_reader("notice", "message", "undone"),
+    "turn_diff": _text_reader("notice", "unified_diff", "changes of the turn"),
+    "thread_name_updated": _text_reader("notice", "thread_name", "named"),
+    "thread_rolled_back": _rollback,
+    "thread_goal_updated": _goal_update,
+    "entered_review_mode": _review_start,
+    "exited_review_mode": _review_end,
     "plan_update": _plan_update,
     "context_compacted": _compaction,
     "patch_apply_begin": _patch,
@@ -227,8 +227,8 @@ _EVENTS: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
     "mcp_tool_call_end": _mcp,
     "web_search_begin": _search,
     "web_search_end": _search,
-    "view_image_tool_call": _image_viewed,
-    "image_generation_end": _image_made,
+    "view_image_tool_call": _view_image,
+    "image_generation_end": _image_generation,
     "item_completed": _item_completed,
 }
 _COMPLETED: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
@@ -242,9 +242,9 @@ _COMPLETED: dict[str, Callable[[Mapping[str, Any]], list[Item] | str]] = {
     "McpToolCall": _mcp,
     "DynamicToolCall": _mcp,
     "WebSearch": _search,
-    "ImageView": _image_viewed,
-    "ImageGeneration": _image_made,
+    "ImageView": _view_image,
+    "ImageGeneration": _image_generation,
     "ContextCompaction": _compaction,
-    "EnteredReviewMode": _review_began,
-    "ExitedReviewMode": _review_ended,
+    "EnteredReviewMode": _review_start,
+    "ExitedReviewMode": _review_end,
 }

@@ -1,5 +1,5 @@
 """
-What a document consists of. Knows nothing of how it is shown.
+The parts of a document, independent of how it is shown.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ ITEM_KINDS = (
     "unreadable",
 )  # fmt: skip
 """
-What an item is: `context` are standing orders and surroundings that no person wrote, `notice` what happened to the
-session, `other` what this package does not know, `unreadable` a line that could not be read.
+The kinds of items. `context`: instructions and environment, not written by a person; `notice`: an event of the
+session; `other`: a kind unknown to this package; `unreadable`: a line that could not be read.
 """
 
 
@@ -30,8 +30,8 @@ class Image:
     An image of a message or an output.
 
     Attributes:
-        source: Where it is: a data URL, an address on the net, or a path. Never to be loaded unasked.
-        media_type: Of a data URL that holds a picture no browser runs anything of (PNG, JPEG, GIF, WebP); else None.
+        source: A data URL, a web address, or a path. Must not be loaded unless a person requests it.
+        media_type: The type of a data URL with an image without code (PNG, JPEG, GIF, WebP); otherwise None.
     """
 
     source: str = field(repr=False)
@@ -41,7 +41,7 @@ class Image:
 @frozen
 class PlanStep:
     """
-    A step of a plan; *status* is pending, in_progress, completed, or what a later Codex says.
+    A step of a plan; *status* is pending, in_progress, completed, or a value of a later Codex.
     """
 
     text: str
@@ -51,13 +51,13 @@ class PlanStep:
 @frozen
 class FileChange:
     """
-    What a patch does to a file.
+    The change of a file by a patch.
 
     Attributes:
-        path: The file, as the patch names it.
+        path: The file's path as written in the patch.
         kind: add, delete or update.
         diff: Lines that begin with ``+``, ``-``, a space or ``@@``, without the headings of a diff.
-        moved_to: Its new path; None if it stays.
+        moved_to: The file's new path; None if it is not moved.
     """
 
     path: str
@@ -67,7 +67,7 @@ class FileChange:
 
     @property
     def counts(self) -> tuple[int, int]:
-        """How many lines are added, and how many removed."""
+        """The numbers of added and of removed lines."""
         marks = [line[:1] for line in self.diff.split("\n")]
         return marks.count("+"), marks.count("-")
 
@@ -75,22 +75,22 @@ class FileChange:
 @define
 class Call:
     """
-    A tool call and how it ended.
+    A tool call and its outcome.
 
     Attributes:
-        tool: Its name.
-        call_id: Its id; None where a Codex wrote none.
-        input: What it was given, for a reader: a command, a patch, a query, or its arguments as JSON.
-        language: What the input is written in, as Pygments calls it: bash, json, diff, python; empty for plain text.
-        cwd: Where a command ran; None if it is not said.
-        output: What it answered, without what Codex says about it; None as long as it has not answered.
-        exit_code: Of the command; None where it was none, or has not ended.
-        is_failed: It ended with another code than 0, or says that it failed.
-        duration: Seconds that it took, as Codex measured it; None if it is not said.
-        elapsed: Seconds from the call's line to the answer's; None if they have no timestamps, or there is no answer.
-        output_line: The key of the line that has the output; None as long as there is none.
-        images: Among the output.
-        changes: What it does to files, if it is a patch.
+        tool: The tool's name.
+        call_id: The call's id; None if the file has none.
+        input: The input for a reader: a command, a patch, a query, or the arguments as JSON.
+        language: The language of the input, a Pygments name: bash, json, diff, python; empty for plain text.
+        cwd: The folder in which a command ran; None if unknown.
+        output: Output of the tool without the header that Codex adds; None if no output was recorded yet.
+        exit_code: The exit code of a command; None for other calls, and before the command has ended.
+        is_failed: Whether the exit code is not 0, or the output reports a failure.
+        duration: Seconds that the call took, as measured by Codex; None if not recorded.
+        elapsed: Seconds from the line of the call to the line of its output; None without timestamps or output.
+        output_line: Key of the line with the output; None if no output was recorded yet.
+        images: The images in the output.
+        changes: The changes of files, if the call is a patch.
     """
 
     tool: str
@@ -107,25 +107,30 @@ class Call:
     images: tuple[Image, ...] = ()
     changes: tuple[FileChange, ...] = ()
 
+    @property
+    def seconds(self) -> float | None:
+        """Seconds that the call took: *duration*, or *elapsed* if it is unknown."""
+        return self.elapsed if self.duration is None else self.duration
+
 
 @define
 class Item:
     """
-    One thing that a reader sees.
+    One entry of a document: a message, a call, a notice, or another of `ITEM_KINDS`.
 
     Attributes:
-        key: The number of its first line in the file, from 1, as text: ``12``; ``12-2`` for the second thing it says;
-            ``b12`` for the twelfth line of what a fork inherited. It stays the same when the file grows.
+        key: The number of the item's first line in the file, from 1, as text: ``12``; ``12-2`` for the second item of
+            a line; ``b12`` for the twelfth line that a fork inherited. It does not change when the file grows.
         kind: One of `ITEM_KINDS`.
-        title: What kind of notice, error, context or other thing it is; the author of a message of another agent.
-        text: What it says: Markdown of user, agent, reasoning, plan, compaction; JSON of `other`; plain text elsewhere.
-            Of a call only of ``update_plan``: why the plan has changed.
-        timestamp: Of its first line, as it stands in the file.
-        gap: Seconds since the item before it, in whichever turn; None if that is not known.
-        lines: The keys of all lines that say it: itself, its echoes, its answer.
-        call: The tool call, if it is one.
-        plan: The steps, if it is a plan; a call of ``update_plan`` has both.
-        images: Of a message.
+        title: The kind of a notice, error, context or other item; the author of a message from another agent.
+        text: Markdown for user, agent, reasoning, plan, compaction; JSON for `other`; otherwise plain text. For calls,
+            only ``update_plan`` has a text: the reason for the change of the plan.
+        timestamp: The timestamp of the first line, as in the file.
+        gap: Seconds since the previous item, which may be in another turn; None if unknown.
+        lines: The keys of all lines of the item: its own, its echoes, its output.
+        call: The tool call, for an item of that kind.
+        plan: The steps of a plan; an item of a call of ``update_plan`` has *call* and *plan*.
+        images: The images of a message.
     """
 
     key: str
@@ -143,22 +148,22 @@ class Item:
 @define
 class Turn:
     """
-    What followed from one prompt.
+    A prompt and the work that followed from it.
 
     Attributes:
-        number: From 1; 0 is what stands before the first prompt.
-        prompt: The user's words; None where a turn began without any.
-        items: What a reader sees, in order, the prompt among them.
-        others: The lines that add nothing for a reader (counters, settings, marks): for each kind, as ``token_count``
-            or ``turn_context``, their keys. Together with `Item.lines` these are all lines.
-        model: The model that answered; None if it is not said.
-        started_at: Timestamp of its first line.
-        ended_at: Timestamp of its last line.
-        duration: Seconds it ran, as Codex measured them, else between these.
-        tokens: Used in it.
-        status: ``completed``, ``interrupted``, ``failed``; None while it runs, or if it is not said.
-        is_rolled_back: The user took it back.
-        is_inherited: It is another session's, which this one goes on from by reference.
+        number: From 1; the items before the first prompt are turn 0.
+        prompt: The user's message; None for a turn that began without a prompt.
+        items: The items that a reader sees, in order, including the prompt.
+        others: The keys of lines without content for a reader (counters, settings, marks), by kind: ``token_count``,
+            ``turn_context``. Together with `Item.lines`, these are all lines.
+        model: The model that answered; None if unknown.
+        started_at: The timestamp of the first line.
+        ended_at: The timestamp of the last line.
+        duration: Seconds that the turn ran, as measured by Codex, otherwise from *started_at* to *ended_at*.
+        tokens: The tokens used in the turn.
+        status: ``completed``, ``interrupted``, ``failed``; None while the turn runs, or if unknown.
+        is_rolled_back: Whether the user rolled the turn back.
+        is_inherited: Whether the turn belongs to the session that this session continues by reference.
     """
 
     number: int
@@ -178,18 +183,18 @@ class Turn:
 @define
 class Document:
     """
-    A session for a reader: everything that its file says, in turns.
+    A session for readers: the whole content of its file, in turns.
 
     Attributes:
-        session_id: Its id.
-        path: Its file.
-        meta: Its first session_meta.
-        turns: In order; number 0 only if something stands before the first.
-        stats: Counts of the session's own lines.
-        line_count: Lines of its file, those that could not be read among them, blank ones not.
-        inherited_count: Lines before them, of the session it goes on from by reference.
-        missing_base: The id of that session, if its file is not there.
-        token_growth: Timestamps and the sum of tokens used until then: one pair for each time that it grew.
+        session_id: The session's id.
+        path: The session's file.
+        meta: The first session_meta.
+        turns: The turns in order; turn 0 only if there are lines before the first prompt.
+        stats: Statistics of the session's own lines.
+        line_count: The number of lines of the file, including unreadable lines, without blank lines.
+        inherited_count: The number of lines of the session that this session continues by reference.
+        missing_base: The id of that session, if its file is missing.
+        token_growth: Pairs of a timestamp and the number of tokens used until then, one pair for each increase.
     """
 
     session_id: str
@@ -204,13 +209,13 @@ class Document:
 
     @property
     def title(self) -> str:
-        """The first line of the first prompt; the id if nobody asked anything."""
-        said = next((turn.prompt.strip() for turn in self.turns if turn.prompt and turn.prompt.strip()), "")
-        return said.split("\n", 1)[0] or self.session_id
+        """The first line of the first prompt; the id for a session without a prompt."""
+        prompt = next((turn.prompt.strip() for turn in self.turns if turn.prompt and turn.prompt.strip()), "")
+        return prompt.split("\n", 1)[0] or self.session_id
 
     @property
     def others(self) -> Mapping[str, int]:
-        """How many lines are on no page because they add nothing for a reader, by kind."""
+        """The numbers of lines without content for a reader, by kind."""
         counts: dict[str, int] = {}
         for turn in self.turns:
             for kind, keys in turn.others.items():

@@ -1,5 +1,5 @@
 """
-Patches, in the forms that Codex writes them: its own ``*** Begin Patch`` text, and the changes of its events.
+Patches in the two forms that Codex writes: its own ``*** Begin Patch`` text, and the changes of its events.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from rollout.document._model import FileChange
 
 __all__ = ["changes_in", "changes_of", "text_around"]
 
-# One that was cut has no end.
+# A truncated patch has no end.
 _PATCH = re.compile(r"\*\*\* Begin Patch[^\n]*\n?(.*?)(?:\*\*\* End Patch|\Z)", re.DOTALL)
 _AROUND = re.compile(r"\*\*\* Begin Patch.*?(?:\*\*\* End Patch|\Z)", re.DOTALL)
 _FILE = re.compile(r"\*\*\* (Add|Delete|Update) File: (.*)")
@@ -21,14 +21,14 @@ _MOVE = "*** Move to: "
 
 def changes_in(text: str) -> tuple[FileChange, ...]:
     """
-    Give the changes of the patches that a text holds, whatever stands around them; none if it holds none.
+    Return the changes of all patches in a text, without the text around them.
     """
     return tuple(change for patch in _PATCH.findall(text) for change in _changes(patch.split("\n")))
 
 
 def text_around(text: str) -> str:
     """
-    Give what stands around the patches in a text.
+    Return the text around the patches in a text.
     """
     parts = (part.strip("\n") for part in _AROUND.split(text))
     return "\n".join(part for part in parts if part.strip())
@@ -52,7 +52,7 @@ def _changes(lines: list[str]) -> Iterator[FileChange]:
 
 def changes_of(value: Any) -> tuple[FileChange, ...]:
     """
-    Give the changes of an event: a mapping of paths to changes, or a list of changes with their paths.
+    Return the changes of an event: a mapping of paths to changes, or a list of changes with their paths.
     """
     if isinstance(value, dict):
         pairs = [(path, change) for path, change in value.items() if isinstance(change, dict)]

@@ -1,5 +1,5 @@
 """
-How much of a session is shown.
+The levels of detail at which a session is shown.
 """
 
 from __future__ import annotations
@@ -9,42 +9,41 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rollout.document import Item, Turn
 
-__all__ = ["DETAILS", "has_outputs", "shown"]
+__all__ = ["DETAILS", "has_outputs", "visible_items"]
 
 DETAILS = ("full", "no-outputs", "conversation")
-"""Everything; calls without what they answered; what the user and the agent said, and what went wrong."""
+"""The levels of detail: everything; everything except outputs of calls; messages, plans, compactions and errors."""
 
-# What a conversation consists of. Errors and interruptions are why one ended as it did; a line that could not be
-# read may have been part of it.
+# Items of a conversation. Errors and interruptions explain its end; an unreadable line may have been part of it.
 _CONVERSATION = frozenset({"user", "agent", "plan", "compaction", "interruption", "error", "unreadable"})
 
 
 def has_outputs(detail: str) -> bool:
     """
-    Say whether what calls answered is shown at this level.
+    Return whether outputs of calls are shown at a level of detail.
 
     Raises:
-        ValueError: There is no such level.
+        ValueError: The level is unknown.
     """
-    return _known(detail) == "full"
+    return _check_detail(detail) == "full"
 
 
-def shown(turn: Turn, detail: str) -> tuple[list[Item], int]:
+def visible_items(turn: Turn, detail: str) -> tuple[list[Item], int]:
     """
-    Give the items of a turn that are shown at this level, and how many are not.
+    Return the items of a turn that are shown at a level of detail, and the number of the other items.
 
-    At ``no-outputs`` these are all, but the outputs of their calls are to be left out: see `has_outputs`.
+    At ``no-outputs``, all items are shown, but the caller must leave out the outputs of calls: see `has_outputs`.
 
     Raises:
-        ValueError: There is no such level.
+        ValueError: The level is unknown.
     """
-    if _known(detail) != "conversation":
+    if _check_detail(detail) != "conversation":
         return turn.items, 0
-    kept = [item for item in turn.items if item.kind in _CONVERSATION]
-    return kept, len(turn.items) - len(kept)
+    items = [item for item in turn.items if item.kind in _CONVERSATION]
+    return items, len(turn.items) - len(items)
 
 
-def _known(detail: str) -> str:
+def _check_detail(detail: str) -> str:
     if detail not in DETAILS:
-        raise ValueError(f"no detail {detail!r}; there are {', '.join(DETAILS)}")
+        raise ValueError(f"unknown level of detail {detail!r}; the levels are {', '.join(DETAILS)}")
     return detail

@@ -1,5 +1,5 @@
 """
-A session as one JSON document for programs: turns, items, calls with their outputs. docs/export.md has its fields.
+A session as one JSON document for programs: turns, items, calls with their outputs. docs/export.md lists its fields.
 """
 
 from __future__ import annotations
@@ -11,34 +11,34 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rollout._visible import UNSAFE
+from rollout._text import UNSAFE
 from rollout.codec import encode_json
-from rollout.export._detail import has_outputs, shown
-from rollout.export._words import account
+from rollout.export._detail import has_outputs, visible_items
+from rollout.export._labels import count_lines
 
 if TYPE_CHECKING:
     from rollout.document import Document, Item, Turn
-    from rollout.history import History
+    from rollout.sessions import History
 
 __all__ = ["export_json", "json_escape", "json_text"]
 
-# Levels of JSON; Codex reads 127. For what the encoder refuses only.
+# Levels of nesting; Codex reads 127. Applies only to values that the encoder refuses.
 _DEPTH_MAX = 200
 
 
 def export_json(history: History, *, detail: str = "full") -> Iterator[str]:
     """
-    Give a session as one JSON document, in pieces: one for each item.
+    Return a session as one JSON document, in pieces: one for each item.
 
-    Valid JSON, whatever a damaged file holds: numbers that JSON has not are null there. Characters that act on a
-    terminal are escaped.
+    The JSON is valid even for damaged files: numbers without a JSON form become null. Characters that affect a terminal
+    are escaped.
 
     Args:
         history: The session.
         detail: One of `rollout.export.DETAILS`.
 
     Raises:
-        ValueError: There is no such detail.
+        ValueError: The level of detail is unknown.
     """
     has_outputs(detail)
     return _pieces(history.document(), detail)
@@ -48,14 +48,14 @@ def _pieces(document: Document, detail: str) -> Iterator[str]:
     yield f'{{"schema_version":1,"detail":{json_text(detail)},\n"session":{json_text(_session(document))},\n"turns":['
     for number, turn in enumerate(document.turns):
         yield ",\n" if number else "\n"
-        items, left_out = shown(turn, detail)
+        items, left_out = visible_items(turn, detail)
         yield f'{json_text({**_turn(turn), "left_out": left_out})[:-1]},"items":['
         for index, item in enumerate(items):
             yield f"{',' if index else ''}\n{json_text(_item(item, has_output=has_outputs(detail)))}"
         yield "]}"
     stats, growth = attrs.asdict(document.stats), [list(pair) for pair in document.token_growth]
     yield f'],\n"stats":{json_text(stats)},\n"token_growth":{json_text(growth)},\n'
-    yield f'"account":{json_text(attrs.asdict(account(document, detail)))}}}\n'
+    yield f'"account":{json_text(attrs.asdict(count_lines(document, detail)))}}}\n'
 
 
 def _session(document: Document) -> dict[str, Any]:
@@ -88,31 +88,31 @@ def _item(item: Item, *, has_output: bool) -> dict[str, Any]:
 
 def json_text(value: Any) -> str:
     """
-    Encode as JSON that does nothing to a terminal: what JSON need not escape is escaped, too.
+    Return a value as JSON in which all characters that affect a terminal are escaped.
     """
     try:
         text = encode_json(value)
     except OverflowError:
-        text = encode_json(_with_json_form(value, 0))
+        text = encode_json(_replace_invalid(value, 0))
     return UNSAFE.sub(json_escape, text)
 
 
-def _with_json_form(value: Any, depth: int) -> Any:
+def _replace_invalid(value: Any, depth: int) -> Any:
     """
-    Replace by null what a damaged file may hold and JSON may not: NaN, infinity, and what is too deep.
+    Return a value with null in place of values without a JSON form: NaN, infinity, and values nested too deeply.
     """
     if depth > _DEPTH_MAX or (isinstance(value, float) and not math.isfinite(value)):
         return None
     if isinstance(value, dict):
-        return {key: _with_json_form(part, depth + 1) for key, part in value.items()}
+        return {key: _replace_invalid(part, depth + 1) for key, part in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_with_json_form(part, depth + 1) for part in value]
+        return [_replace_invalid(part, depth + 1) for part in value]
     return value
 
 
 def json_escape(found: re.Match[str]) -> str:
     """
-    Give a character as JSON escapes it.
+    Return the JSON escape of a character.
     """
     units = found[0].encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

@@ -1,8 +1,9 @@
 """
-Sessions drawn: token growth and tool time of one, tools of several, activity of a home by day.
+Figures of sessions: token growth and tool time of one session, tools of several sessions, activity of a home by day.
 
-Figures of matplotlib, made without pyplot: they need no screen, and any thread may make them. A notebook shows them
-as they are; ``figure.savefig(path)`` writes a file, `figure_svg` gives what goes into a page. Needs the extra ``plot``.
+The figures are matplotlib figures, created without pyplot: they need no screen, and any thread may create them. A
+notebook shows them directly; ``figure.savefig(path)`` writes a file, `figure_svg` returns SVG for a page. Needs the
+extra ``plot``.
 
 >>> from rollout import Recorder, load_history
 >>> from rollout.plots import figure_svg, session_figure
@@ -14,11 +15,12 @@ as they are; ``figure.savefig(path)`` writes a file, `figure_svg` gives what goe
 
 from __future__ import annotations
 
+from rollout._lazy import extra_error
+
 try:
     import matplotlib.figure  # noqa: F401 -- an extra
 except ModuleNotFoundError as error:
-    message = "plots need the extra: pip install 'rollout-recorder[plot]'"
-    raise ModuleNotFoundError(message, name=error.name) from error
+    raise extra_error("plots need", "plot", error) from error
 
 from rollout.plots._home import activity_figure, activity_of, durations_figure
 from rollout.plots._session import session_figure

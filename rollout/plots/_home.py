@@ -1,5 +1,5 @@
 """
-A home: what was done on which day, and how long sessions take.
+Figures of a home: its activity by day, and the durations of its sessions.
 """
 
 from __future__ import annotations
@@ -14,35 +14,34 @@ import matplotlib.dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rollout._facts import Filters
-from rollout.layout import StrPath
+from rollout._text import count_text, short_duration_text
+from rollout.home import StrPath
+from rollout.interpret import Filters
 from rollout.plots._style import (
     DAY,
     HOUR,
     MINUTE,
-    Colours,
-    amount,
-    amounts,
-    colours_of,
-    duration_text,
-    finished,
+    Colors,
+    annotate,
+    colors_of,
+    fix_layout,
     new_figure,
-    note,
-    say_nothing,
+    set_count_axis,
+    show_empty,
 )
 from rollout.search import indexed_sessions
 from rollout.stats import session_stats
 
 __all__ = ["activity_figure", "activity_of", "durations_figure"]
 
-# Bars up to which one is a day, and then a week; some 3 pixels wide.
+# Maximum number of bars, some 3 pixels wide: one per day, then one per week.
 _BARS_MAX = 190
 _WEEK = 7
 _TICKS = {
     0.1: "0.1 s", 1: "1 s", 10: "10 s", MINUTE: "1 min", 10 * MINUTE: "10 min", HOUR: "1 h", 10 * HOUR: "10 h",
     4 * DAY: "4 d", 40 * DAY: "40 d", 365 * DAY: "1 year",
 }  # fmt: skip
-# From years down to minutes, as `ConciseDateFormatter` has them: a day says its month.
+# From years to seconds, for `ConciseDateFormatter`: a day has its month.
 _DATES = ("%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%S")
 
 
@@ -50,17 +49,18 @@ def activity_of(
     home: StrPath | None = None, *, since: date | None = None, until: date | None = None
 ) -> dict[date, tuple[int, int]]:
     """
-    Count the sessions that began on each day, and the tokens that they used until now; live and archived ones.
+    Return the numbers of sessions (archived ones included) that started on each day, and of the tokens that they used.
 
-    Blocks. The search index has both; a session that it has not as it is, or all where there is no index, are read.
+    Blocks. Takes both from the search index; reads sessions that are missing or outdated in the index, or all
+    sessions if there is no index.
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
-        since: The first day, of local time as file names have it.
+        since: The first day, in local time, as in file names.
         until: The last day.
 
     Returns:
-        Sessions and tokens by day; the days without any are not in it.
+        Sessions and tokens by day, without days that have no session.
     """
     sessions: Counter[date] = Counter()
     tokens: Counter[date] = Counter()
@@ -71,7 +71,7 @@ def activity_of(
                 continue
             used = session_stats(session.path).tokens.total_tokens if session.tokens is None else session.tokens
         except (OSError, ImportError, ValueError):
-            # Gone since, or the name of no day: nothing is known of it.
+            # The session was removed in the meantime, or its name has no valid day.
             continue
         sessions[day] += 1
         tokens[day] += used
@@ -80,28 +80,28 @@ def activity_of(
 
 def activity_figure(days: Mapping[date, tuple[int, int]], *, dark: bool = False) -> Figure:
     """
-    Draw how many sessions began, and how many tokens they used, by day; over more than half a year by week, over more
-    than three years by month.
+    Return a figure of the numbers of sessions and tokens by day; by week if the days span more than half a year, by
+    month if they span more than three years.
 
     Args:
-        days: Sessions and tokens by day, as `activity_of` gives them, in any order.
-        dark: Colours for a dark background.
+        days: Sessions and tokens by day, a result of `activity_of`, in any order.
+        dark: Whether the colors are for a dark background.
     """
-    colours = colours_of(dark)
+    colors = colors_of(dark)
     unit, counts = _by_unit(days)
-    figure, plots = new_figure(colours, 4.2, (f"Sessions by {unit}", f"Tokens by {unit}"))
+    figure, plots = new_figure(colors, 4.2, (f"Sessions by {unit}", f"Tokens by {unit}"))
     sums = [sum(parts) for parts in zip(*days.values(), strict=True)] or [0, 0]
-    for number, (axes, colour) in enumerate(zip(plots, (colours.first, colours.second), strict=True)):
+    for number, (axes, color) in enumerate(zip(plots, (colors.first, colors.second), strict=True)):
         if counts:
-            _draw_days(axes, {day: count[number] for day, count in counts.items()}, unit, colour)
+            _draw_days(axes, {day: count[number] for day, count in counts.items()}, unit, color)
         else:
-            say_nothing(axes, colours, "no sessions")
-    return finished(figure, f"Activity by {unit}: {sums[0]:,} sessions, {amount(sums[1])} tokens")
+            show_empty(axes, colors, "no sessions")
+    return fix_layout(figure, f"Activity by {unit}: {sums[0]:,} sessions, {count_text(sums[1])} tokens")
 
 
 def _by_unit(days: Mapping[date, tuple[int, int]]) -> tuple[str, dict[date, tuple[int, int]]]:
     """
-    Add up days until there are few enough to be seen: the unit, and the counts by its first day.
+    Return the unit, day, week or month, that limits the number of bars, and the counts by its first day.
     """
     if not days:
         return "day", {}
@@ -117,15 +117,15 @@ def _by_unit(days: Mapping[date, tuple[int, int]]) -> tuple[str, dict[date, tupl
     return unit, counts
 
 
-def _draw_days(axes: Axes, counts: Mapping[date, int], unit: str, colour: str) -> None:
+def _draw_days(axes: Axes, counts: Mapping[date, int], unit: str, color: str) -> None:
     width = {"day": 1, "week": _WEEK, "month": 30}[unit]
     # Its functions have no types.
     dates: Any = matplotlib.dates
-    # A day's bar stands over its date; that of a week or a month begins there.
+    # The bar of a day is centered on its date; the bar of a week or a month begins at its first day.
     shift = -0.5 if unit == "day" else 0
     starts = [dates.date2num(day) + shift for day in counts]
-    axes.bar(starts, list(counts.values()), width=width * 0.82, align="edge", color=colour)
-    # A few days alone are no field of beams.
+    axes.bar(starts, list(counts.values()), width=width * 0.82, align="edge", color=color)
+    # A minimum width of the axis, so that bars are not very wide if there are only a few days.
     missing = max(10 * width - (max(starts) - min(starts)), 0) / 2
     axes.set_xlim(min(starts) - missing, max(starts) + width + missing)
     locator = dates.AutoDateLocator(minticks=3, maxticks=8)
@@ -134,41 +134,41 @@ def _draw_days(axes: Axes, counts: Mapping[date, int], unit: str, colour: str) -
     )
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(formatter)
-    amounts(axes)
+    set_count_axis(axes)
 
 
 def durations_figure(seconds: Iterable[float], *, dark: bool = False) -> Figure:
     """
-    Draw how long sessions, turns or calls take: how many took a time, from a second to months, four bars for each
-    tenfold; the median is marked.
+    Return a figure of the durations of sessions, turns or calls: a histogram from seconds to months, with four bars per
+    power of ten and a mark at the median.
 
     Args:
-        seconds: Of each; those of 0 or less are not known, and are left out.
-        dark: Colours for a dark background.
+        seconds: The durations in seconds; values of 0 or less mean unknown, and are left out.
+        dark: Whether the colors are for a dark background.
     """
-    colours = colours_of(dark)
+    colors = colors_of(dark)
     known = sorted(value for value in seconds if value > 0)
-    figure, (axes,) = new_figure(colours, 2.6, ("How many took how long",))
+    figure, (axes,) = new_figure(colors, 2.6, ("Distribution of durations",))
     if not known:
-        say_nothing(axes, colours, "no durations are known")
-        return finished(figure, "Durations: none is known")
+        show_empty(axes, colors, "no durations are known")
+        return fix_layout(figure, "Durations: none known")
     median = known[len(known) // 2]
-    _draw_durations(axes, known, median, colours)
-    return finished(figure, f"Durations: half of {len(known):,} took {duration_text(median)} or less")
+    _draw_durations(axes, known, median, colors)
+    return fix_layout(figure, f"Durations: half of {len(known):,} took {short_duration_text(median)} or less")
 
 
-def _draw_durations(axes: Axes, known: list[float], median: float, colours: Colours) -> None:
-    # In quarters of a tenfold; damage may say anything, but 30 years are enough.
+def _draw_durations(axes: Axes, known: list[float], median: float, colors: Colors) -> None:
+    # Quarters of a power of ten. Values of damaged files are limited to 30 years.
     places = Counter(floor(4 * log10(min(max(value, 0.1), 1e9))) for value in known)
     axes.bar(
-        [place / 4 for place in places], list(places.values()), width=0.25 * 0.86, align="edge", color=colours.first
+        [place / 4 for place in places], list(places.values()), width=0.25 * 0.86, align="edge", color=colors.first
     )
     low, high = min(*places, 0) / 4, max(ceil((max(places) + 1) / 4), 2)
     axes.set_xlim(low, high)
     shown = [size for size in _TICKS if low <= log10(size) <= high]
     axes.set_xticks([log10(size) for size in shown], [_TICKS[size] for size in shown])
-    axes.axvline(log10(max(median, 0.1)), color=colours.text, linewidth=1)
-    note(axes, f"median {duration_text(median)}", (log10(max(median, 0.1)), 1), (5, -2),
-         xycoords=axes.get_xaxis_transform(), va="top", color=colours.text)  # fmt: skip
-    amounts(axes)
+    axes.axvline(log10(max(median, 0.1)), color=colors.text, linewidth=1)
+    annotate(axes, f"median {short_duration_text(median)}", (log10(max(median, 0.1)), 1), (5, -2),
+         xycoords=axes.get_xaxis_transform(), va="top", color=colors.text)  # fmt: skip
+    set_count_axis(axes)
     axes.set_ylim(0, max(places.values()) * 1.15)

@@ -1,5 +1,5 @@
 """
-One session: how its tokens grew, and where its time went.
+The figure of one session: the growth of its tokens, and the time of its tools.
 """
 
 from __future__ import annotations
@@ -10,84 +10,85 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from rollout._turns import seconds_of
+from rollout._text import count_text, short_duration_text, time_unit
 from rollout.document import Document
+from rollout.interpret import seconds_of
 from rollout.plots._style import (
-    Colours,
-    amount,
-    amounts,
-    bars,
-    colours_of,
-    duration_text,
-    finished,
+    Colors,
+    annotate,
+    colors_of,
+    fix_layout,
     new_figure,
-    note,
-    say_nothing,
-    time_unit,
+    set_bar_axes,
+    set_count_axis,
+    show_empty,
 )
 from rollout.stats import ToolStats
 
 __all__ = ["session_figure"]
 
 _TOOLS_MAX = 8
-# Turns whose beginnings are marked; more would be a grey field.
+# Maximum number of turns whose beginnings are marked; more marks would fill the plot.
 _TURNS_MAX = 60
-# Half a pixel of a wide screen: 10,000 points would take a megabyte.
+# Points, each half a pixel of a wide screen; 10,000 points would take a megabyte.
 _POINTS_MAX = 800
 
 
 def session_figure(document: Document, *, dark: bool = False) -> Figure:
     """
-    Draw a session: above, the tokens used since its beginning, with a line where a turn begins; below, the seconds
-    that each tool took, the longest first.
+    Return a figure of a session: at the top, the tokens used since its beginning, with a line at the beginning of each
+    turn; at the bottom, the seconds that each tool took, the longest first.
 
-    A tool's time is what Codex measured of each call, else the time between call and answer. Blocks for some 50 ms.
+    The time of a call is the duration measured by Codex, otherwise the time from the call to its output. Blocks for
+    some 50 ms.
 
     Args:
-        document: What `History.document` gives.
-        dark: Colours for a dark background.
+        document: A result of `History.document`.
+        dark: Whether the colors are for a dark background.
     """
-    colours = colours_of(dark)
+    colors = colors_of(dark)
     tools = _tools(document)
     figure, (above, below) = new_figure(
-        colours, 3.2 + 0.24 * max(len(tools), 3), ("Tokens used", "Time in tools"), ratios=(9, 1.2 * max(len(tools), 3))
+        colors, 3.2 + 0.24 * max(len(tools), 3), ("Tokens used", "Time in tools"), ratios=(9, 1.2 * max(len(tools), 3))
     )
-    _draw_growth(above, document, colours)
-    _draw_tools(below, tools, colours)
+    _draw_growth(above, document, colors)
+    _draw_tools(below, tools, colors)
     total = document.token_growth[-1][1] if document.token_growth else 0
-    time_taken = duration_text(sum(tool.duration for _, tool in tools))
-    return finished(figure, f"A session: {amount(total)} tokens used; {time_taken} in tools")
+    time_taken = short_duration_text(sum(tool.duration for _, tool in tools))
+    return fix_layout(figure, f"A session: {count_text(total)} tokens used; {time_taken} in tools")
 
 
-def _draw_growth(axes: Axes, document: Document, colours: Colours) -> None:
+def _draw_growth(axes: Axes, document: Document, colors: Colors) -> None:
     points = [(seconds, total) for at, total in document.token_growth if (seconds := seconds_of(at))]
     if not points:
-        say_nothing(axes, colours, "no tokens were counted")
+        show_empty(axes, colors, "no tokens were counted")
         return
     starts = [seconds for turn in document.turns if not turn.is_inherited and (seconds := seconds_of(turn.started_at))]
     first = min(points[0][0], *starts, seconds_of(document.stats.first_at) or points[0][0])
     span = max(seconds for seconds, _ in points) - first
     size, unit = time_unit(span / 2)
-    points = _thinned(points, span / _POINTS_MAX)
+    points = _thin_points(points, span / _POINTS_MAX)
     times = [0.0, *((seconds - first) / size for seconds, _ in points)]
     totals = [0, *(total for _, total in points)]
     if len(starts) <= _TURNS_MAX:
-        axes.vlines([(s - first) / size for s in starts if s - first <= span], 0, 1, colors=colours.grid,
+        axes.vlines([(s - first) / size for s in starts if s - first <= span], 0, 1, colors=colors.grid,
                     linewidth=1, transform=axes.get_xaxis_transform())  # fmt: skip
-    axes.step(times, totals, where="post", color=colours.first, linewidth=1.8)
-    axes.fill_between(times, totals, step="post", color=colours.first, alpha=0.14, linewidth=0)
-    axes.plot(times[-1:], totals[-1:], "o", color=colours.first, markersize=4.5, clip_on=False)
-    note(axes, amount(totals[-1]), (times[-1], totals[-1]), (0, 7), ha="right", color=colours.text, fontweight="bold")
+    axes.step(times, totals, where="post", color=colors.first, linewidth=1.8)
+    axes.fill_between(times, totals, step="post", color=colors.first, alpha=0.14, linewidth=0)
+    axes.plot(times[-1:], totals[-1:], "o", color=colors.first, markersize=4.5, clip_on=False)
+    annotate(
+        axes, count_text(totals[-1]), (times[-1], totals[-1]), (0, 7), ha="right", color=colors.text, fontweight="bold"
+    )
     axes.set_xlim(0, max(times) or 1)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=8, steps=[1, 2, 3, 5, 6, 10]))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g} {unit}"))
     axes.set_ylim(0, totals[-1] * 1.18)
-    amounts(axes)
+    set_count_axis(axes)
 
 
-def _thinned(points: list[tuple[float, int]], step: float) -> list[tuple[float, int]]:
+def _thin_points(points: list[tuple[float, int]], step: float) -> list[tuple[float, int]]:
     """
-    Leave out the points that another follows within *step* seconds; the last stays.
+    Return the points without points that another point follows within *step* seconds; the last point is kept.
     """
     kept: list[tuple[float, int]] = []
     for point in points:
@@ -99,7 +100,7 @@ def _thinned(points: list[tuple[float, int]], step: float) -> list[tuple[float, 
 
 def _tools(document: Document) -> list[tuple[str, ToolStats]]:
     """
-    Give the time of each tool, the longest first; of many, the last is all others.
+    Return the tools by time, the longest first; the last entry sums up all others if there are many.
     """
     tools: dict[str, ToolStats] = {}
     for tool, call in _calls(document):
@@ -115,19 +116,18 @@ def _calls(document: Document) -> Iterator[tuple[str, ToolStats]]:
     for turn in document.turns:
         for item in () if turn.is_inherited else turn.items:
             if item.call is not None:
-                seconds = item.call.elapsed if item.call.duration is None else item.call.duration
-                yield item.call.tool, ToolStats(1, int(item.call.is_failed), max(seconds or 0.0, 0.0))
+                yield item.call.tool, ToolStats(1, int(item.call.is_failed), max(item.call.seconds or 0.0, 0.0))
 
 
-def _draw_tools(axes: Axes, tools: list[tuple[str, ToolStats]], colours: Colours) -> None:
+def _draw_tools(axes: Axes, tools: list[tuple[str, ToolStats]], colors: Colors) -> None:
     if not tools:
-        say_nothing(axes, colours, "no tool was called")
+        show_empty(axes, colors, "no tool was called")
         return
-    bars(axes, colours, [name for name, _ in tools])
+    set_bar_axes(axes, colors, [name for name, _ in tools])
     longest = max(tool.duration for _, tool in tools) or 1.0
-    axes.barh(range(len(tools)), [tool.duration for _, tool in tools], height=0.56, color=colours.second)
+    axes.barh(range(len(tools)), [tool.duration for _, tool in tools], height=0.56, color=colors.second)
     axes.set_xlim(0, longest * 1.3)
     for row, (_, tool) in enumerate(tools):
         calls = f"{tool.calls:,} call{'s' * (tool.calls != 1)}"
-        text = f"{duration_text(tool.duration)}  ·  {calls}"
-        note(axes, text, (tool.duration, row), (5, 0), va="center", color=colours.muted)
+        text = f"{short_duration_text(tool.duration)}  ·  {calls}"
+        annotate(axes, text, (tool.duration, row), (5, 0), va="center", color=colors.muted)

@@ -1,5 +1,5 @@
 """
-What all figures have in common: colours, axes, labels, units.
+Parts that all figures share: colors, axes, labels, units.
 """
 
 from __future__ import annotations
@@ -15,37 +15,33 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from rollout._visible import one_line
+from rollout._text import count_text, one_line
 from rollout.plots._svg import Plot
 
 __all__ = [
     "DAY",
     "HOUR",
     "MINUTE",
-    "Colours",
-    "amount",
-    "amounts",
-    "bars",
-    "colours_of",
-    "duration_text",
-    "finished",
-    "label",
+    "Colors",
+    "set_count_axis",
+    "set_bar_axes",
+    "colors_of",
+    "fix_layout",
+    "label_text",
     "new_figure",
-    "note",
-    "say_nothing",
-    "time_unit",
+    "annotate",
+    "show_empty",
 ]
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 """Seconds."""
 _LABEL_MAX = 26
-_SIZES = ((10**9, "G"), (10**6, "M"), (10**3, "k"))
 
 
 @frozen
-class Colours:
+class Colors:
     """
-    Of one theme: paper, text, fainter text, lines of the grid, the first and the second thing shown, failures.
+    The colors of one theme: background, text, muted text, grid, the first and the second series, failures.
     """
 
     paper: str
@@ -57,19 +53,19 @@ class Colours:
     failed: str
 
 
-_LIGHT = Colours("#ffffff", "#24292f", "#656d76", "#e4e8ec", "#3f76c4", "#2f9480", "#cf5b4b")
-_DARK = Colours("#16191d", "#dde3ea", "#98a2ad", "#2b3138", "#77a7ea", "#58bda6", "#ec8474")
+_LIGHT = Colors("#ffffff", "#24292f", "#656d76", "#e4e8ec", "#3f76c4", "#2f9480", "#cf5b4b")
+_DARK = Colors("#16191d", "#dde3ea", "#98a2ad", "#2b3138", "#77a7ea", "#58bda6", "#ec8474")
 
 
-def colours_of(dark: bool) -> Colours:
+def colors_of(dark: bool) -> Colors:
     """
-    Give the colours for a dark background, or a light one.
+    Return the colors for a dark or a light background.
     """
     return _DARK if dark else _LIGHT
 
 
 def new_figure(
-    colours: Colours,
+    colors: Colors,
     height: float,
     titles: Sequence[str],
     *,
@@ -77,16 +73,16 @@ def new_figure(
     ratios: Sequence[float] | None = None,
 ) -> tuple[Plot, list[Axes]]:
     """
-    Make a figure with an empty plot for each title, one below the other, or side by side.
+    Return a figure with an empty plot for each title, below each other or side by side.
 
     Args:
-        colours: Its colours.
-        height: Inches; it is 8 wide.
-        titles: What stands above the plots.
-        is_wide: Side by side.
-        ratios: How high those below each other are; by default the same.
+        colors: The figure's colors.
+        height: Inches; the width is 8.
+        titles: The titles of the plots.
+        is_wide: Whether the plots are side by side.
+        ratios: The heights of plots below each other; by default equal.
     """
-    figure = Plot(figsize=(8, height), facecolor=colours.paper, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
+    figure = Plot(figsize=(8, height), facecolor=colors.paper, layout=ConstrainedLayoutEngine(w_pad=0.1, h_pad=0.08))
     if is_wide:
         grid = figure.subplots(1, len(titles), squeeze=False)
     else:
@@ -94,99 +90,71 @@ def new_figure(
     plots: list[Axes] = list(grid.flat)
     for axes, title in zip(plots, titles, strict=True):
         axes.set_facecolor("none")
-        axes.set_title(title, loc="left", fontsize=10, color=colours.text, pad=9)
-        axes.tick_params(colors=colours.muted, length=0, labelsize=8.5, pad=5)
+        axes.set_title(title, loc="left", fontsize=10, color=colors.text, pad=9)
+        axes.tick_params(colors=colors.muted, length=0, labelsize=8.5, pad=5)
         axes.spines[["top", "right", "left"]].set_visible(False)
-        axes.spines["bottom"].set_color(colours.grid)
-        axes.xaxis.label.set(color=colours.muted, fontsize=8.5)
-        axes.grid(axis="y", color=colours.grid, linewidth=0.8)
+        axes.spines["bottom"].set_color(colors.grid)
+        axes.xaxis.label.set(color=colors.muted, fontsize=8.5)
+        axes.grid(axis="y", color=colors.grid, linewidth=0.8)
         axes.set_axisbelow(True)
     return figure, plots
 
 
-def finished(figure: Plot, says: str) -> Plot:
+def fix_layout(figure: Plot, text: str) -> Plot:
     """
-    Label a figure with what it says, and place its plots once and for all.
+    Set the label of a figure, fix the positions of its plots, and return it.
     """
-    figure.set_label(says)
-    # Placed anew at each drawing they would move by millionths, and the same figure would not give the same text.
+    figure.set_label(text)
+    # If the layout were computed for each drawing, plots would move by millionths: the SVG of a figure would change.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
 
 
-def say_nothing(axes: Axes, colours: Colours, text: str) -> None:
+def show_empty(axes: Axes, colors: Colors, text: str) -> None:
     """
-    Say in a plot that there is nothing to show.
+    Show a text in place of an empty plot.
     """
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set(xticks=[], yticks=[])
-    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=colours.muted, fontsize=9.5)
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color=colors.muted, fontsize=9.5)
 
 
-def bars(axes: Axes, colours: Colours, names: Sequence[str]) -> None:
+def set_bar_axes(axes: Axes, colors: Colors, names: Sequence[str]) -> None:
     """
-    Make a plot one of bars that lie one below the other, each with its name.
+    Set up a plot of horizontal bars with their names.
     """
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
     axes.set_xticks([])
-    # Names were recorded: a $ begins no formula.
-    axes.set_yticks(range(len(names)), [label(name) for name in names], parse_math=False, color=colours.text)
-    # One bar alone is no beam.
+    # Names are recorded text: a $ must not begin a formula.
+    axes.set_yticks(range(len(names)), [label_text(name) for name in names], parse_math=False, color=colors.text)
+    # A minimum height of the axis, so that a single bar is not very high.
     axes.set_ylim(max(len(names), 3) - 0.4, -0.6)
 
 
-def note(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **given: Any) -> None:
+def annotate(axes: Axes, text: str, place: tuple[float, float], offset: tuple[float, float], **given: Any) -> None:
     """
-    Write beside a place of a plot, so many points away.
+    Write a text next to a position in a plot, at an offset in points.
     """
     given = {"textcoords": "offset points", "fontsize": 8.5, **given}
-    # Plots leave space for it by their limits.
+    # The limits of the axes leave space for the text.
     axes.annotate(text, place, offset, **given).set_in_layout(False)
 
 
-def amounts(axes: Axes) -> None:
+def set_count_axis(axes: Axes) -> None:
     """
-    Let the vertical axis begin at 0 and say counts, as in 40 k.
+    Set up the vertical axis for counts: from 0, with labels such as 40k.
     """
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True, steps=[1, 2, 2.5, 5, 10]))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount(value)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: count_text(value)))
 
 
-def amount(value: float) -> str:
+def label_text(text: str) -> str:
     """
-    Write a count in at most three digits: 950, 12.5 k, 3.2 M.
-    """
-    for size, unit in _SIZES:
-        if value >= size * 0.9995:
-            return f"{value / size:.3g} {unit}"
-    return f"{value:.0f}"
-
-
-def duration_text(seconds: float) -> str:
-    """
-    Write a time in one unit: 0.4 s, 12 s, 3 min, 2.5 h, 3 d.
-    """
-    size, unit = time_unit(seconds)
-    return f"{seconds / size:.2g} {unit}" if seconds < 10 * size else f"{seconds / size:,.0f} {unit}"
-
-
-def time_unit(seconds: float) -> tuple[float, str]:
-    """
-    Give the unit in which a time is best read: its seconds and its sign.
-    """
-    for size, unit in ((DAY, "d"), (HOUR, "h"), (MINUTE, "min")):
-        if seconds >= size:
-            return size, unit
-    return 1, "s"
-
-
-def label(text: str) -> str:
-    """
-    Write recorded text short and in one line, in characters that the font has and that a page may hold.
+    Return recorded text as one short line, with U+FFFD in place of characters that the font lacks.
     """
     text = one_line(text[: 4 * _LABEL_MAX])
     text = text if len(text) <= _LABEL_MAX else f"{text[: _LABEL_MAX - 1]}…"
@@ -195,5 +163,5 @@ def label(text: str) -> str:
 
 @cache
 def _characters() -> frozenset[int]:
-    # Without it matplotlib warns of each character that its font has not.
+    # matplotlib warns about each character that its font lacks.
     return frozenset(FT2Font(findfont(FontProperties())).get_charmap())

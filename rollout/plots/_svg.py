@@ -1,5 +1,5 @@
 """
-A figure as SVG for a page: text stays text, and nothing in it is a style, a script or an address.
+A figure as SVG for a page: text stays text, and the SVG contains no style, script or address.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 __all__ = ["Plot", "figure_svg"]
 
 _SVG, _LINK = "{http://www.w3.org/2000/svg}", "{http://www.w3.org/1999/xlink}href"
-# Settings of matplotlib are those of the process.
+# matplotlib's settings are global to the process.
 _settings = threading.Lock()
 _LONG_NUMBER = re.compile(r"(\d\.\d\d)\d+")
 _FONT_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)px")
@@ -24,7 +24,7 @@ _FONT_SIZE = re.compile(r"(?<![\w.])(\d+(?:\.\d+)?)px")
 
 class Plot(Figure):
     """
-    A figure that a notebook shows by itself, as SVG with a background of its own.
+    A figure that a notebook shows as SVG with its own background.
     """
 
     def _repr_svg_(self) -> str:
@@ -33,21 +33,21 @@ class Plot(Figure):
 
 def figure_svg(figure: Figure, *, standalone: bool = False) -> str:
     """
-    Give a figure as an ``<svg>`` element to put into a page. Takes some 50 ms; any thread may call it.
+    Return a figure as an ``<svg>`` element for a page. Takes some 50 ms; any thread may call it.
 
-    The same figure gives the same text. What it says is text in the page's own font, its size comes from *viewBox*
-    (it is as wide as the page lets it), and it is shown under any content security policy: it has no style, no script,
-    no link. Its *aria-label* is the figure's label.
+    The same figure always returns the same SVG. Its text uses the page's font, and its width adapts to its container
+    (*viewBox*). Every content security policy permits it: it has no style, no script and no link. Its *aria-label* is
+    the figure's label.
 
     Args:
         figure: Any figure; those of this package have a label.
-        standalone: For a file of its own, or a notebook: it has a size, a background and a font.
+        standalone: Whether the SVG is for a file or a notebook: it then has a size, a background and a font.
     """
     file = io.StringIO()
     with _settings, matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "rollout", "svg.id": None}):
         metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(file, format="svg", transparent=not standalone, metadata=metadata)
-    # Of matplotlib's own making: no entities.
+    # matplotlib created this XML, so it has no entities.
     root = ElementTree.fromstring(file.getvalue())  # noqa: S314
     _tidy(root)
     _number(root, "")
@@ -66,7 +66,7 @@ def figure_svg(figure: Figure, *, standalone: bool = False) -> str:
 
 def _tidy(root: ElementTree.Element) -> None:
     """
-    Turn styles into attributes, leave the font to the page, and drop what only tells where things came from.
+    Replace styles with attributes, and remove fonts and metadata.
     """
     for element in root.iter():
         if not element.text or element.text.isspace():
@@ -86,13 +86,13 @@ def _tidy(root: ElementTree.Element) -> None:
         for name in {"d", "x", "y"} & element.attrib.keys():
             # Hundredths of a point: half the size.
             element.set(name, " ".join(_LONG_NUMBER.sub(r"\1", element.attrib[name]).split()))
-    # What the style says of everything.
+    # The removed style set this for all elements.
     root.set("stroke-linejoin", "round")
 
 
 def _attributes(name: str, value: str) -> dict[str, str]:
     if name == "font":
-        # All in one, as matplotlib before 3.10 writes it.
+        # matplotlib before 3.10 writes all properties of a font in one attribute.
         found = _FONT_SIZE.search(value)
         size = {"font-size": f"{found[1]}px"} if found else {}
         return {**size, "font-weight": "bold"} if "bold" in value.split() else size
@@ -101,7 +101,7 @@ def _attributes(name: str, value: str) -> dict[str, str]:
 
 def _number(root: ElementTree.Element, own: str) -> None:
     """
-    Give what is referred to names that no other figure on a page has.
+    Replace the ids of elements with ids that are unique on a page with several figures.
     """
     elements = [element for element in root.iter() if "id" in element.attrib]
     names = {element.attrib["id"]: f"p{own}-{number}" for number, element in enumerate(elements)}

@@ -1,5 +1,5 @@
 """
-Which class a line's type stands for, and what stands for the unknown.
+The class of each line type, and the classes for unknown objects.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LINE_ITEMS: dict[str, type[RolloutItem]] = {
         meta.StateMarker,
     )
 }
-"""The class of each line type; `ResponseItem` and `EventMsg` are families told apart by ``type``."""
+"""The class of each line type. `ResponseItem` and `EventMsg` are families, whose members differ by the key ``type``."""
 
 UNKNOWN: dict[type[Wire], type[Wire]] = {
     RolloutItem: meta.UnknownItem,
@@ -37,4 +37,4 @@ UNKNOWN: dict[type[Wire], type[Wire]] = {
     responses.ContentItem: responses.UnknownContentItem,
     events.EventMsg: events.UnknownEvent,
 }
-"""For each family, the class of what fits no member of it."""
+"""For each family, the class of objects that match no member."""

@@ -1,9 +1,8 @@
 """
-What every object of the format has in common, and how a class states its fields.
+The base classes of all objects of the format, and the declaration of fields.
 
-A class lists its fields in the order Codex writes them. A field is required,
-`optional` (left out when None), or `nullable` (written as null when None).
-What a class does not name rides along in `extra` and is written back.
+A class lists its fields in the order in which Codex writes them. A field is required, `optional` (omitted if None), or
+`nullable` (written as null if None). Unknown fields are kept in `extra` and written back.
 """
 
 from __future__ import annotations
@@ -42,19 +41,19 @@ CALL_OUTPUTS = {
     "local_shell_call": "function_call_output",
     "custom_tool_call": "custom_tool_call_output",
 }
-"""The response items that ask for something, and those that answer, tied by ``call_id``."""
+"""The types of response items that are calls, each with the type of its output; ``call_id`` connects the two."""
 
 
 def optional(*, key: str | None = None) -> Any:
     """
-    Declare a field that is left out when None; *key* is its name on the wire where that differs.
+    Return an attrs field that is omitted if None; *key* is its name in the file if it differs.
     """
     return field(default=None, metadata={"key": key})
 
 
 def nullable() -> Any:
     """
-    Declare a field that is written as null when None.
+    Return an attrs field that is written as null if None.
     """
     return field(default=None, metadata={"null": True})
 
@@ -65,25 +64,25 @@ class Wire:
     One JSON object of the format.
 
     Attributes:
-        extra: Fields this class does not know, in the order they were read; written back at the end,
-            or where they stood if the object was read from a file.
+        extra: Unknown fields, in the order in which they were read; written back at the end, or at their old
+            position if the object was read from a file.
     """
 
     tag: ClassVar[str | None] = None
-    """Value of the key ``type`` by which the object is told from its siblings; None where it has none."""
+    """Value of the key ``type`` that distinguishes the object from its siblings; None if the object has no tag."""
 
     aliases: ClassVar[tuple[str, ...]] = ()
-    """Other tags that are read as this class; the one that was read is kept in `extra`."""
+    """Other tags that are read as this class; the tag that was read is kept in `extra`."""
 
     is_unknown: ClassVar[bool] = False
-    """It stands for what fits no class: `payload` is the plain value, `reason` says why."""
+    """Whether the object matches no class: `payload` is then the plain value, `reason` the reason."""
 
     extra: Mapping[str, Any] = field(factory=dict)
-    # The keys as read: they tell null from absent, and keep the order of whoever wrote them.
+    # The keys as read: they separate null from absent, and keep the order of the writer.
     _keys: tuple[str, ...] | None = field(default=None, eq=False, repr=False)
 
 
-# What an item that was read need not have of its own; see rollout._structure.
+# The value of an object that was read without unknown fields; see rollout.schema._structure.
 Wire.extra = MappingProxyType({})
 
 
@@ -94,4 +93,4 @@ class RolloutItem(Wire):
     """
 
     line_type: ClassVar[str]
-    """The line's own ``type``, as in ``response_item``."""
+    """The ``type`` of the line, for example ``response_item``."""

@@ -1,8 +1,8 @@
 """
-Events: what happened around the conversation, as a user interface was told it. Those of tools: `rollout.schema.tools`.
+Events around the conversation, as Codex sends them to a user interface. Events of tools: `rollout.schema.tools`.
 
-Most are never kept; see `rollout.policy`. Codex skips a line whose event it does not know, so classes are
-lenient: all but what makes sense of the event may be missing.
+Most events are never recorded; see `rollout.codex_2025_policy`. Codex skips a line with an unknown event, so the
+classes are lenient: only the fields that are essential for the meaning of an event are required.
 """
 
 from __future__ import annotations
@@ -65,9 +65,9 @@ class EventMsg(RolloutItem):
 @frozen(kw_only=True, slots=False)
 class UnknownEvent(EventMsg):
     """
-    An event this package does not know.
+    An unknown event.
 
-    *payload* is its plain value; *reason* says why it fits no class.
+    *payload* is the plain value; *reason* is the reason why it matches no class.
     """
 
     is_unknown: ClassVar[bool] = True
@@ -78,7 +78,7 @@ class UnknownEvent(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class UserMessage(EventMsg):
-    """What the user said. *kind*: plain, user_instructions, environment_context (September 2025 only)."""
+    """A message of the user. *kind*: plain, user_instructions, environment_context (September 2025 only)."""
 
     tag: ClassVar[str] = "user_message"
 
@@ -92,7 +92,7 @@ class UserMessage(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class AgentMessage(EventMsg):
-    """What the agent said."""
+    """A message of the agent."""
 
     tag: ClassVar[str] = "agent_message"
 
@@ -200,7 +200,7 @@ class LineRange(Wire):
 
 @frozen(kw_only=True, slots=False)
 class CodeLocation(Wire):
-    """Where a finding stands."""
+    """The position of a finding."""
 
     absolute_file_path: str
     line_range: LineRange
@@ -219,7 +219,7 @@ class ReviewFinding(Wire):
 
 @frozen(kw_only=True, slots=False)
 class ReviewOutput(Wire):
-    """What a review found."""
+    """The results of a review."""
 
     findings: tuple[ReviewFinding, ...]
     overall_correctness: str
@@ -238,7 +238,7 @@ class ExitedReviewMode(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ErrorEvent(EventMsg):
-    """Something failed."""
+    """An error that ended a turn or a task."""
 
     tag: ClassVar[str] = "error"
 
@@ -248,7 +248,7 @@ class ErrorEvent(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ContextCompacted(EventMsg):
-    """The context was compacted; the `compacted` line beside it says how."""
+    """The context was compacted; the `compacted` line next to it has the details."""
 
     tag: ClassVar[str] = "context_compacted"
 
@@ -264,7 +264,7 @@ class ThreadRolledBack(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ThreadGoal(Wire):
-    """What the session is for."""
+    """The goal of a session."""
 
     objective: str
     status: Any = optional()
@@ -293,7 +293,7 @@ class ThreadNameUpdated(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ThreadSettingsApplied(EventMsg):
-    """The session's settings as they are from here on."""
+    """The settings of the session from this line on."""
 
     tag: ClassVar[str] = "thread_settings_applied"
 
@@ -304,11 +304,11 @@ class ThreadSettingsApplied(EventMsg):
 @frozen(kw_only=True, slots=False)
 class CompletedItem(Wire):
     """
-    The item of an `ItemCompleted`; its fields depend on *type* and ride in `extra`.
+    The item of an `ItemCompleted`; its fields depend on *type* and are kept in `extra`.
 
     *type* is one of UserMessage, AgentMessage, Reasoning, CommandExecution, FileChange, FunctionCallOutput, Plan,
     McpToolCall, WebSearch, ImageView, ImageGeneration, DynamicToolCall, CollabAgentToolCall, SubAgentActivity,
-    HookPrompt, Extension, ContextCompaction, EnteredReviewMode, ExitedReviewMode, or a later one.
+    HookPrompt, Extension, ContextCompaction, EnteredReviewMode, ExitedReviewMode, or a type of a later version.
     """
 
     type: str
@@ -317,7 +317,7 @@ class CompletedItem(Wire):
 
 @frozen(kw_only=True, slots=False)
 class ItemCompleted(EventMsg):
-    """Something is done that the user sees as one thing. Times in Unix milliseconds; None after a migration."""
+    """An item of the user interface is complete. Times are Unix milliseconds; None after a migration."""
 
     tag: ClassVar[str] = "item_completed"
 
@@ -357,14 +357,14 @@ class AgentReasoningRawContentDelta(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class AgentReasoningSectionBreak(EventMsg):
-    """The reasoning summary goes on with a new section."""
+    """The reasoning summary continues with a new section."""
 
     tag: ClassVar[str] = "agent_reasoning_section_break"
 
 
 @frozen(kw_only=True, slots=False)
 class BackgroundEvent(EventMsg):
-    """A remark on what goes on."""
+    """A message about work in the background."""
 
     tag: ClassVar[str] = "background_event"
 
@@ -373,7 +373,7 @@ class BackgroundEvent(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ConversationPath(EventMsg):
-    """Where the session is kept."""
+    """The file of the session."""
 
     tag: ClassVar[str] = "conversation_path"
 
@@ -428,14 +428,14 @@ class SessionConfigured(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ShutdownComplete(EventMsg):
-    """The agent is gone."""
+    """The agent has ended."""
 
     tag: ClassVar[str] = "shutdown_complete"
 
 
 @frozen(kw_only=True, slots=False)
 class StreamError(EventMsg):
-    """The connection broke; it is tried again."""
+    """The connection was lost; Codex tries again."""
 
     tag: ClassVar[str] = "stream_error"
 

@@ -1,5 +1,5 @@
 """
-Lines about the session itself: its meta, a turn's settings, compaction, and the newer bookkeeping lines.
+Lines about the session itself: its meta, the settings of a turn, compaction, and newer lines with state.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class GitInfo(Wire):
 
 @frozen(kw_only=True, slots=False)
 class HistoryBase(Wire):
-    """Where a forked session's history comes from; *thread_id* is the rollout's id."""
+    """The origin of a forked session's history; *thread_id* is the id of the rollout."""
 
     thread_id: str
     end_ordinal_exclusive: int | None = optional()
@@ -51,7 +51,7 @@ class HistoryBase(Wire):
 @frozen(kw_only=True, slots=False)
 class SessionMeta(RolloutItem):
     """
-    The first line of a session; where a file has several, the first is the session's.
+    The first line of a session; if a file has several, the first is the session's.
 
     September 2025 wrote id, timestamp, cwd, originator, cli_version, instructions, git. Files before
     0.32 have neither cwd nor originator nor cli_version.
@@ -89,7 +89,7 @@ class SessionMeta(RolloutItem):
 
 @frozen(kw_only=True, slots=False)
 class SandboxPolicy(Wire):
-    """What a turn's commands may do. September 2025 tags it with *mode*, later versions with *type*."""
+    """The permissions of a turn's commands. September 2025 tags it with *mode*, later versions with *type*."""
 
     mode: str | None = optional()
     type: str | None = optional()
@@ -101,7 +101,7 @@ class SandboxPolicy(Wire):
 
 @frozen(kw_only=True, slots=False)
 class TurnContext(RolloutItem):
-    """The settings of a turn. Written several times a turn today: the latest wins."""
+    """The settings of a turn. Later versions write it several times per turn: the last one is valid."""
 
     line_type: ClassVar[str] = "turn_context"
 
@@ -132,9 +132,9 @@ class TurnContext(RolloutItem):
 @frozen(kw_only=True, slots=False)
 class Compacted(RolloutItem):
     """
-    The history up to here was replaced by a summary, or by *replacement_history* where that is given.
+    The history up to here was replaced by a summary, or by *replacement_history* if present.
 
-    *window_id* was a number once (then the window_number).
+    *window_id* was a number in older versions (then the window_number).
     """
 
     line_type: ClassVar[str] = "compacted"
@@ -156,7 +156,7 @@ class Compacted(RolloutItem):
 
 @frozen(kw_only=True, slots=False)
 class WorldState(RolloutItem):
-    """What the model was shown of its surroundings: a full snapshot, or a patch of the one before."""
+    """The environment as shown to the model: a full snapshot, or a patch of the previous snapshot."""
 
     line_type: ClassVar[str] = "world_state"
 
@@ -182,7 +182,7 @@ class InterAgentCommunication(RolloutItem):
 
 @frozen(kw_only=True, slots=False)
 class InterAgentCommunicationMetadata(RolloutItem):
-    """Whether the message before starts a turn."""
+    """Information whether the previous message starts a turn."""
 
     line_type: ClassVar[str] = "inter_agent_communication_metadata"
 
@@ -229,21 +229,21 @@ class RealtimeItem(RolloutItem):
 
 @frozen(kw_only=True, slots=False)
 class RolloutReference(RolloutItem):
-    """A pointer to the file the history goes on from (mid 2026; later `SessionMeta.history_base`)."""
+    """A reference to the file that the history continues (mid 2026; later `SessionMeta.history_base`)."""
 
     line_type: ClassVar[str] = "rollout_reference"
 
 
 @frozen(kw_only=True, slots=False)
 class ForkReference(RolloutItem):
-    """A pointer to the session this one was forked from (mid 2026; later `SessionMeta.history_base`)."""
+    """A reference to the session that this one was forked from (mid 2026; later `SessionMeta.history_base`)."""
 
     line_type: ClassVar[str] = "fork_reference"
 
 
 @frozen(kw_only=True, slots=False)
 class StateMarker(RolloutItem):
-    """The mark between requests in files before 0.32; it carries nothing."""
+    """The mark between requests in files before 0.32; it has no content."""
 
     line_type: ClassVar[str] = "state"
 
@@ -253,9 +253,9 @@ class StateMarker(RolloutItem):
 @frozen(kw_only=True, slots=False)
 class UnknownItem(RolloutItem):
     """
-    A line of a type this package does not know, or whose payload does not fit its type.
+    A line of an unknown type, or a line whose payload does not match its type.
 
-    *line_type* is the line's type; *payload* is its plain value; *reason* says why it fits no class.
+    *line_type* is the type of the line; *payload* is the plain value; *reason* is the reason why it matches no class.
     """
 
     is_unknown: ClassVar[bool] = True

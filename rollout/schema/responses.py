@@ -1,8 +1,8 @@
 """
-Response items: what goes to the model and comes back, in the form of the Responses API.
+Response items: the input and output of the model, in the form of the Responses API.
 
-Codex of September 2025 never writes *id*; later versions do when there is one. *output* of a tool is
-a string in everything the seed's era reads; later also a list of content items.
+Codex of September 2025 never writes *id*; later versions write it if it exists. The *output* of a tool is a string in
+all versions up to September 2025; later it may also be a list of content items.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class ContentItem(Wire):
 
 @frozen(kw_only=True, slots=False)
 class InputText(ContentItem):
-    """Text given to the model."""
+    """Text for the model."""
 
     tag: ClassVar[str] = "input_text"
 
@@ -63,7 +63,7 @@ class InputText(ContentItem):
 
 @frozen(kw_only=True, slots=False)
 class InputImage(ContentItem):
-    """An image given to the model, by address or as a data URL. *detail*: auto, low, high, original."""
+    """An image for the model, by address or as a data URL. *detail*: auto, low, high, original."""
 
     tag: ClassVar[str] = "input_image"
 
@@ -73,7 +73,7 @@ class InputImage(ContentItem):
 
 @frozen(kw_only=True, slots=False)
 class InputAudio(ContentItem):
-    """Sound given to the model."""
+    """Audio for the model."""
 
     tag: ClassVar[str] = "input_audio"
 
@@ -82,7 +82,7 @@ class InputAudio(ContentItem):
 
 @frozen(kw_only=True, slots=False)
 class OutputText(ContentItem):
-    """Text of the model."""
+    """Text from the model."""
 
     tag: ClassVar[str] = "output_text"
 
@@ -93,7 +93,7 @@ class OutputText(ContentItem):
 
 @frozen(kw_only=True, slots=False)
 class EncryptedContent(ContentItem):
-    """Content only the service can read."""
+    """Content that only the service can read."""
 
     tag: ClassVar[str] = "encrypted_content"
 
@@ -122,9 +122,9 @@ class ReasoningText(ContentItem):
 @frozen(kw_only=True, slots=False)
 class UnknownContentItem(ContentItem):
     """
-    A content item this package does not know.
+    An unknown content item.
 
-    *payload* is its plain value; *reason* says why it fits no class.
+    *payload* is the plain value; *reason* is the reason why it matches no class.
     """
 
     is_unknown: ClassVar[bool] = True
@@ -136,7 +136,7 @@ class UnknownContentItem(ContentItem):
 @frozen(kw_only=True, slots=False)
 class ResponseItem(RolloutItem):
     """
-    One item of the conversation as the model sees it.
+    One item of the conversation with the model.
 
     *internal_chat_message_metadata_passthrough* (mid 2026) carries the turn_id.
     """
@@ -149,9 +149,9 @@ class ResponseItem(RolloutItem):
 @frozen(kw_only=True, slots=False)
 class UnknownResponseItem(ResponseItem):
     """
-    A response item this package does not know. The default policy does not record it.
+    A response item that this package does not know. The default policy does not record it.
 
-    *payload* is its plain value; *reason* says why it fits no class.
+    *payload* is the plain value; *reason* is the reason why it matches no class.
     """
 
     is_unknown: ClassVar[bool] = True
@@ -162,7 +162,7 @@ class UnknownResponseItem(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class Message(ResponseItem):
-    """What was said. *role*: user, assistant, developer, system; *phase*: commentary or final_answer."""
+    """A message. *role*: user, assistant, developer, system; *phase*: commentary or final_answer."""
 
     tag: ClassVar[str] = "message"
 
@@ -176,7 +176,7 @@ class Message(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class Reasoning(ResponseItem):
-    """What the model thought."""
+    """The reasoning of the model."""
 
     tag: ClassVar[str] = "reasoning"
 
@@ -188,7 +188,7 @@ class Reasoning(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class LocalShellAction(Wire):
-    """What a local shell call runs. *timeout_ms*: milliseconds."""
+    """The command of a local shell call. *timeout_ms*: milliseconds."""
 
     tag: ClassVar[str] = "exec"
 
@@ -213,7 +213,7 @@ class LocalShellCall(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class FunctionCall(ResponseItem):
-    """A tool call; *arguments* is a string that holds JSON."""
+    """A tool call; *arguments* is a string that contains JSON."""
 
     tag: ClassVar[str] = "function_call"
 
@@ -226,7 +226,7 @@ class FunctionCall(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class FunctionCallOutput(ResponseItem):
-    """What the tool answered; a string, or a list of content items, kept as it is."""
+    """The output of a tool: a string, or a list of content items; kept as it is."""
 
     tag: ClassVar[str] = "function_call_output"
 
@@ -237,7 +237,7 @@ class FunctionCallOutput(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class CustomToolCall(ResponseItem):
-    """A call of a tool that takes free text, such as apply_patch."""
+    """A call of a tool with free text as input, such as apply_patch."""
 
     tag: ClassVar[str] = "custom_tool_call"
 
@@ -251,7 +251,7 @@ class CustomToolCall(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class CustomToolCallOutput(ResponseItem):
-    """What the custom tool answered."""
+    """The output of a custom tool."""
 
     tag: ClassVar[str] = "custom_tool_call_output"
 
@@ -263,7 +263,7 @@ class CustomToolCallOutput(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class WebSearchAction(Wire):
-    """What a web search did. *type*: search (query), open_page (url), find_in_page (url, pattern), other."""
+    """The action of a web search. *type*: search (query), open_page (url), find_in_page (url, pattern), other."""
 
     type: str
     query: str | None = optional()
@@ -273,7 +273,7 @@ class WebSearchAction(Wire):
 
 @frozen(kw_only=True, slots=False)
 class WebSearchCall(ResponseItem):
-    """A search of the service's own tool."""
+    """A call of the web search tool of the service."""
 
     tag: ClassVar[str] = "web_search_call"
 
@@ -284,7 +284,7 @@ class WebSearchCall(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class GhostSnapshot(ResponseItem):
-    """A commit that Codex made of the working folder (late 2025); dead today, and never sent to a model."""
+    """A commit that Codex made of the working folder (late 2025); no longer written, and never sent to a model."""
 
     tag: ClassVar[str] = "ghost_snapshot"
 
@@ -293,7 +293,7 @@ class GhostSnapshot(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class Compaction(ResponseItem):
-    """A summary only the service can read."""
+    """A summary that only the service can read."""
 
     tag: ClassVar[str] = "compaction"
     aliases: ClassVar[tuple[str, ...]] = ("compaction_summary",)
@@ -304,7 +304,7 @@ class Compaction(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class ContextCompaction(ResponseItem):
-    """The place where the service compacted the context."""
+    """Marks where the service compacted the context."""
 
     tag: ClassVar[str] = "context_compaction"
 
@@ -314,7 +314,7 @@ class ContextCompaction(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class CompactionTrigger(ResponseItem):
-    """The request to compact; never kept by Codex."""
+    """A request to compact the context; Codex never records it."""
 
     tag: ClassVar[str] = "compaction_trigger"
 
@@ -323,7 +323,7 @@ class CompactionTrigger(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class AdditionalTools(ResponseItem):
-    """Tools that were offered later; never kept by Codex."""
+    """Tools that were offered later; Codex never records them."""
 
     tag: ClassVar[str] = "additional_tools"
 
@@ -346,7 +346,7 @@ class AgentMessageItem(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class ToolSearchCall(ResponseItem):
-    """The model looks for tools."""
+    """A search for tools by the model."""
 
     tag: ClassVar[str] = "tool_search_call"
 
@@ -359,7 +359,7 @@ class ToolSearchCall(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class ToolSearchOutput(ResponseItem):
-    """The tools it found."""
+    """The tools that a search found."""
 
     tag: ClassVar[str] = "tool_search_output"
 
@@ -372,7 +372,7 @@ class ToolSearchOutput(ResponseItem):
 
 @frozen(kw_only=True, slots=False)
 class ImageGenerationCall(ResponseItem):
-    """An image the model made; *result* is base64."""
+    """An image that the model made; *result* is base64."""
 
     tag: ClassVar[str] = "image_generation_call"
 

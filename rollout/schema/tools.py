@@ -1,7 +1,7 @@
 """
-Events of tools: a command, patch, search or other agent begins, asks, goes on, ends.
+Events of tools: a command, patch, search or other agent begins, asks for approval, continues, ends.
 
-No version keeps more than the ends by default; older versions kept them cut.
+By default, no version records any of these events except end events; older versions truncated them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ __all__ = [
 
 @frozen(kw_only=True, slots=False)
 class McpInvocation(Wire):
-    """Which tool of which MCP server was called."""
+    """The tool and the MCP server of a call."""
 
     server: str
     tool: str
@@ -53,7 +53,7 @@ class McpInvocation(Wire):
 
 @frozen(kw_only=True, slots=False)
 class ApplyPatchApprovalRequest(EventMsg):
-    """May this patch be applied?"""
+    """A request for approval of a patch."""
 
     tag: ClassVar[str] = "apply_patch_approval_request"
 
@@ -65,14 +65,14 @@ class ApplyPatchApprovalRequest(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class CollabAgentInteractionEnd(EventMsg):
-    """An agent was spoken to."""
+    """A message was sent to another agent."""
 
     tag: ClassVar[str] = "collab_agent_interaction_end"
 
 
 @frozen(kw_only=True, slots=False)
 class CollabAgentSpawnEnd(EventMsg):
-    """An agent was started by this one."""
+    """This agent has started another agent."""
 
     tag: ClassVar[str] = "collab_agent_spawn_end"
 
@@ -107,7 +107,7 @@ class DynamicToolCallResponse(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ExecApprovalRequest(EventMsg):
-    """May this command run?"""
+    """A request for approval of a command."""
 
     tag: ClassVar[str] = "exec_approval_request"
 
@@ -131,7 +131,7 @@ class ExecCommandBegin(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ExecCommandEnd(EventMsg):
-    """A command ended. *aggregated_output* may be cut in the middle to 10,000 bytes, the other outputs emptied."""
+    """A command ended. *aggregated_output* may be truncated in the middle to 10,000 bytes, other outputs emptied."""
 
     tag: ClassVar[str] = "exec_command_end"
 
@@ -165,7 +165,7 @@ class ExecCommandOutputDelta(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class GuardianAssessment(EventMsg):
-    """A risk assessment (removed since)."""
+    """A risk assessment (removed from newer versions)."""
 
     tag: ClassVar[str] = "guardian_assessment"
 
@@ -227,7 +227,7 @@ class PatchApplyBegin(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class PatchApplyEnd(EventMsg):
-    """A patch was applied, or not. *changes*: path -> {type: add, delete or update, ...}."""
+    """An attempt to apply a patch ended. *changes*: path -> {type: add, delete or update, ...}."""
 
     tag: ClassVar[str] = "patch_apply_end"
 
@@ -242,7 +242,7 @@ class PatchApplyEnd(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class SubAgentActivity(EventMsg):
-    """Something an agent started by this one did."""
+    """An activity of an agent that this agent has started."""
 
     tag: ClassVar[str] = "sub_agent_activity"
 

@@ -1,5 +1,5 @@
 """
-Tokens used and limits left.
+Used tokens and remaining limits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = [
 
 @frozen(kw_only=True, slots=False)
 class TokenUsage(Wire):
-    """Numbers of tokens."""
+    """Token counts of one or several responses."""
 
     input_tokens: int
     cached_input_tokens: int | None = optional()
@@ -43,7 +43,7 @@ class TokenUsageInfo(Wire):
 
 @frozen(kw_only=True, slots=False)
 class RateLimitWindow(Wire):
-    """How much of a limit is used; *used_percent* 0 to 100, *resets_at* in Unix seconds."""
+    """The used part of a limit; *used_percent* 0 to 100, *resets_at* in Unix seconds."""
 
     used_percent: float
     window_minutes: int | None = optional()
@@ -52,7 +52,7 @@ class RateLimitWindow(Wire):
 
 @frozen(kw_only=True, slots=False)
 class RateLimits(Wire):
-    """The service's limits."""
+    """The limits of the service."""
 
     limit_id: str | None = optional()
     limit_name: str | None = optional()
@@ -67,7 +67,7 @@ class RateLimits(Wire):
 
 @frozen(kw_only=True, slots=False)
 class TokenUsageRecord(RolloutItem):
-    """What one response cost, with the running totals of its turn and thread."""
+    """The tokens of one response, and the totals of its turn and thread so far."""
 
     line_type: ClassVar[str] = "token_usage_record"
 

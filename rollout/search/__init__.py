@@ -1,8 +1,8 @@
 """
-Everything that was said in a home, found by its words.
+Full-text search in the sessions of a home.
 
-With an index (`update_index`) a search takes milliseconds; without one it reads the files. Either way it finds the
-same: what the index does not have yet is read, and `SearchResults.scanned` says how much that was.
+With an index (`update_index`), a search takes milliseconds; without an index, it reads the files. Both return the same
+hits, because lines that are not indexed yet are read. `SearchResults.scanned` is the number of sessions that were read.
 
 >>> from rollout import Recorder
 >>> from rollout.search import search
@@ -14,24 +14,29 @@ same: what the index does not have yet is read, and `SearchResults.scanned` says
 
 from __future__ import annotations
 
-from rollout._facts import Facts, Filters
+from rollout.interpret import Filters, SessionFacts
+from rollout.search._catalog import Order as Order
+from rollout.search._catalog import indexed_sessions, indexed_stats
+from rollout.search._catalog import read_catalog as read_catalog
+from rollout.search._changes import find_changes as find_changes
 from rollout.search._damage import IndexBusyError
+from rollout.search._file_scan import read_facts as read_facts
 from rollout.search._index import Index, index_path
-from rollout.search._reading import Updated
-from rollout.search._searching import Hit, SearchResults, search
-from rollout.search._sessions import IndexedSession, indexed_sessions, indexed_stats
+from rollout.search._ingest import UpdateResult
+from rollout.search._ingest import decode_state as decode_state
+from rollout.search._results import Hit, SearchResults, search
+from rollout.search._rows import Row as Row
 from rollout.search._update import Progress, delete_index, update_index
 
 __all__ = [
-    "Facts",
+    "SessionFacts",
     "Filters",
     "Hit",
     "Index",
     "IndexBusyError",
-    "IndexedSession",
     "Progress",
     "SearchResults",
-    "Updated",
+    "UpdateResult",
     "delete_index",
     "index_path",
     "indexed_sessions",

@@ -27,7 +27,7 @@ def check(index: Rows) -> None:
 
     Raises:
         DamagedIndexError: A row is missing or damaged.
-        sqlite3.DatabaseError: SQLite cannot read it.
+        sqlite3.DatabaseError: SQLite cannot read the index.
     """
     index.database.execute("BEGIN")
     try:
@@ -39,11 +39,11 @@ def check(index: Rows) -> None:
 
 
 def _check_trees(database: sqlite3.Connection) -> None:
-    # Only the slower check finds out whether the SQL indexes of a table have all its rows.
+    # Only the slower check detects whether the SQL indexes of a table contain all its rows.
     for pragma in ("quick_check(1)", "integrity_check(sessions)"):
-        (said,) = database.execute(f"PRAGMA {pragma}").fetchone()
-        if said != "ok":
-            raise DamagedIndexError(said)
+        (result,) = database.execute(f"PRAGMA {pragma}").fetchone()
+        if result != "ok":
+            raise DamagedIndexError(result)
 
 
 def _check_sessions(index: Rows) -> None:

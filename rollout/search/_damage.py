@@ -1,7 +1,7 @@
 """
-Errors of an index: damage, and a lock of another program; and the checksums that detect damage.
+Errors of an index (damage, and a lock of another program), and the checksums that detect damage.
 
-SQLite stores no checksums: after a bit flip it returns another value. So each row of the index has its own checksum.
+SQLite stores no checksums: after a bit flip, it returns another value. So each row of the index has its own checksum.
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ _NO_SUM = -1
 
 class IndexBusyError(RolloutError):
     """
-    Another process updates the index, or another program has locked it. Searches work; they do not use a locked index.
+    Another process is updating the index, or another program has locked it. Searches still work: if the index is
+    locked, they read the files.
 
     Attributes:
         path: Path of the locked file: the lock file of updates, or the index.
@@ -59,7 +60,7 @@ class IndexBusyError(RolloutError):
         self.holder = holder
 
     def __str__(self) -> str:
-        return f"{self.path} is held by {self.holder}; wait for it, or search without the index"
+        return f"{self.path} is locked by {self.holder}; wait until the lock is released, or search without the index"
 
 
 class DamagedIndexError(sqlite3.DatabaseError):
@@ -70,7 +71,7 @@ class DamagedIndexError(sqlite3.DatabaseError):
 
 def is_damage(error: BaseException | None) -> bool:
     """
-    Return whether an error means that an index is damaged; False, for example, for a full disk or a lock.
+    Return whether an error means that an index is damaged. For a full disk or a lock, for example, return False.
     """
     if not isinstance(error, sqlite3.DatabaseError) or isinstance(error, sqlite3.ProgrammingError):
         return False

@@ -1,8 +1,9 @@
 """
-The full-text index of one home: a SQLite file in the user's cache, made from the rollouts and disposable at any time.
+The full-text index of one home: a SQLite file in the user's cache folder, built from the rollouts. It can be deleted at
+any time.
 
-It holds no text (contentless FTS5), only which words stand in which lines; see `_postings`. Lines of a session that was
-written anew or is gone stay until the index is made anew, and lead nowhere.
+It contains no text (contentless FTS5), only the words of each line; see `_postings`. Lines of a replaced or deleted
+session stay until the index is rebuilt, and are ignored.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from hashlib import blake2b
 from pathlib import Path
 
-from rollout.layout import StrPath, home_folder, make_folder
+from rollout._lazy import extra_error
+from rollout.home import StrPath, home_folder, make_folder
 from rollout.search._checking import check
 from rollout.search._damage import OTHER_PROGRAM, DamagedIndexError, IndexBusyError, checksum, is_damage, is_lock
 from rollout.search._query import TOKENIZER, TRIGRAM, plain_text
@@ -48,7 +50,7 @@ USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = '
 
 def index_path(home: StrPath | None = None) -> Path:
     """
-    Give the place of a home's index, which need not be there: in the user's cache folder.
+    Return the path of a home's index in the user's cache folder. The index need not exist.
 
     Raises:
         ModuleNotFoundError: The extra ``search`` is not installed.
@@ -56,19 +58,18 @@ def index_path(home: StrPath | None = None) -> Path:
     try:
         from platformdirs import user_cache_path  # noqa: PLC0415 -- an extra
     except ModuleNotFoundError as error:
-        message = "the index needs pip install 'rollout-recorder[search]'"
-        raise ModuleNotFoundError(message, name=error.name) from error
+        raise extra_error("the index needs", "search", error) from error
     digest = blake2b(str(home_folder(home).absolute()).encode("utf-8", "surrogateescape"), digest_size=8).hexdigest()
     return Path(user_cache_path("rollout"), f"{digest}.sqlite")
 
 
 class Index(Rows):
     """
-    An open index; `Index.open` gives one that is there, `Index.create` one to fill.
+    An open index. `Index.open` opens an existing one, `Index.create` creates an empty one.
 
-    Several processes may have it open. Rows that it gives may be behind the files; see `rollout.search.update_index`.
-    Every method that reads it may raise `sqlite3.DatabaseError`: the index is damaged, or its disk fails. If such an
-    error leaves the ``with`` block of the index and means damage, the next update rebuilds the index.
+    Several processes may have it open. Its rows may be older than the files; see `rollout.search.update_index`.
+    Every method that reads the index may raise `sqlite3.DatabaseError`: the index is damaged, or its disk fails. If
+    such an error leaves the ``with`` block of the index and means damage, the next update rebuilds the index.
     """
 
     def __init__(self, home: Path, database: sqlite3.Connection, path: Path, tokenizer: str = TOKENIZER) -> None:
@@ -81,11 +82,11 @@ class Index(Rows):
     @classmethod
     def open(cls, home: StrPath | None = None) -> Index | None:
         """
-        Open a home's index. Return None if there is none, or if it cannot be used: it is of another version or home,
-        damaged, or locked by another program. Blocks for at most 2 s for a lock.
+        Open a home's index. Return None if there is no index, or if it cannot be used: it belongs to another version or
+        home, is damaged, or is locked by another program. Blocks for at most 2 s for a lock.
 
-        If the times of its file differ from those noted, the whole file is read first (up to 1 s per GB). If a process
-        was killed while it wrote the index, all rows are checked (some 5 s for 100,000 sessions).
+        If the times of its file differ from the noted times, the whole file is read first (up to 1 s per GB). If a
+        process was killed while it wrote the index, all rows are checked (some 5 s for 100,000 sessions).
         """
         with suppress(IndexBusyError):
             return cls.find(home)
@@ -94,15 +95,15 @@ class Index(Rows):
     @classmethod
     def find(cls, home: StrPath | None = None) -> Index | None:
         """
-        As `open`, but raise an error if the index is locked.
+        Open the index as `open` does, but raise an error if it is locked.
 
         Raises:
             IndexBusyError: Another program has locked it for more than 2 s.
         """
         folder, path = home_folder(home).absolute(), index_path(home)
         while (number := _inode(path)) is not None:
-            index = cls._opened(folder, path)
-            # Else another took its place meanwhile, and what was opened may have got that one's log.
+            index = cls._open_file(folder, path)
+            # Otherwise another index has replaced it, and the opened index may use the log of the new one.
             if _inode(path) == number:
                 return index
             if index is not None:
@@ -110,7 +111,7 @@ class Index(Rows):
         return None
 
     @classmethod
-    def _opened(cls, folder: Path, path: Path) -> Index | None:
+    def _open_file(cls, folder: Path, path: Path) -> Index | None:
         known, commits = Seal(path).judge()
         if known == DAMAGED:
             return None
@@ -140,11 +141,11 @@ class Index(Rows):
             commits: Expected number of transactions; None to check the index in any case.
 
         Raises:
-            sqlite3.DatabaseError: It cannot be used.
+            sqlite3.DatabaseError: The index cannot be used.
         """
         version, home, self.tokenizer = self.note("version"), self.note("home"), self.note("tokenizer")
         if (version, home) != (_VERSION, plain_text(str(self.home))):
-            raise DamagedIndexError("it is of another version, or of another home")
+            raise DamagedIndexError("the index belongs to another version or another home")
         if self.note("commits") != commits:
             try:
                 check(self)
@@ -155,7 +156,7 @@ class Index(Rows):
 
     def check(self) -> None:
         """
-        Read the whole file and check whether it is as it was written. Blocks, 1 s per GB.
+        Read the whole file and check that its bytes have not changed since they were written. Blocks, 1 s per GB.
 
         Raises:
             sqlite3.DatabaseError: The index is damaged.
@@ -164,31 +165,31 @@ class Index(Rows):
         if is_intact is None:
             check(self)
         elif not is_intact:
-            raise DamagedIndexError("the bytes of its file have changed on the disk")
+            raise DamagedIndexError("the bytes of the index file have changed on the disk")
 
     @classmethod
     def create(cls, home: StrPath | None = None, *, trigram: bool = False) -> Index:
         """
-        Make an empty index in the place of what is there.
+        Create an empty index, and replace an existing one.
 
         Args:
-            home: The home.
-            trigram: For parts of words, too; 80 times larger.
+            home: Home folder; by default ``CODEX_HOME``, else ``~/.codex``.
+            trigram: Whether the index also finds parts of words; it is then 80 times larger.
 
         Raises:
-            OSError, sqlite3.Error: It could not be made.
+            OSError, sqlite3.Error: The index could not be created.
         """
         folder, path = home_folder(home).absolute(), index_path(home)
         make_folder(path.parent)
         remove(path)
-        # The log beside it gets its permissions.
+        # SQLite copies the permissions of this file to its log.
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
         with ExitStack() as stack:
             database = _connect(path)
             stack.callback(database.close)
-            # Readers go on while it is written; what is lost in a power cut is made again.
+            # Readers are not blocked by a writer. Rows that a power cut destroys are written again.
             database.execute("PRAGMA journal_mode = WAL")
-            # A trigram is found by where its parts stand.
+            # Trigrams need the positions within a row.
             tokenizer = TRIGRAM if trigram else TOKENIZER
             database.executescript(_TABLES.format(detail="full" if trigram else "none", tokenizer=tokenizer))
             index = cls(folder, database, path, tokenizer)
@@ -215,7 +216,7 @@ class Index(Rows):
 
     def _invalidate_if_damaged(self, error: BaseException | None) -> None:
         """
-        If the error means damage, mark the index so that it is not used again; the next update rebuilds it.
+        Mark the index as damaged if the error means damage: it is not used again, and the next update rebuilds it.
         """
         if is_damage(error):
             # Without a seal, or with version 0, the index is not used again. One of the two changes may fail.
@@ -226,7 +227,7 @@ class Index(Rows):
                 self.note("version", 0)
 
     def close(self) -> None:
-        """Close it."""
+        """Close the index."""
         is_sealed = self._seal.holds()
         self.database.close()
         # If this was the last connection, SQLite has moved the log into the database.
@@ -236,7 +237,10 @@ class Index(Rows):
     @contextmanager
     def transaction(self, timeout: float | None = None) -> Iterator[None]:
         """
-        Write something as a whole; *timeout* is how many seconds another process that writes is waited for.
+        Run a block as one transaction.
+
+        Args:
+            timeout: Seconds to wait for another process that writes; by default 2.
         """
         self._wait_at_most(_TIMEOUT if timeout is None else timeout)
         try:
@@ -251,7 +255,7 @@ class Index(Rows):
 
     def commit(self) -> None:
         """
-        Commit a transaction, and renew the seal, unless another program has changed the files before.
+        Commit a transaction, and renew the seal unless another program has changed the files.
         """
         commits = self.note("commits", self.note("commits") + 1)
         is_sealed = self._seal.holds()
@@ -267,7 +271,7 @@ class Index(Rows):
 
 def tokenizer_of(path: Path) -> str | None:
     """
-    Return the tokenizer of an index that cannot be used, to rebuild it with the same one; None if it cannot be read.
+    Return the tokenizer of an index that cannot be used, for rebuilding the index; None if it cannot be read.
     """
     with suppress(sqlite3.DatabaseError), closing(_connect(path, 0.0)) as database:
         found = database.execute("SELECT value FROM notes WHERE key = 'tokenizer'").fetchone()
@@ -277,10 +281,10 @@ def tokenizer_of(path: Path) -> str | None:
 
 def remove(path: Path) -> None:
     """
-    Remove an index, or another file, link or empty folder with its path.
+    Remove an index, or a file, link or empty folder at its path.
 
     Raises:
-        OSError: It cannot be removed: for example, it is a folder that is not empty.
+        OSError: The path cannot be removed: for example, it is a folder that is not empty.
     """
     for suffix in ("", "-wal", "-shm"):
         part = path.with_name(path.name + suffix)
@@ -292,7 +296,7 @@ def remove(path: Path) -> None:
 
 def rollback(database: sqlite3.Connection) -> None:
     """
-    Take back what a transaction wrote, unless SQLite has done so itself.
+    Roll back a transaction, unless SQLite has already done so.
     """
     if database.in_transaction:
         database.execute("ROLLBACK")
@@ -300,7 +304,7 @@ def rollback(database: sqlite3.Connection) -> None:
 
 def _inode(path: Path) -> int | None:
     """
-    Return the inode number of a regular file; None for any other kind of file, or if there is none.
+    Return the inode number of a regular file; None for any other kind of file, or if there is no file.
     """
     try:
         status = path.lstat()
@@ -310,7 +314,7 @@ def _inode(path: Path) -> int | None:
 
 
 def _connect(path: Path, timeout: float = _TIMEOUT) -> sqlite3.Connection:
-    # Makes no file: one that is gone since is gone.
+    # Does not create the file if it was deleted in the meantime.
     address = f"{path.absolute().as_uri()}?mode=rw"
     database = sqlite3.connect(address, timeout=timeout, isolation_level=None, check_same_thread=False, uri=True)
     with ExitStack() as stack:

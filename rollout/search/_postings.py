@@ -1,22 +1,22 @@
 """
-Which words stand in which lines: rows of FTS5, numbered one by one as they are added, and where each lies in its file.
+The words of each line: rows of FTS5, numbered consecutively, and the offset of each line in its file.
 
-FTS5 keeps a word's rows as differences of their numbers: numbered densely they take a byte or two each, a third of what
-numbers made of session and byte take. Where in a row a word stands is not kept, which halves the rest; a phrase is
-asked as its words, and every line that is found is read and asked again.
+FTS5 stores the rows of a word as differences of their numbers. Consecutive numbers take one or two bytes each, a third
+of the size of numbers that combine session and offset. The positions of words within a row are not stored, which halves
+the rest. So a phrase is looked up by its words, and every line that is found is read and matched again.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from rollout._facts import Filters
-from rollout.layout import is_archived
+from rollout.home import is_archived
+from rollout.interpret import Filters
 from rollout.search._damage import DamagedIndexError, span_checksum
-from rollout.search._filtering import is_since, tags_of, wanted_rows
 from rollout.search._index import Index
 from rollout.search._query import TRIGRAM, Matcher, Query, plain_text
 from rollout.search._rows import Row
+from rollout.search._sql_filters import is_since, rows_query, tags_of
 
 __all__ = ["add_lines", "find_lines", "is_exact"]
 
@@ -26,7 +26,7 @@ _MORE, _BITS = 0x80, 7
 
 def add_lines(index: Index, session: int, texts: Sequence[tuple[int, str, str]]) -> None:
     """
-    Add lines of a session, in the order of the file: byte, text, tags. Within a transaction.
+    Add lines of a session, in the order of the file: offset, text, tags. To be called within a transaction.
     """
     if not texts:
         return
@@ -35,7 +35,7 @@ def add_lines(index: Index, session: int, texts: Sequence[tuple[int, str, str]])
         "INSERT INTO texts(rowid, text) VALUES (?, ?)",
         [(number, f"{plain_text(text)} {tags}") for number, (_, text, tags) in enumerate(texts, first)],
     )
-    offsets = _packed(offset for offset, _, _ in texts)
+    offsets = _pack(offset for offset, _, _ in texts)
     sum_ = span_checksum(first, session, offsets)
     index.database.execute("INSERT INTO spans VALUES (?, ?, ?, ?)", (first, session, offsets, sum_))
     index.note(_NEXT, first + len(texts))
@@ -45,28 +45,28 @@ def find_lines(
     index: Index, query: Query, filters: Filters, known: Mapping[int, Row | None]
 ) -> Iterator[tuple[Row, int]]:
     """
-    Give the lines that may match, by session and byte; those added last first.
+    Yield the lines that may match, as row of the session and offset; lines that were added last come first.
 
     Args:
         index: The index.
-        query: What to look for.
-        filters: Which sessions, and which texts of them.
-        known: Sessions that are otherwise than the index has them, by number; None for those that are gone.
+        query: The query.
+        filters: Conditions on sessions and texts.
+        known: Current rows of sessions that have changed since they were indexed, by number; None for deleted ones.
     """
-    wanted = wanted_rows(filters)
+    wanted = rows_query(filters)
     if wanted:
         # Check that no row is missing: a missing session would not be tested against the filters.
         index.count()
     sessions = {number for (number,) in index.database.execute(*wanted)} if wanted else None
     rows: dict[int, Row | None] = {}
     expression = _expression(index, query, filters)
-    # Without one, what is looked for has no words in SQLite's eyes, and is nowhere.
-    for session, offset in _places(index, expression) if expression else ():
+    # Without an expression, the query has no words for SQLite, and matches nothing.
+    for session, offset in _positions(index, expression) if expression else ():
         if sessions is not None and session not in sessions and session not in known:
             continue
         if session not in rows:
             row = known[session] if session in known else index.row(session)
-            rows[session] = row if row is not None and _is_wanted(row, filters) else None
+            rows[session] = row if row is not None and _matches(row, filters) else None
         found = rows[session]
         if found is not None:
             yield found, offset
@@ -74,7 +74,7 @@ def find_lines(
 
 def is_exact(index: Index, query: Query) -> bool:
     """
-    Say whether every line that `find_lines` gives matches: there is no phrase in the query.
+    Return whether every line that `find_lines` yields matches: the query contains no phrase.
     """
     if index.tokenizer == TRIGRAM or not query.expression:
         return True
@@ -93,7 +93,7 @@ def _expression(index: Index, query: Query, filters: Filters) -> str:
     matcher = Matcher(query, index.tokenizer)
     try:
         groups = [[_all_words(matcher, *part) for part in parts] for parts in query.wanted]
-        # That a phrase's words stand in a line does not mean that the phrase does.
+        # A line may contain the words of a phrase without the phrase.
         unwanted = [_all_words(matcher, *part) for part in query.unwanted if len(matcher.words_of(part[0])) == 1]
     finally:
         matcher.close()
@@ -107,7 +107,7 @@ def _all_words(matcher: Matcher, part: str, is_beginning: bool) -> str:
     return f"({' AND '.join(words)}{'*' if is_beginning else ''})" if words else ""
 
 
-def _places(index: Index, expression: str) -> Iterator[tuple[int, int]]:
+def _positions(index: Index, expression: str) -> Iterator[tuple[int, int]]:
     first, session, offsets = 0, 0, [0]
     found = index.database.execute("SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid DESC", [expression])
     for (number,) in found:
@@ -121,20 +121,20 @@ def _span(index: Index, number: int) -> tuple[int, int, list[int]]:
     found = index.database.execute(span, (number,)).fetchone()
     if found is not None and found[3] == span_checksum(*found[:3]):
         first, session, packed = found[:3]
-        offsets = _unpacked(packed)
+        offsets = _unpack(packed)
         if number < first + len(offsets):
             return first, session, offsets
     raise DamagedIndexError(f"the position of line {number} is missing or damaged")
 
 
-def _is_wanted(row: Row, filters: Filters) -> bool:
+def _matches(row: Row, filters: Filters) -> bool:
     is_of_place = filters.archived in (None, is_archived(row.path))
-    return is_of_place and is_since(filters, row.mtime_ns) and filters.fit(row.facts)
+    return is_of_place and is_since(filters, row.mtime_ns) and filters.matches(row.facts)
 
 
-def _packed(offsets: Iterable[int]) -> bytes:
+def _pack(offsets: Iterable[int]) -> bytes:
     """
-    Write each offset as its distance from the one before, seven bits a byte.
+    Encode each offset as its distance from the previous one, seven bits per byte.
     """
     packed = bytearray()
     last = 0
@@ -147,7 +147,7 @@ def _packed(offsets: Iterable[int]) -> bytes:
     return bytes(packed)
 
 
-def _unpacked(packed: bytes) -> list[int]:
+def _unpack(packed: bytes) -> list[int]:
     offsets = []
     offset = distance = shift = 0
     for byte in packed:

@@ -1,8 +1,8 @@
 """
-What somebody looks for: words, "phrases", beginnings*, -exclusions, this OR that -> an expression of FTS5.
+Parse a query (words, "phrases", prefixes*, -exclusions, a OR b) into an FTS5 expression, and match texts against it.
 
-The same expression is asked of the index and of a table in memory with one text in it, so that a scan finds what the
-index finds, and both say where.
+The index and a table in memory with one text evaluate the same expression. So a scan of files finds the same texts as
+the index, and both return the same positions.
 """
 
 from __future__ import annotations
@@ -18,35 +18,35 @@ __all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query", "plain_tex
 
 TOKENIZER = "unicode61 remove_diacritics 2"
 TRIGRAM = "trigram"
-# A part: minus, then a phrase or a word, then a star.
-_PART = re.compile(r'(-?)(?:"([^"]*)"|([^\s"]+?))(\*?)(?=\s|$|")')
-_COLOUR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
+# A token: a minus sign, then a phrase or a word, then a star.
+_TOKEN = re.compile(r'(-?)(?:"([^"]*)"|([^\s"]+?))(\*?)(?=\s|$|")')
+_COLOR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 _ASCII_WORD = re.compile(rb"[0-9a-z]+")
-# Marks of a match: no characters, so that a space in the place of one that stands in a text changes no word.
+# Marks around a match. They are not valid characters: replacing a mark in a text with a space changes no word.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
 _MARKS = str.maketrans(_BEGIN + _END, "  ")
-# Marking takes the square of a text's length: a longer one is looked through in windows of so many characters.
+# Marking takes time quadratic in the length of a text: a longer one is searched in windows of this many characters.
 _WINDOW, _OVERLAP = 8192, 2048
 _TRIGRAM_SIZE = 3
 
 
 Part = tuple[str, bool]
-"""A word or phrase, and whether it is the beginning of one."""
+"""A word or phrase, and whether it is a prefix."""
 
 
 @frozen
 class Query:
     """
-    Something to look for.
+    A parsed query.
 
     Attributes:
-        text: What was typed; empty where only filters say what is wanted.
-        expression: It for FTS5; empty if *text* is.
-        needles: What every line that matches holds in lower case, if it is all ASCII and without escapes.
-        terms: The words and phrases that are wanted, for FTS5.
-        wanted: The same in groups, of each of which one must occur; with each, whether it is a beginning.
-        unwanted: What must not occur.
-        is_for_trigrams: No word is too short for an index of trigrams.
+        text: The query as the user typed it; empty if only filters select the texts.
+        expression: The query for FTS5; empty if *text* is empty.
+        needles: Bytes that each matching line contains in lower case, if the line is ASCII and has no escapes.
+        terms: The words and phrases to find, for FTS5.
+        wanted: The same words and phrases in groups. One of each group must occur.
+        unwanted: Words and phrases that must not occur.
+        is_for_trigrams: Whether no word is too short for an index of trigrams.
     """
 
     text: str
@@ -59,65 +59,73 @@ class Query:
 
     def may_match(self, raw: bytes) -> bool:
         """
-        Say whether a line's bytes may match: quick, and right when it says no.
+        Return whether the bytes of a line may match. Fast; if it returns False, the line does not match.
         """
         lowered = raw.lower()
         if all(needle in lowered for needle in self.needles):
             return True
-        # An accent is no difference to a search, and what is escaped could be any letter.
+        # A search ignores accents, and an escape may stand for any letter.
         return not raw.isascii() or b"\\u" in raw
 
 
 def parse_query(text: str) -> Query:
     """
-    Read a query: all of its words, in any order, within one message, command or output.
+    Parse a query: all of its words must occur, in any order, within one message, command or output.
 
-    ``"two words"`` is a phrase, ``pars*`` a beginning, ``-word`` must not occur, ``a OR b`` either. Case and accents
-    are no difference.
+    ``"two words"`` is a phrase, ``pars*`` a prefix, ``-word`` must not occur, of ``a OR b`` one must occur. Case and
+    accents are ignored.
 
     Raises:
-        ValueError: There is no word in it to look for, or a quotation mark is missing.
+        ValueError: The query has no word to search for, or a quotation mark is missing.
     """
     text = plain_text(text)
     if text.count('"') % 2:
-        raise ValueError(f'{text!r}: a quotation mark is missing; a phrase is "two words"')
-    wanted: list[list[Part]] = []
-    unwanted: list[Part] = []
-    needles: list[list[bytes]] = []
-    is_or, is_for_trigrams = False, True
-    for minus, phrase, word, star in _PART.findall(text):
-        if word == "OR" and wanted and not (minus or star or is_or):
-            is_or = True
-            continue
-        is_alternative, is_or = is_or, False
-        part = phrase or word
-        if not any(character.isalnum() for character in part):
-            continue
-        is_for_trigrams = is_for_trigrams and len(part) >= _TRIGRAM_SIZE
-        if minus:
-            unwanted.append((part, bool(star)))
-        elif is_alternative:
-            wanted[-1].append((part, bool(star)))
-            needles[-1] = []
-        else:
-            wanted.append([(part, bool(star))])
-            needles.append(_ASCII_WORD.findall(part.lower().encode()) if part.isascii() else [])
+        raise ValueError(f'{text!r}: a quotation mark is missing; write a phrase as "two words"')
+    wanted, unwanted = _parse_tokens(text)
     if not wanted:
-        raise ValueError(f"{text!r}: there is no word to look for; a search is for words, not for signs")
-    unwanted = list(dict.fromkeys(unwanted))
-    terms = [[_term(part) for part in parts] for parts in wanted]
+        raise ValueError(f"{text!r}: the query has no word to search for; punctuation cannot be searched")
+    terms = [[_term(part) for part in group] for group in wanted]
     expression = " AND ".join(f"({' OR '.join(group)})" for group in terms)
-    # One NOT: a chain of them is as deep as it is long, and SQLite dies of it.
+    # Only one NOT: a chain of NOTs is nested, and SQLite crashes on a deeply nested expression.
     without = f" NOT ({' OR '.join(map(_term, unwanted))})" if unwanted else ""
     return Query(
         text,
         f"({expression}){without}",
-        tuple(dict.fromkeys(needle for group in needles for needle in group)),
+        tuple(dict.fromkeys(needle for group in wanted for needle in _needles(group))),
         tuple(dict.fromkeys(term for group in terms for term in group)),
         tuple(map(tuple, wanted)),
         tuple(unwanted),
-        is_for_trigrams,
+        all(len(part) >= _TRIGRAM_SIZE for group in (*wanted, unwanted) for part, _ in group),
     )
+
+
+def _parse_tokens(text: str) -> tuple[list[list[Part]], list[Part]]:
+    """
+    Return the groups of words (one word of each group must occur), and the words that must not occur.
+    """
+    wanted: list[list[Part]] = []
+    unwanted: list[Part] = []
+    is_after_or = False
+    for minus, phrase, word, star in _TOKEN.findall(text):
+        if word == "OR" and wanted and not (minus or star or is_after_or):
+            is_after_or = True
+            continue
+        part = (phrase or word, bool(star))
+        if any(character.isalnum() for character in part[0]):
+            if minus:
+                unwanted.append(part)
+            elif is_after_or:
+                wanted[-1].append(part)
+            else:
+                wanted.append([part])
+        is_after_or = False
+    return wanted, list(dict.fromkeys(unwanted))
+
+
+def _needles(group: list[Part]) -> list[bytes]:
+    # No single alternative has to occur, and a word with accents may occur without the accents.
+    is_certain = len(group) == 1 and group[0][0].isascii()
+    return _ASCII_WORD.findall(group[0][0].lower().encode()) if is_certain else []
 
 
 def _term(part: Part) -> str:
@@ -126,11 +134,11 @@ def _term(part: Part) -> str:
 
 class Matcher:
     """
-    Asks a query of texts at hand.
+    Matcher of texts in memory against a query.
 
     Args:
-        query: What to look for.
-        tokenizer: As the index has it.
+        query: The query.
+        tokenizer: Tokenizer of the index.
     """
 
     def __init__(self, query: Query, tokenizer: str = TOKENIZER) -> None:
@@ -148,23 +156,23 @@ class Matcher:
 
     def close(self) -> None:
         """
-        Forget the texts.
+        Close the database in memory.
         """
         if "_database" in self.__dict__:
             self._database.close()
 
-    def matching(self, texts: Sequence[str]) -> list[int]:
+    def find_matches(self, texts: Sequence[str]) -> list[int]:
         """
-        Say which of the texts match, by their places.
+        Return the positions of the texts that match.
         """
         if not self._query.expression:
             return list(range(len(texts)))
         self._fill(map(plain_text, texts))
-        return self._found(self._query.expression)
+        return self._select(self._query.expression)
 
     def words_of(self, text: str) -> list[str]:
         """
-        Give the words of a text as the tokenizer sees them, in order.
+        Return the words into which the tokenizer splits a text, in order.
         """
         self._fill([text])
         self._database.execute("CREATE VIRTUAL TABLE IF NOT EXISTS words USING fts5vocab(texts, instance)")
@@ -172,8 +180,8 @@ class Matcher:
 
     def spans(self, text: str) -> list[tuple[int, int]]:
         """
-        Say where the first words of a text that match stand, and those within some 8,000 characters behind: beginnings
-        and ends, in characters.
+        Return the beginnings and ends, in characters, of the first matching words of a text, and of the matching words
+        within some 8,000 characters after them.
         """
         if not self._query.expression:
             return []
@@ -182,20 +190,20 @@ class Matcher:
             return self._spans_in(text, 0, len(text))
         starts = range(0, len(text), _WINDOW)
         self._fill(text[start : start + _WINDOW + _OVERLAP] for start in starts)
-        for number in self._found(self._any):
+        for number in self._select(self._any):
             start = starts[number]
             for first, _ in self._spans_in(text, start, start + _WINDOW + _OVERLAP)[:1]:
                 around = self._spans_in(text, max(first - _OVERLAP, 0), first + _WINDOW)
                 return [span for span in around if span[0] >= first]
-        # A phrase with more than a window between its words.
+        # The words of a phrase are further apart than a window.
         return self._spans_in(text, 0, len(text))
 
     @property
     def _any(self) -> str:
-        # In a text that matches, all words that are wanted are marked.
+        # In a text that matches, all words of the query are marked.
         return " OR ".join(self._query.terms)
 
-    def _found(self, expression: str) -> list[int]:
+    def _select(self, expression: str) -> list[int]:
         query = "SELECT rowid FROM texts WHERE texts MATCH ? ORDER BY rowid"
         return [number for (number,) in self._database.execute(query, [f"text : ({expression})"])]
 
@@ -204,8 +212,8 @@ class Matcher:
         marked = self._database.execute(
             "SELECT highlight(texts, 0, ?, ?) FROM texts WHERE texts MATCH ?", [_BEGIN, _END, f"text : ({self._any})"]
         ).fetchone()
-        spans = [(begin + start, stop + start) for begin, stop in _spans(marked[0] if marked else "")]
-        # What touches a cut may be a part of a word.
+        spans = [(begin + start, stop + start) for begin, stop in _marked_spans(marked[0] if marked else "")]
+        # A span at the end of a window may be only a part of a word.
         return [span for span in spans if (not start or span[0] > start) and (end >= len(text) or span[1] < end)]
 
     def _fill(self, texts: Iterable[str]) -> None:
@@ -215,13 +223,12 @@ class Matcher:
 
 def plain_text(text: str) -> str:
     """
-    Give a text that SQLite takes, as long as it is: without NUL, at which it ends a text now and then, without the
-    halves of characters that a damaged file may have, and without a terminal's colours, which make one word with the
-    next.
+    Return a text of the same length that SQLite accepts: without NUL, at which SQLite sometimes ends a text, without
+    lone surrogates of a damaged file, and without a terminal's colors, which would be a part of the next word.
     """
     text = text.replace("\0", " ")
     if "\x1b" in text:
-        text = _COLOUR.sub(lambda found: " " * len(found[0]), text)
+        text = _COLOR.sub(lambda found: " " * len(found[0]), text)
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -229,7 +236,7 @@ def plain_text(text: str) -> str:
     return text
 
 
-def _spans(marked: str) -> list[tuple[int, int]]:
+def _marked_spans(marked: str) -> list[tuple[int, int]]:
     spans = []
     end = removed = 0
     while (begin := marked.find(_BEGIN, end)) >= 0:

@@ -12,8 +12,8 @@ from typing import Any
 
 from attrs import frozen
 
-from rollout._facts import Facts
-from rollout.layout import is_place
+from rollout.home import is_session_folder
+from rollout.interpret import SessionFacts
 from rollout.search._damage import DamagedIndexError, checksum, session_checksum
 
 __all__ = ["COLUMNS", "Row", "Rows"]
@@ -29,7 +29,7 @@ COLUMNS = (
 @frozen
 class Row:
     """
-    A session as the index has it.
+    A session as stored in the index.
 
     Attributes:
         id: Number of the session; higher if the session is newer, or was found later.
@@ -43,7 +43,7 @@ class Row:
         checksum: Checksum of the bytes before this position.
         turns: Number of the user's prompts.
         tokens: Number of tokens used.
-        problem: Description of what could not be read.
+        problem: Description of the part that could not be read; None if there is none.
         facts: Values to filter by.
     """
 
@@ -59,7 +59,7 @@ class Row:
     turns: int
     tokens: int
     problem: str | None
-    facts: Facts
+    facts: SessionFacts
 
     @property
     def path(self) -> Path:
@@ -95,14 +95,14 @@ class Rows:
 
     def folders(self) -> list[tuple[str, int]]:
         """
-        Return the folders of the home whose sessions the index has: the path and modification time of each.
+        Return the indexed folders of the home: the path and modification time of each.
 
         Raises:
             DamagedIndexError: A row is missing or damaged.
         """
         found = self.database.execute("SELECT path, mtime_ns FROM folders ORDER BY path").fetchall()
         if self.note("folders") != checksum(*chain.from_iterable(found)):
-            raise DamagedIndexError("its folders are damaged")
+            raise DamagedIndexError("the list of folders is damaged")
         return found
 
     def note_folders(self, rows: Iterable[tuple[str, int]]) -> None:
@@ -141,9 +141,9 @@ class Rows:
             if sum_ != session_checksum(columns):
                 raise DamagedIndexError(f"session {columns[0]} is damaged")
             name, folder = columns[1], columns[2]
-            if not is_place(folder) or not name.startswith("rollout-") or "/" in name:
-                raise DamagedIndexError(f"session {columns[0]} is no rollout of a home")
-            yield Row(*columns[:count], Facts(*columns[count:]))  # type: ignore[call-arg]
+            if not is_session_folder(folder) or not name.startswith("rollout-") or "/" in name:
+                raise DamagedIndexError(f"session {columns[0]} is not a rollout in the home")
+            yield Row(*columns[:count], SessionFacts(*columns[count:]))  # type: ignore[call-arg]
 
     def sign(self, number: int) -> None:
         """
@@ -173,7 +173,7 @@ class Rows:
             " (SELECT seq FROM sqlite_sequence WHERE name = 'sessions')"
         ).fetchone()
         if count + gone != (last or 0):
-            raise DamagedIndexError(f"of {last} sessions, the index has {count}, and {gone} were deleted")
+            raise DamagedIndexError(f"the index has {count} of {last} sessions, and {gone} were deleted")
         return int(count)
 
     def state(self, number: int) -> bytes | None:

@@ -1,10 +1,10 @@
 """
-Detect changes of the files of an index that a process of this package did not make.
+Detect changes to the files of an index that were not made by this package.
 
 After such a change, by another program or a failing disk, SQLite may return other rows, or words of other lines. So
-after each change of its own, this package stores the size, times and inode number of the database, and when the
-database is closed also a checksum of all its bytes: the seal. It is in the lock file of updates, beside the database.
-The times are compared each time that an index is opened, the bytes only if the times differ.
+after each of its own changes, this package stores the *seal*: the size, times and inode number of the database, and,
+when the database is closed, a checksum of all its bytes. The seal is in the lock file for updates, next to the
+database. The times are compared each time an index is opened, the bytes only if the times differ.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["CHANGED", "DAMAGED", "WHOLE", "Seal", "lock_path"]
 WHOLE, CHANGED, DAMAGED = "whole", "changed", "damaged"
 # Size of the seal in bytes. It is fixed, so that one write replaces the whole old seal.
 _SIZE = 256
-# Size of the header of SQLite's log in bytes. It contains random salts that change each time the log starts anew.
+# Size of the header of SQLite's log in bytes. It contains random salts that change each time the log is restarted.
 _LOG_HEADER_SIZE = 32
 _BLOCK_SIZE = 2**20
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -55,8 +55,8 @@ class Seal:
         Return the state of the files, and the number of transactions that the database should have.
 
         The state is WHOLE if nothing has changed since the last seal, and DAMAGED if another program or the disk has
-        changed the files. It is CHANGED if a process of this package is writing them, or was killed while it wrote:
-        then the contents must be checked. A database whose log has lost its end has fewer transactions.
+        changed the files. It is CHANGED if a process of this package is writing the files, or was killed while it
+        wrote: then the contents must be checked. If the log has lost its end, the database has fewer transactions.
         """
         sealed = self._read()
         if sealed is None:
@@ -71,14 +71,14 @@ class Seal:
             return DAMAGED, commits
         if log != _NO_LOG:
             return CHANGED, commits
-        # Only its times or its inode number differ: for example, it was copied.
+        # Only the times or the inode number differ: for example, the file was copied.
         self.close(commits)
         return WHOLE, commits
 
     def is_intact(self) -> bool | None:
         """
-        Return whether the bytes of the database are as they were when it was sealed; None if there is no checksum,
-        because a process writes it. Reads the whole file.
+        Return whether the bytes of the database are unchanged since it was sealed. Return None if there is no checksum,
+        because a process is writing the database. Reads the whole file.
         """
         sealed = self._read()
         if sealed is None or sealed[2] == _OPEN:
@@ -87,10 +87,10 @@ class Seal:
 
     def holds(self, *, is_closed: bool = False) -> bool:
         """
-        Return whether the size and times of the files are as they were at the last seal.
+        Return whether the size and times of the files are unchanged since the last seal.
 
         Args:
-            is_closed: Whether the last seal must be one of `close`.
+            is_closed: Whether the last seal must have been written by `close`.
         """
         sealed = self._read()
         if sealed is None or (is_closed and sealed[2] == _OPEN):
@@ -109,8 +109,8 @@ class Seal:
 
     def close(self, commits: int | None = None) -> None:
         """
-        Seal the database with a checksum, unless there is a log: then another process has it open. Reads the whole
-        file, 1 s per GB.
+        Seal the database with a checksum, unless there is a log, because then another process has it open. Reads the
+        whole file, 1 s per GB.
 
         Args:
             commits: Number of transactions of the database; None if it is the same as in the last seal.
@@ -120,13 +120,13 @@ class Seal:
         with suppress(OSError):
             if self._state()[1] != _NO_LOG:
                 return
-            # The clock of the file system advances in steps of 4 ms. A time set here differs from that of other writes.
+            # The clock of the file system advances in steps of 4 ms. A time set here differs from those of writes.
             os.utime(self._path, ns=(self._path.stat().st_atime_ns, time.time_ns()))
             seen = self._state()
             sum_ = self._checksum()
             self._write(" ".join(seen), commits, sum_)
             if seen != self._state():
-                # Another process has started to write meanwhile.
+                # Another process has started to write in the meantime.
                 self.open(commits)
 
     def remove(self) -> None:
@@ -180,7 +180,7 @@ class Seal:
 
 def _beginning(path: Path, size: int) -> bytes:
     """
-    Return the first bytes of a regular file; nothing for another kind of file, or if there is none.
+    Return the first bytes of a regular file; no bytes for another kind of file, or if there is no file.
     """
     try:
         fd = os.open(path, os.O_RDONLY | _FLAGS)

@@ -1,20 +1,21 @@
 """
-What changes which sessions there are: names, archive, trash, forks, compression.
+Change the sessions of a home: names, archive, trash, forks, compression.
 
-All of it takes the lock of the session that it changes, so that none is pulled away from under a writer, leaves
-either the old or the new state when it is killed, and tells Codex's own database. Nothing here prints or asks.
+Each change takes the lock of its session, so that no file is moved while a writer has it open. A killed process leaves
+either the old or the new state. Codex's own database is also updated. This package prints nothing and asks nothing.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rollout._opening import opener
+from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from rollout.store._compression import compress, decompress
     from rollout.store._fork import fork
     from rollout.store._moves import archive, delete, deleted_sessions, restore, unarchive
+    from rollout.store._moves import identify as identify
     from rollout.store._names import find, rename_session, session_names
 
 __all__ = [
@@ -31,13 +32,13 @@ __all__ = [
     "unarchive",
 ]
 
-# Opened when something in them is asked for, as in rollout itself: names are wanted for every list, zstd for few.
-__getattr__ = opener(
+# Lazy imports, as in rollout itself: every list needs names, few programs need zstd.
+__getattr__ = lazy_getattr(
     globals(),
     {
         "_compression": ["compress", "decompress"],
         "_fork": ["fork"],
-        "_moves": ["archive", "delete", "deleted_sessions", "restore", "unarchive"],
+        "_moves": ["archive", "delete", "deleted_sessions", "identify", "restore", "unarchive"],
         "_names": ["find", "rename_session", "session_names"],
     },
 )

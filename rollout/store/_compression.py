@@ -1,31 +1,26 @@
 """
-Sessions compressed, as Codex compresses what lies in its archive: zstd, level 3, ``.jsonl.zst`` beside no other.
+Compression of sessions as Codex does it in its archive: zstd, level 3, ``.jsonl.zst`` in place of the plain file.
 
-The new form is written beside the old one, read back and compared, and only then does the old one go. A crash leaves
-both at worst, of which the plain one counts; the same call again finishes.
+The new file is written next to the old one, read back and compared; only then is the old one removed. In the worst
+case, a crash leaves both files: then the plain file is used, and a second call completes the change.
 """
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from rollout._lock import SessionLock, take_flock
-from rollout._whole import new_file, sync_folder
-from rollout._zstd import zstd_module
-from rollout.errors import SessionBusyError, SessionStateError
-from rollout.layout import StrPath, make_folder
-from rollout.reader import open_rollout
-from rollout.store._moves import identified, place_of
+from rollout.errors import SessionStateError
+from rollout.home import SessionLock, StrPath, locked_file, make_folder, new_file, sync_folder
+from rollout.reading import open_rollout, zstd_module
+from rollout.store._moves import identify, place_of
 
 __all__ = ["compress", "decompress"]
 
-# As Codex: nothing that is likely to be gone on with.
+# Seconds, as in Codex: a session that changed more recently is likely to be continued.
 _MIN_AGE = 7 * 86_400.0
 _LEVEL = 3
 _BLOCK_SIZE = 2**20
@@ -33,28 +28,29 @@ _BLOCK_SIZE = 2**20
 
 def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = _MIN_AGE) -> Path:
     """
-    Compress a session's file; permissions and time of change stay. Does nothing to one that is compressed.
+    Compress a session's file; keep its permissions and modification time. Does nothing to a compressed file.
 
     Reads and writes the file once and reads the result once, in constant memory. `Recorder.resume` needs a plain file:
-    `decompress` first. Codex 0.169.0 does so by itself.
+    call `decompress` first. Codex 0.169.0 decompresses by itself.
 
     Args:
-        session: Its id, the beginning of it, or its file.
-        home: By default ``CODEX_HOME``, else ``~/.codex``; that of the file, where one is given.
-        min_age: Seconds since the last change. Codex before 0.147 takes no lock: what it writes into a file that is
-            being compressed is lost.
+        session: The session's id, the beginning of the id, or its file.
+        home: By default ``CODEX_HOME``, else ``~/.codex``; for a file, the home that contains it.
+        min_age: Minimum number of seconds since the last change. Codex before 0.147 takes no lock: lines that it writes
+            during the compression are lost.
 
     Returns:
         The compressed file.
 
     Raises:
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
-        SessionBusyError: A writer has it open, or Codex is compressing.
-        SessionStateError: It changed less than *min_age* ago, or meanwhile; it is empty, or lies in no home.
+        SessionBusyError: A writer has the session open, or Codex is compressing.
+        SessionStateError: The file changed less than *min_age* seconds ago or during the compression, is empty, or is
+            not in a home; or the compressed file has different content.
         ModuleNotFoundError: The extra ``zstd`` is not installed.
-        OSError: It could not be written, or what was written reads otherwise; the plain file stays.
+        OSError: The new file could not be written; the plain file is unchanged.
     """
-    session_id, folder = identified(session, home)
+    session_id, folder = identify(session, home)
     path = place_of(session, folder, session_id)
     if path.name.endswith(".zst"):
         return path
@@ -65,10 +61,10 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
             return path
         target = path.with_name(path.name + ".zst")
         if not path.stat().st_size:
-            raise SessionStateError(path, "is empty")
+            raise SessionStateError(path, "the file is empty")
         if time.time() - path.stat().st_mtime < min_age:
             raise SessionStateError(path, f"changed less than {min_age:g} seconds ago; compress it later")
-        # Left by a crash: the plain file beside it counts.
+        # Left by a crash: the plain file is used.
         target.unlink(missing_ok=True)
         _transform(path, target)
     return target
@@ -76,27 +72,27 @@ def compress(session: StrPath, *, home: StrPath | None = None, min_age: float = 
 
 def decompress(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Make a compressed session's file plain again. Does nothing to one that is plain.
+    Decompress a session's file. Does nothing to a plain file.
 
     Args:
-        session: Its id, the beginning of it, or its file.
+        session: The session's id, the beginning of the id, or its file.
         home: As for `compress`.
 
     Returns:
         The plain file.
 
     Raises:
-        SessionStateError: It is damaged, or lies in no home; see `rollout.repair`.
+        SessionStateError: The file is damaged, or is not in a home; see `rollout.repair`.
         SessionNotFoundError, AmbiguousSessionError, SessionBusyError, ModuleNotFoundError, OSError: As `compress`.
     """
-    session_id, folder = identified(session, home)
+    session_id, folder = identify(session, home)
     path, target = _both_forms(place_of(session, folder, session_id))
     if not path.is_file():
         return target
     with SessionLock(folder, session_id), _maintenance(folder):
         # The file may have been moved, or decompressed, before this process got the lock.
         path, target = _both_forms(place_of(session, folder, session_id))
-        # A crash has left both; the plain one counts.
+        # If a crash left both files, the plain one is used.
         if path.is_file() and target.exists():
             _remove_if_equal(path, target)
         elif path.is_file():
@@ -114,7 +110,7 @@ def _both_forms(path: Path) -> tuple[Path, Path]:
 
 def _transform(path: Path, target: Path) -> None:
     """
-    Write *path* in the other form as *target*, and remove it once that is proved.
+    Write *path* in the other form as *target*, compare the contents, and remove *path*.
     """
     file, damage = open_rollout(path)
     before = path.stat()
@@ -126,7 +122,9 @@ def _transform(path: Path, target: Path) -> None:
         ):
             written = _checksum(file, sink)
     except damage as error:
-        raise SessionStateError(path, f"the compressed file is damaged: {error}; `repair` saves what can be") from error
+        raise SessionStateError(
+            path, f"the compressed file is damaged: {error}; `rollout repair` recovers the readable lines"
+        ) from error
     file, damage = open_rollout(target)
     is_equal = False
     with file, suppress(*damage):
@@ -134,8 +132,8 @@ def _transform(path: Path, target: Path) -> None:
     after = path.stat()
     if not is_equal or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         target.unlink()
-        reason = "was written to meanwhile" if is_equal else f"what was written to {target.name} reads otherwise"
-        raise SessionStateError(path, f"{reason}; it stays as it is")
+        reason = "the file changed in the meantime" if is_equal else f"{target.name} has different content"
+        raise SessionStateError(path, f"{reason}; the original file was left unchanged")
     path.unlink()
     sync_folder(path.parent)
 
@@ -149,13 +147,13 @@ def _remove_if_equal(path: Path, target: Path) -> None:
 
 
 def _compressor(path: Path, file: BinaryIO) -> Any:
-    # Closing it ends the frame, and leaves the file below open.
+    # Closing the compressor ends the frame, and leaves *file* open.
     return zstd_module(path).ZstdFile(file, "w", level=_LEVEL)
 
 
 def _checksum(source: BinaryIO, sink: BinaryIO | None = None) -> bytes:
     """
-    Read a file to its end, writing it to *sink* on the way.
+    Return the checksum of the rest of a file, and write this rest to *sink*.
     """
     checksum = blake2b()
     while block := source.read(_BLOCK_SIZE):
@@ -165,17 +163,10 @@ def _checksum(source: BinaryIO, sink: BinaryIO | None = None) -> bytes:
     return checksum.digest()
 
 
-@contextmanager
-def _maintenance(home: Path) -> Iterator[None]:
+def _maintenance(home: Path) -> AbstractContextManager[None]:
     """
-    Hold the lock that Codex holds while it puts one form of a file in the place of another.
+    Return the lock that Codex holds while it replaces one form of a file with the other.
     """
     path = home / ".tmp" / "rollout-maintenance.lock"
     make_folder(path.parent)
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        if not take_flock(fd, path):
-            raise SessionBusyError(path)
-        yield
-    finally:
-        os.close(fd)
+    return locked_file(path)

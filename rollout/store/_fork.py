@@ -1,9 +1,9 @@
 """
-A session that goes on from a point of another one, in a file of its own.
+Forks: a new session file with the beginning of another session.
 
-All lines are copied, as Codex does it for sessions without numbers; those with numbers it forks by reference, which
-needs the other file for ever. Copies keep their timestamps, older than the fork's own, so that nobody counts their
-tokens twice.
+All lines are copied, as Codex does for sessions without ordinals. Codex forks sessions with ordinals by reference,
+which needs the other file forever. Copied lines keep their timestamps, which are older than the fork, so that their
+tokens are not counted twice.
 """
 
 from __future__ import annotations
@@ -17,45 +17,43 @@ from typing import Any
 
 import attrs
 
-from rollout._lineage import inherited_lines
 from rollout._version import __version__
-from rollout._whole import new_file
 from rollout.codec import RolloutLine, encode_line, format_timestamp
 from rollout.errors import EncodeError, SessionNotFoundError
-from rollout.finding import locate, use_found
-from rollout.history import History, load_history
-from rollout.layout import StrPath, home_folder, home_of, new_session_id, new_session_path
+from rollout.home import StrPath, find_and_use, home_folder, home_of, locate, new_file, new_session_id, new_session_path
+from rollout.reading import inherited_lines
+from rollout.sessions import History, load_history
 
 __all__ = ["fork"]
 
-# What says how the other file was made, and is not true of a copy.
+# Keys that describe the origin of the other file, and do not apply to a copy.
 _NOT_COPIED = ("history_base", "forked_from_ordinal_exclusive", "subagent_history_start_ordinal")
 
 
 def fork(session: StrPath, *, at: int | None = None, home: StrPath | None = None) -> Path:
     """
-    Make a new session with the beginning of another one, which `Recorder.resume` and Codex go on with.
+    Write a new session with the beginning of another one; `Recorder.resume` and Codex can continue it.
 
-    Blocks; the file is there whole or not at all, synced. The other session is only read, and may be live. What
-    cannot be read of it is left out; a session from before 0.32 becomes one of today's form.
+    Blocks. The file is created atomically and synced. The other session is only read, and may be live. Its unreadable
+    lines are left out; a session from before 0.32 is converted to the current form.
 
     Args:
-        session: The other's id, the beginning of it, or its file.
-        at: How many turns the fork has; a negative number leaves out so many at the end. By default all.
-        home: Where it is looked for and the fork is made; by default ``CODEX_HOME``, else ``~/.codex``.
+        session: The other session's id, the beginning of the id, or its file.
+        at: The number of turns to copy; a negative number leaves out that many turns at the end. By default all turns.
+        home: The home of both sessions; by default ``CODEX_HOME``, else ``~/.codex``.
 
     Returns:
         The new session's file.
 
     Raises:
-        SessionNotFoundError: There is no such session, or the one that it was forked from by reference is gone.
+        SessionNotFoundError: There is no such session, or the session that it continues by reference is missing.
         AmbiguousSessionError, MissingSessionMetaError: As `load_history`.
-        ValueError: It has fewer turns.
+        ValueError: The session has fewer turns.
         OSError: A file cannot be read or written.
     """
     folder = home_folder(home).absolute()
     try:
-        history = use_found(lambda: locate(session, folder).absolute(), load_history)
+        history = find_and_use(lambda: locate(session, folder).absolute(), load_history)
     except FileNotFoundError as error:
         raise SessionNotFoundError(str(session), folder) from error
     count = _line_count(history, at)
@@ -77,7 +75,7 @@ def _line_count(history: History, at: int | None) -> int:
     turns = history.turns
     number = at if at >= 0 else len(turns) + at
     if not 0 <= number <= len(turns):
-        raise ValueError(f"{history.path} has {len(turns)} turns; a fork at {at} is not possible")
+        raise ValueError(f"{history.path} has {len(turns)} turns; {at} is out of range")
     first_left_out = id(turns[number].lines[0]) if number < len(turns) else None
     return next((i for i, line in enumerate(all_lines) if id(line) == first_left_out), len(all_lines))
 
@@ -106,11 +104,11 @@ def _encoded(meta: RolloutLine, lines: Iterator[RolloutLine]) -> Iterator[bytes]
             if not line.is_bare:
                 yield line.raw + b"\n"
             elif line.type != "state":
-                # Those of that time have no time of their own, but for the meta.
+                # Before 0.32 only the meta has a timestamp.
                 time_of_line = line.timestamp or time_of_line
                 yield encode_line(RolloutLine(timestamp=time_of_line, type=line.type, payload=line.payload))
         elif line.type != "session_meta":
-            # A line too deep to be encoded again is one that Codex could not read, either.
+            # Codex cannot read a line that is nested too deeply to be encoded again.
             with suppress(EncodeError):
                 yield encode_line(attrs.evolve(line, ordinal=last_ordinal + 1, keys=None))
                 last_ordinal += 1

@@ -1,11 +1,11 @@
 """
-Sessions moved: into the archive and back, into the trash and back.
+Moves of sessions: into the archive and back, into the trash and back.
 
-A move is one rename: there is no moment at which the file is in neither place. Where a session has several files, a
-crash may leave some moved; the same call again moves the rest.
+A move is one rename: the file is always in one of the two folders. If a session has several files, a crash may leave
+some moved; a second call moves the rest.
 
 A session is found before its lock is taken, and may be moved or deleted between the two. So its files are looked up
-again when the lock is held. Codex's database is updated before the lock is released, so in the order of the changes.
+again when the lock is held. Codex's database is updated before the lock is released, in the order of the changes.
 """
 
 from __future__ import annotations
@@ -15,92 +15,94 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from rollout._lock import SessionLock
-from rollout._walk import rollouts_in, walk
-from rollout._whole import sync_folder
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError, SessionStateError
-from rollout.finding import is_path, locate
-from rollout.layout import (
+from rollout.home import (
     RolloutName,
+    SessionLock,
     StrPath,
     archive_folder,
     home_folder,
     home_of,
+    is_path,
+    locate,
     make_folder,
-    own_day_folder,
+    real_day_folder,
+    rollouts_in,
+    sync_folder,
     trash_folder,
+    walk,
 )
-from rollout.store._codex import tell_codex
+from rollout.store._codex_database import update_codex
 from rollout.store._names import forget_name
 
-__all__ = ["archive", "delete", "deleted_sessions", "identified", "place_of", "restore", "unarchive"]
+__all__ = ["archive", "delete", "deleted_sessions", "identify", "place_of", "restore", "unarchive"]
 
 
 def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Put a session into the archive, where Codex and `list_sessions` do not show it unless asked to.
+    Move a session into the archive. Blocks. Codex and `list_sessions` show archived sessions only on request.
 
-    Does nothing to one that is there.
+    Does nothing to an archived session.
 
     Args:
-        session: Its id, the beginning of it, or its file.
-        home: By default ``CODEX_HOME``, else ``~/.codex``; that of the file, where one is given.
+        session: The session's id, the beginning of the id, or its file.
+        home: By default ``CODEX_HOME``, else ``~/.codex``; for a file, the home that contains it.
 
     Returns:
-        The file in the archive; the newest, where the session has several.
+        The file in the archive; the newest if the session has several.
 
     Raises:
-        SessionNotFoundError: There is no such session, or it was deleted meanwhile.
+        SessionNotFoundError: There is no such session, or it was deleted in the meantime.
         AmbiguousSessionError: As `find_session`.
-        SessionBusyError: A writer has it open, or another call is changing it.
-        SessionStateError: The file lies in no home, or is not named as a rollout is.
-        FileExistsError: Another file of its name is there.
-        OSError: It could not be moved; it is where it was.
+        SessionBusyError: A writer has the session open, or another call is changing it.
+        SessionStateError: The file is not in a home, or its name is not the name of a rollout.
+        FileExistsError: Another file of the same name is in the archive.
+        OSError: The file could not be moved, and is still in its old place.
     """
-    session_id, folder = identified(session, home)
+    session_id, folder = identify(session, home)
     with SessionLock(folder, session_id):
         live, archived = _places(session, folder, session_id)
         moved = _move_all(live, lambda _: archive_folder(folder))
         path = next(iter((*moved, *(name.path for name in archived))))
-        tell_codex(folder, session_id, archived=str(path))
+        update_codex(folder, session_id, archived=str(path))
     return path
 
 
 def unarchive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Take a session out of the archive, into the folder of the day that its name says.
+    Move a session out of the archive, into the folder of the day in its name.
 
-    Does nothing to one that is not there. Arguments, result and errors as `archive`.
+    Does nothing to a session that is not archived. Arguments, result and errors as `archive`.
     """
-    session_id, folder = identified(session, home)
+    session_id, folder = identify(session, home)
     with SessionLock(folder, session_id):
         live, archived = _places(session, folder, session_id)
-        moved = _move_all(archived, lambda name: own_day_folder(folder, name.day))
+        moved = _move_all(archived, lambda name: real_day_folder(folder, name.day))
         path = next(iter((*moved, *(name.path for name in live))))
-        tell_codex(folder, session_id, live=str(path))
+        update_codex(folder, session_id, live=str(path))
     return path
 
 
 def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool = False) -> tuple[Path, ...]:
     """
-    Delete a session: all its files, live, archived, plain and compressed.
+    Delete a session: all its files, live and archived, plain and compressed. Blocks.
 
     A session that Codex has forked from it may need its file; see `fork`.
 
     Args:
-        session: Its id, the beginning of it, or its file.
+        session: The session's id, the beginning of the id, or its file.
         home: As for `archive`.
-        permanently: Remove the files and the name, instead of moving the files to ``deleted_sessions`` in the home,
-            from where `restore` brings them back. Those of this session that lie there already go, too.
+        permanently: Whether to remove the files and the name, also files of the session that are already in the trash.
+            By default the files move to the trash, ``deleted_sessions`` in the home; `restore` moves them back.
 
     Returns:
-        Where its files are now, in the trash; where they were, if they are gone.
+        The paths of the files in the trash; their former paths if they were removed.
 
     Raises:
-        SessionNotFoundError: There is no such session, or another call deleted it meanwhile.
+        SessionNotFoundError: There is no such session, or another call deleted it in the meantime.
         AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
-    session_id, folder = identified(session, home, in_trash=permanently)
+    session_id, folder = identify(session, home, in_trash=permanently)
     with SessionLock(folder, session_id):
         names = [*_live(folder, session_id), *_archived(folder, session_id)]
         names += _deleted(folder, session_id) if permanently else []
@@ -112,28 +114,28 @@ def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool =
             forget_name(folder, session_id)
         else:
             paths = _move_all(names, lambda _: trash_folder(folder))
-        tell_codex(folder, session_id, gone="")
+        update_codex(folder, session_id, gone="")
     return tuple(paths)
 
 
 def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Bring a session back from the trash, into the folder of the day that its name says.
+    Move a session out of the trash, into the folder of the day in its name.
 
     Args:
-        session: Its id, the beginning of it, or its file in the trash.
+        session: The session's id, the beginning of the id, or its file in the trash.
         home: As for `archive`.
 
     Returns:
-        The file; the newest, where the session has several.
+        The file; the newest if the session has several.
 
     Raises:
-        SessionNotFoundError: It is not in the trash, or another call has removed it from the trash meanwhile.
+        SessionNotFoundError: The session is not in the trash, or another call removed it from there in the meantime.
         AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
     """
-    session_id, folder = _identified_in_trash(session, home_folder(home).absolute())
+    session_id, folder = _identify_in_trash(session, home_folder(home).absolute())
     with SessionLock(folder, session_id):
-        moved = _move_all(_deleted(folder, session_id), lambda name: own_day_folder(folder, name.day))
+        moved = _move_all(_deleted(folder, session_id), lambda name: real_day_folder(folder, name.day))
         if not moved:
             raise SessionNotFoundError(str(session), trash_folder(folder))
     return moved[0]
@@ -141,12 +143,12 @@ def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
 
 def deleted_sessions(*, home: StrPath | None = None) -> list[Path]:
     """
-    Give the files in the trash, newest first.
+    Return the files in the trash, newest first.
     """
     return [name.path for name in rollouts_in(trash_folder(home_folder(home)))]
 
 
-def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False) -> tuple[str, Path]:
+def identify(session: StrPath, home: StrPath | None, *, in_trash: bool = False) -> tuple[str, Path]:
     """
     Return a session's id and its home. Its files may be moved before its lock is taken.
     """
@@ -155,7 +157,7 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
         path = locate(session, folder)
     except SessionNotFoundError:
         if in_trash:
-            return _identified_in_trash(session, folder)
+            return _identify_in_trash(session, folder)
         raise
     name, own_home = RolloutName.parse(path), home_of(path)
     if name is not None and own_home is not None and not is_path(session):
@@ -164,14 +166,14 @@ def identified(session: StrPath, home: StrPath | None, *, in_trash: bool = False
     if not path.is_file():
         raise SessionNotFoundError(str(session), folder)
     if name is None or own_home is None:
-        raise SessionStateError(path.absolute(), "it lies in no home, or is not named as a session is")
-    # Neither in the trash nor behind a link.
+        raise SessionStateError(path.absolute(), "the file is not in a home, or its name is not the name of a rollout")
+    # The file must not be in the trash, and its path must not contain a link.
     found = [*_live(own_home, name.session_id), *_archived(own_home, name.session_id)]
     found += _deleted(own_home, name.session_id) if in_trash else []
     if path.absolute() not in (each.path for each in found):
-        if not path.is_file():  # moved since it was looked for
+        if not path.is_file():  # moved since it was found
             raise SessionNotFoundError(str(session), folder)
-        raise SessionStateError(path.absolute(), "it lies in the trash, or behind a link")
+        raise SessionStateError(path.absolute(), "the file is in the trash, or its path contains a symbolic link")
     return name.session_id, own_home
 
 
@@ -181,7 +183,7 @@ def place_of(session: StrPath, folder: Path, session_id: str) -> Path:
     an id, the newest file.
 
     Raises:
-        SessionNotFoundError: The session was deleted meanwhile.
+        SessionNotFoundError: The session was deleted in the meantime.
     """
     names = [name for found in _places(session, folder, session_id) for name in found]
     if is_path(session):
@@ -198,7 +200,7 @@ def _places(session: StrPath, folder: Path, session_id: str) -> tuple[list[Rollo
     Return the live and the archived files of a session whose lock is held.
 
     Raises:
-        SessionNotFoundError: The session has no files any more.
+        SessionNotFoundError: The session no longer has any files.
     """
     places = _live(folder, session_id), _archived(folder, session_id)
     if not any(places):
@@ -206,7 +208,7 @@ def _places(session: StrPath, folder: Path, session_id: str) -> tuple[list[Rollo
     return places
 
 
-def _identified_in_trash(session: StrPath, home: Path) -> tuple[str, Path]:
+def _identify_in_trash(session: StrPath, home: Path) -> tuple[str, Path]:
     name = RolloutName.parse(Path(session))
     wanted = name.session_id if name else str(session).lower()
     found = {name.session_id for name in _deleted(home, wanted)}
@@ -218,22 +220,22 @@ def _identified_in_trash(session: StrPath, home: Path) -> tuple[str, Path]:
 
 
 def _live(home: Path, session_id: str) -> list[RolloutName]:
-    return list(_of_session(walk(home, holding=session_id), session_id))
+    return list(_of_session(walk(home, name_contains=session_id), session_id))
 
 
 def _archived(home: Path, session_id: str) -> list[RolloutName]:
-    return list(_of_session(walk(home, holding=session_id, is_archived=True), session_id))
+    return list(_of_session(walk(home, name_contains=session_id, archived=True), session_id))
 
 
 def _deleted(home: Path, session_id: str) -> list[RolloutName]:
-    return list(_of_session(rollouts_in(trash_folder(home), holding=session_id), session_id))
+    return list(_of_session(rollouts_in(trash_folder(home), name_contains=session_id), session_id))
 
 
 def _of_session(names: Iterable[RolloutName], beginning: str) -> Iterator[RolloutName]:
     for name in names:
         if name.session_id.startswith(beginning):
             yield name
-            # A walk leaves out what is compressed beside a plain file.
+            # A walk leaves out compressed files if the plain file also exists.
             twin = RolloutName.parse(name.path.with_name(f"{name}.zst"))
             if twin is not None and not name.is_compressed and twin.path.is_file():
                 yield twin
@@ -241,7 +243,7 @@ def _of_session(names: Iterable[RolloutName], beginning: str) -> Iterator[Rollou
 
 def _move_all(names: Sequence[RolloutName], to: Callable[[RolloutName], Path]) -> list[Path]:
     """
-    Move files, the newest last: until all are moved the session is where it was.
+    Move files, the newest last: a session counts as moved when its newest file is.
     """
     return [_move(name, to(name)) for name in reversed(names)][::-1]
 
@@ -249,9 +251,9 @@ def _move_all(names: Sequence[RolloutName], to: Callable[[RolloutName], Path]) -
 def _move(name: RolloutName, folder: Path) -> Path:
     make_folder(folder)
     path, target = name.path, folder / name.path.name
-    # Nobody else makes one: the session's lock is ours.
+    # No other call can create the target now: this one holds the session's lock.
     if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "there is another file of this name; look which one to keep", str(target))
+        raise FileExistsError(errno.EEXIST, "another file with this name exists; decide which one to keep", str(target))
     try:
         path.rename(target)
     except FileNotFoundError as error:

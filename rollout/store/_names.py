@@ -1,8 +1,8 @@
 """
-The names people give to sessions, in Codex's ``session_index.jsonl``, and sessions found by them.
+The names of sessions, in Codex's ``session_index.jsonl``, and the search for sessions by name.
 
-A line is ``{"id", "thread_name", "updated_at"}``; the last one of an id is its name. Codex 0.169.0 holds a lock on
-``session_index.jsonl.lock`` while it writes; seen by letting it name sessions.
+A line is ``{"id", "thread_name", "updated_at"}``; the last line for an id is valid. Codex 0.169.0 holds a lock on
+``session_index.jsonl.lock`` while it writes, as observed when it named sessions.
 """
 
 from __future__ import annotations
@@ -11,20 +11,27 @@ import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rollout._lock import take_flock
-from rollout._walk import walk
-from rollout._whole import replaced_file
 from rollout.codec import decode_json, encode_json, format_timestamp
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
-from rollout.finding import find_session, is_path, locate
-from rollout.layout import RolloutName, StrPath, home_folder, make_folder
-from rollout.reader import open_rollout, raw_lines
-from rollout.store._codex import tell_codex
+from rollout.home import (
+    RolloutName,
+    StrPath,
+    find_session,
+    home_folder,
+    is_path,
+    locate,
+    locked_file,
+    make_folder,
+    replacement_file,
+    walk,
+)
+from rollout.reading import open_rollout, raw_lines
+from rollout.store._codex_database import update_codex
 
 __all__ = ["find", "forget_name", "rename_session", "session_names"]
 
@@ -34,10 +41,10 @@ _NUMBERED = re.compile(r"@(last|[1-9]\d{0,8})", re.ASCII)
 
 def session_names(*, home: StrPath | None = None) -> dict[str, str]:
     """
-    Give the sessions' names by their ids, the one named last at the end. What cannot be read is passed over.
+    Return the names of sessions by their ids, the last named session at the end. Unreadable lines are skipped.
 
     Raises:
-        OSError: The file that holds them is there and cannot be read.
+        OSError: The file with the names exists, but cannot be read.
     """
     names: dict[str, str] = {}
     for row in _rows(home_folder(home)):
@@ -49,11 +56,12 @@ def session_names(*, home: StrPath | None = None) -> dict[str, str]:
 
 def rename_session(session: StrPath, name: str | None, *, home: StrPath | None = None) -> str:
     """
-    Give a session a name, which Codex shows, too. Blocks until it is on the disk; a writer may have the session open.
+    Set the name of a session, which Codex also shows. Blocks until the name is on disk. A writer may have the session
+    open.
 
     Args:
-        session: Its id, the beginning of it, or its file.
-        name: The new name; None takes it away.
+        session: The session's id, the beginning of the id, or its file.
+        name: The new name; None removes the name.
         home: By default ``CODEX_HOME``, else ``~/.codex``.
 
     Returns:
@@ -61,14 +69,14 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
 
     Raises:
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
-        ValueError: The name is blank, or has a line break or another control character.
-        OSError: It could not be written; the old name stays.
+        ValueError: The name is blank, or contains a line break or another control character.
+        OSError: The name could not be written; the old name is unchanged.
     """
     if name is not None and (not name.strip() or not name.strip().isprintable()):
-        raise ValueError(f"{name!r} is no name: it is blank, or holds a control character")
+        raise ValueError(f"{name!r} is not a valid name: it is blank, or contains a control character")
     folder = home_folder(home)
     session_id = _id_of(session, folder)
-    # Codex's database is updated before the lock is released, so that both have the same name afterwards.
+    # Codex's database is updated before the lock is released, so that both have the same name.
     with _locked(folder):
         if name is None:
             _forget(folder, session_id)
@@ -76,14 +84,14 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
             now = format_timestamp(time.time_ns() // 10**6)
             row = {"id": session_id, "thread_name": name.strip(), "updated_at": now}
             _append(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
-        tell_codex(folder, session_id, name=name and name.strip())
+        update_codex(folder, session_id, name=name and name.strip())
     return session_id
 
 
 def _id_of(session: StrPath, home: Path) -> str:
     path = locate(session, home)
     name = RolloutName.parse(path)
-    # A session that was found by its id may have been moved meanwhile; this does not affect its name.
+    # A session that was found by its id may have been moved in the meantime; this does not affect its name.
     if name is None or (is_path(session) and not path.is_file()):
         raise SessionNotFoundError(str(path), path.parent)
     return name.session_id
@@ -91,7 +99,7 @@ def _id_of(session: StrPath, home: Path) -> str:
 
 def forget_name(home: Path, session_id: str) -> None:
     """
-    Take a session's name away; all its lines go, as Codex does it.
+    Remove a session's name: all its lines, as Codex does.
     """
     if _is_named(home, session_id):
         with _locked(home):
@@ -105,7 +113,7 @@ def _is_named(home: Path, session_id: str) -> bool:
 def _forget(home: Path, session_id: str) -> None:
     if not _is_named(home, session_id):
         return
-    with replaced_file(home / _INDEX) as file:
+    with replacement_file(home / _INDEX) as file:
         for raw in _raw_rows(home):
             row = _row(raw)
             if row is None or row["id"] != session_id:
@@ -114,16 +122,16 @@ def _forget(home: Path, session_id: str) -> None:
 
 def find(reference: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Find a session's file by whatever names it. Reads names only, no session.
+    Return a session's file by any kind of reference. Reads only names, no session.
 
     Args:
-        reference: Its file, its id or the beginning of it, its name in full, ``@last`` for the newest, ``@2`` for the
-            one before. Ids go before names.
+        reference: The session's file, its id or the beginning of the id, its full name, ``@last`` for the newest
+            session, or ``@2`` for the second newest. Ids take precedence over names.
         home: By default ``CODEX_HOME``, else ``~/.codex``.
 
     Raises:
-        SessionNotFoundError: There is none.
-        AmbiguousSessionError: It fits several sessions.
+        SessionNotFoundError: No session matches.
+        AmbiguousSessionError: Several sessions match.
     """
     folder = home_folder(home)
     numbered = _NUMBERED.fullmatch(reference) if isinstance(reference, str) else None
@@ -189,13 +197,6 @@ def _append(home: Path, line: bytes) -> None:
         os.close(fd)
 
 
-@contextmanager
-def _locked(home: Path) -> Iterator[None]:
+def _locked(home: Path) -> AbstractContextManager[None]:
     make_folder(home)
-    path = home / f"{_INDEX}.lock"
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        take_flock(fd, path, waits=True)
-        yield
-    finally:
-        os.close(fd)
+    return locked_file(home / f"{_INDEX}.lock", timeout=None)

@@ -1,5 +1,5 @@
 """
-Cancellation of requests whose client has gone, or whose viewer is closing.
+Cancellation of requests when the client has disconnected or the viewer is closing.
 
 `check` and `CheckedReader` raise `RequestCancelledError` in the thread that answers such a request.
 """
@@ -12,26 +12,26 @@ from typing import Any
 from flask import has_request_context, request
 
 from rollout.codec import RolloutLine
-from rollout.reader import LineReader
+from rollout.reading import LineReader
 
 __all__ = ["BEGIN_STREAM", "IS_CANCELLED", "CheckedReader", "RequestCancelledError", "cancellation", "check"]
 
 IS_CANCELLED = "rollout.is_cancelled"
-"""Key of a WSGI environment: a function that returns whether the request was cancelled."""
+"""Key in a WSGI environment of a function that returns whether the request was cancelled."""
 BEGIN_STREAM = "rollout.begin_stream"
-"""Key of a WSGI environment: a function that an event stream calls; event streams have a limit of their own."""
+"""Key in a WSGI environment of a function that an event stream calls. Event streams have a separate limit."""
 
 
 class RequestCancelledError(BaseException):
     """
-    The client of a request has gone. Not a subclass of Exception, so that a page that catches errors does not continue.
+    The client of a request has disconnected. Not a subclass of Exception: a page that catches errors must not continue.
     """
 
 
 def cancellation() -> Callable[[], bool]:
     """
     Return a function that returns whether the current request was cancelled. It may be called after the request context
-    has ended. Outside of a request, and with another server than that of this package, it always returns False.
+    has ended. Outside a request, and with a server other than the one of this package, it always returns False.
     """
     return request.environ.get(IS_CANCELLED, _never) if has_request_context() else _never
 

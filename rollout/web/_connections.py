@@ -1,8 +1,9 @@
 """
-The viewer's connections: one thread accepts them, reads requests and detects clients that disconnect; a limited number
-of threads answers requests.
+The connections of the viewer: one thread accepts them, reads requests and detects disconnected clients; a limited
+number of threads answers requests.
 
-Every answer closes its connection. This module knows of HTTP only the end of a request's head, and two error answers.
+Every response closes its connection. This module knows little of HTTP: the end of a request's head, and two error
+responses.
 """
 
 from __future__ import annotations
@@ -19,26 +20,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
-from rollout._visible import visible
+from rollout._text import escape_control_chars
 from rollout.web._cancel import RequestCancelledError
 from rollout.web._security import HEADERS
 
 __all__ = ["THREADS_MAX", "Connection", "Connections"]
 
 THREADS_MAX = 6
-"""Number of requests, without event streams, that are answered at the same time: a browser sends as many. Each of them
-delays the accepting thread by 5 ms or more at every system call, because of the interpreter's lock."""
-# Requests that wait for a thread; connections whose request is not complete. Few enough for 256 descriptors (macOS).
+"""Maximum number of requests, event streams excluded, that are answered at the same time: a browser sends at most six.
+Each of them delays the accepting thread by 5 ms or more at every system call, because of the interpreter's lock."""
+# Maximum number of requests that wait for a thread, and of incomplete requests. Low enough for 256 descriptors (macOS).
 _WAITING_MAX, _READING_MAX = 64, 100
-# Seconds to receive a whole head. A browser opens connections in advance; if one was closed, it opens another.
+# Seconds to receive a complete head. A browser opens connections in advance; if one was closed, it opens another.
 _HEAD_TIMEOUT = 10.0
 # http.server refuses a line of 64 KiB and more than 100 headers. A head of more than 256 KiB is refused before that.
 _HEAD_MAX, _BODY_MAX, _READ_SIZE = 2**18, 2**20, 2**16
 _HEAD_END = re.compile(rb"\n\r?\n")
-# Seconds in which a client must receive something; the shorter time if other requests wait for a thread.
+# Seconds within which a client must receive something; the shorter time applies if other requests wait for a thread.
 _SEND_TIMEOUT, _SEND_PATIENCE = 60.0, 2.0
+# Seconds between two checks for slow clients while requests wait; seconds to sleep if a connection cannot be accepted.
 _POLL, _PAUSE = 0.25, 0.02
-# Seconds that `end` waits for the threads that answer. Their requests are cancelled, and end at their next check.
+# Seconds that `end` waits for the threads. Their requests are cancelled, and end at their next check.
 _END_TIMEOUT = 0.2
 _logger = logging.getLogger("rollout.web")
 
@@ -50,8 +52,9 @@ class Connection:
     Attributes:
         socket: Socket of the connection.
         head: Received bytes: the request's head, and perhaps a part of its body.
-        is_cancelled: Whether the client has gone or the viewer is closing. Set by the accepting thread, read by all.
-        is_stream: Whether the answer is a stream, which waits most of the time. Set by the answering thread.
+        is_cancelled: Whether the client has disconnected or the viewer is closing. Set by the accepting thread, read by
+            all threads.
+        is_stream: Whether the response is an event stream, which waits most of the time. Set by the answering thread.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -64,23 +67,23 @@ class Connection:
 
     def send(self, content: bytes) -> None:
         """
-        Send bytes. Blocks until all of them are handed to the system.
+        Send bytes. Blocks until the system has accepted all of them.
 
         Raises:
-            OSError: The client has gone, or received nothing for a minute.
+            OSError: The client has disconnected, or received nothing for a minute.
         """
         left = memoryview(content)
         while left:
             if self.is_cancelled:
                 raise ConnectionAbortedError
-            # Not sendall, whose timeout is for the whole: a slow client that goes on receiving is not dropped.
+            # Not sendall, which has one timeout for all bytes: a slow client that continues to receive is not dropped.
             self.sending_since = time.monotonic()
             left = left[self.socket.send(left) :]
         self.sending_since = None
 
     def begin_stream(self) -> None:
         """
-        No longer count this connection in `THREADS_MAX`; the caller limits the number of streams.
+        Exclude this connection from `THREADS_MAX`. The caller limits the number of streams.
         """
         self.is_stream = True
 
@@ -93,9 +96,11 @@ class Connection:
             self.socket.shutdown(socket.SHUT_RDWR)
 
 
+# Written by hand, because WSGI servers are too slow here: with event streams open, waitress takes 5.0 s to stop and
+# cheroot over 30 s, and 8 streams block all threads of waitress.
 class Connections:
     """
-    All connections of a viewer. `run` may be called once, by any thread; after it has returned, `end` by any thread.
+    All connections of a viewer. Any thread may call `run`, once, and `end` after `run` has returned.
 
     Args:
         listener: Listening socket. Closed by `end`.
@@ -110,28 +115,28 @@ class Connections:
         self._working: dict[Connection, threading.Thread] = {}
         self._wake_reader, self._wake_writer = socket.socketpair()
         self._is_stopping = self._has_logged_shortage = False
-        # Protects the two attributes below: the answered connections, and whether threads close their connection.
+        # Protects the next two attributes: the answered connections, and whether threads close their own connection.
         self._lock = threading.Lock()
         self._answered: list[Connection] = []
         self._is_ended = False
-        for reader, act in ((listener, self._accept), (self._wake_reader, self._finish)):
+        for reader, handle in ((listener, self._accept), (self._wake_reader, self._finish)):
             reader.setblocking(False)
-            self._selector.register(reader, selectors.EVENT_READ, act)
+            self._selector.register(reader, selectors.EVENT_READ, handle)
         self._wake_writer.setblocking(False)
 
     def run(self) -> None:
         """
-        Serve until `stop` is called, or until an interrupt.
+        Serve until `stop` is called, or until KeyboardInterrupt.
         """
         while not self._is_stopping:
             for key, _ in self._selector.select(self._wait_time()):
                 key.data()
-            self._drop_late()
+            self._drop_slow_clients()
             self._start_waiting()
 
     def stop(self) -> None:
         """
-        Make `run` return, which another thread may have called.
+        Make `run` return. Any thread may call this.
         """
         self._is_stopping = True
         self._wake()
@@ -159,14 +164,14 @@ class Connections:
     def _wait_time(self) -> float | None:
         if self._waiting:
             return _POLL
-        first = next(iter(self._reading), None)
-        return None if first is None else max(first.deadline - time.monotonic(), 0)
+        oldest = next(iter(self._reading), None)
+        return None if oldest is None else max(oldest.deadline - time.monotonic(), 0)
 
     def _accept(self) -> None:
         try:
             accepted, _ = self._listener.accept()
         except OSError as error:
-            self._pause(error)
+            self._handle_shortage(error)
             return
         self._has_logged_shortage = False
         accepted.setblocking(False)
@@ -176,31 +181,32 @@ class Connections:
         self._reading[connection] = None
         self._selector.register(accepted, selectors.EVENT_READ, partial(self._receive, connection))
 
-    def _pause(self, error: OSError) -> None:
+    def _handle_shortage(self, error: OSError) -> None:
         """
-        Close the oldest incomplete request, and sleep for a short time: without descriptors, `accept` fails at once.
+        Log a lack of descriptors once, drop the oldest incomplete request, and sleep for a short time: `accept` would
+        fail again at once.
         """
         if not self._has_logged_shortage:
             self._has_logged_shortage = True
-            _logger.error("%s", visible(f"a connection cannot be accepted: {error}"))
+            _logger.error("%s", escape_control_chars(f"a connection cannot be accepted: {error}"))
         self._drop_oldest()
         time.sleep(_PAUSE)
 
     def _receive(self, connection: Connection) -> None:
         if connection.socket.fileno() < 0:
-            # It was closed after the call of select that reported it.
+            # It was closed after the select call that reported it.
             return
         try:
             received = connection.socket.recv(_READ_SIZE)
         except OSError:
             received = b""
         if not received:
-            self._forget(connection)
+            self._drop(connection)
         elif connection not in self._reading:
-            # A body, or a second request. No answer needs it, but it must be read to detect the end of the connection.
+            # A body, or a second request. It is read only to detect the end of the connection.
             connection.ignored_size += len(received)
             if connection.ignored_size > _BODY_MAX:
-                self._forget(connection)
+                self._drop(connection)
         else:
             self._read(connection, received)
 
@@ -225,7 +231,7 @@ class Connections:
             try:
                 thread.start()
             except RuntimeError:
-                # The system has no more threads.
+                # The system cannot start more threads.
                 self._refuse(connection, _BUSY)
             else:
                 self._working[connection] = thread
@@ -248,7 +254,7 @@ class Connections:
         connection.socket.close()
 
     def _wake(self) -> None:
-        # If the socket is full, the thread is awake already. If it is closed, there is no thread to wake.
+        # If the socket is full, the thread is already awake. If it is closed, there is no thread to wake.
         with suppress(OSError):
             self._wake_writer.send(b"\0")
 
@@ -260,9 +266,9 @@ class Connections:
             del self._working[connection]
             self._close(connection)
 
-    def _drop_late(self) -> None:
+    def _drop_slow_clients(self) -> None:
         """
-        Drop clients that do not send their request in time, or do not receive the answer in time while others wait.
+        Drop clients that do not send their request in time, or do not receive the response in time while requests wait.
         """
         now = time.monotonic()
         while self._reading and next(iter(self._reading)).deadline <= now:
@@ -276,11 +282,12 @@ class Connections:
     def _drop_oldest(self) -> None:
         oldest = next(iter(self._reading), None)
         if oldest is not None:
-            self._forget(oldest)
+            self._drop(oldest)
 
-    def _forget(self, connection: Connection) -> None:
+    def _drop(self, connection: Connection) -> None:
         """
-        Cancel the request of a connection, and close it; if a thread is answering it, after this thread has ended.
+        Cancel the request of a connection, and close the connection. If a thread answers it, the connection is closed
+        after this thread has ended.
         """
         connection.cancel()
         if connection in self._working:
@@ -306,7 +313,7 @@ class Connections:
 
 
 def _log_fault(error: Exception) -> None:
-    _logger.error("%s", visible("".join(traceback.format_exception(error))))
+    _logger.error("%s", escape_control_chars("".join(traceback.format_exception(error))))
 
 
 def _refusal(status: str, text: str, **headers: str) -> bytes:
@@ -319,7 +326,7 @@ def _refusal(status: str, text: str, **headers: str) -> bytes:
 
 _BUSY = _refusal(
     "503 Service Unavailable",
-    f"The viewer answers {THREADS_MAX} requests and {_WAITING_MAX} more wait: try again in a moment.\n",
+    f"The viewer answers {THREADS_MAX} requests and {_WAITING_MAX} more wait. Try again in a moment.\n",
     **{"Retry-After": "2"},
 )
 _TOO_LARGE = _refusal("431 Request Header Fields Too Large", "")

@@ -1,5 +1,5 @@
 """
-What is typed into the forms of the pages, and what an address says, as filters.
+Read the forms of the pages and the queries of URLs as filters.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from typing import Any
 
 from attrs import frozen
 
-from rollout._facts import Filters
-from rollout._units import read_moment
+from rollout._text import read_moment
+from rollout.interpret import Filters
 
-__all__ = ["Form", "number_of", "read_form"]
+__all__ = ["Form", "read_form", "read_number"]
 
 _TEXTS = ("branch", "repository", "model", "originator", "source", "kind", "tool")
 _FIELDS = frozenset(("q", "n", "since", "until", "cwd", "archived", "failed", "sort", "cursor", "skip", *_TEXTS))
@@ -23,12 +23,12 @@ _NUMBER_MAX = 10**9
 @frozen
 class Form:
     """
-    A form as it was sent.
+    A form as a browser sent it.
 
     Attributes:
-        values: What each field held, those that were empty left out; what is no field is not among them.
-        filters: What they mean.
-        problems: What means nothing, in words for who typed it.
+        values: Text of each known field that is not empty.
+        filters: Meaning of the fields.
+        problems: Messages for the user, one for each invalid field.
     """
 
     values: Mapping[str, str]
@@ -37,20 +37,20 @@ class Form:
 
     @property
     def is_empty(self) -> bool:
-        """Nothing is filtered."""
+        """Whether no filter is set."""
         return self.filters in (Filters(archived=False), Filters())
 
 
-def read_form(sent: Mapping[str, str], *, archived: bool | None, since: str = "") -> Form:
+def read_form(fields: Mapping[str, str], *, archived: bool | None, since: str = "") -> Form:
     """
     Read a form.
 
     Args:
-        sent: Its fields.
-        archived: Which sessions, if the form does not say.
-        since: From when on, if the form does not say.
+        fields: Fields as they were sent.
+        archived: Default for the archive: only archived sessions, no archived sessions, or None for both.
+        since: Default for the earliest time.
     """
-    given = {"since": since, **sent}
+    given = {"since": since, **fields}
     values = {name: text.strip() for name, text in given.items() if name in _FIELDS and text.strip()}
     problems = []
     known: dict[str, Any] = {name: values.get(name) for name in _TEXTS}
@@ -58,23 +58,23 @@ def read_form(sent: Mapping[str, str], *, archived: bool | None, since: str = ""
         text = values.get(name, "")
         known[name] = read_moment(text)
         if text and known[name] is None:
-            problems.append(f"“{text}” is no time: say 30m, 12h, 2d, 1w, 2026-11-21 or 2026-11-21T14:30")
+            problems.append(f"“{text}” is not a valid time. Use 30m, 12h, 2d, 1w, 2026-11-21 or 2026-11-21T14:30.")
     cwd = values.get("cwd")
     if cwd is not None and "\0" in cwd:
-        problems.append("a folder's name has no NUL in it")
+        problems.append("A folder name cannot contain a NUL character.")
         cwd = None
     filters = Filters(
         **known,
-        cwd=None if cwd is None else os.path.abspath(os.path.expanduser(cwd)),  # noqa: PTH100, PTH111 -- ".." goes, too
+        cwd=None if cwd is None else os.path.abspath(os.path.expanduser(cwd)),  # noqa: PTH100, PTH111 -- resolves ".."
         archived={"yes": True, "no": False, "both": None}.get(values.get("archived", ""), archived),
         failed="failed" in values,
     )
     return Form(values, filters, tuple(problems))
 
 
-def number_of(text: str | None, default: int) -> int:
+def read_number(text: str | None, default: int) -> int:
     """
-    Read a number of an address, from 0 to a thousand millions; *default* where there is none.
+    Read a number from a URL, from 0 to 1,000,000,000; *default* if the text is not a number.
     """
     is_number = text is not None and text.isascii() and text.isdecimal() and len(text) <= len(str(_NUMBER_MAX))
     return min(int(text or 0), _NUMBER_MAX) if is_number else default

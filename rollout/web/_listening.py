@@ -13,8 +13,8 @@ __all__ = ["authority_of", "is_loopback", "is_wildcard", "listen", "local_addres
 _BACKLOG = 128
 _HTTP_PORT = 80
 _MAPPED = "::ffff:"
-# Addresses for documentation (RFC 5737, RFC 3849). Connecting a UDP socket to one sends nothing, and then the socket's
-# own address is the one from which other machines are reached.
+# Addresses for documentation (RFC 5737, RFC 3849). Connecting a UDP socket to one of them sends nothing, and sets the
+# socket's own address to the address of this machine on the network.
 _OUTSIDE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
 
 
@@ -28,7 +28,7 @@ def listen(host: str, port: int) -> socket.socket:
         port: Port number; 0 for any free port.
 
     Raises:
-        OSError: The name is not known, the address is not one of this machine, or the port is taken. The *filename* of
+        OSError: The name is unknown, the address is not one of this machine, or the port is in use. The *filename* of
             the error is the host, or the host and port.
         ValueError: *host* cannot be a host name.
     """
@@ -38,16 +38,16 @@ def listen(host: str, port: int) -> socket.socket:
         error.filename = host or repr(host)
         raise
     except UnicodeError as error:
-        raise ValueError(f"{host!r} is no host name: {error}") from error
+        raise ValueError(f"{host!r} is not a host name: {error}") from error
     family, _, _, _, address = found[0]
     try:
-        return _bound(family, address)
+        return _bind(family, address)
     except OSError as error:
         error.filename = authority_of(host, port)
         raise
 
 
-def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
+def _bind(family: int, address: tuple[object, ...]) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,7 +71,7 @@ def local_address(connection: socket.socket) -> tuple[str, int]:
 
 def authority_of(host: str, port: int) -> str:
     """
-    Return host and port in the form that a URL and the Host header have.
+    Return host and port in the form of a URL and of the Host header.
     """
     name = f"[{host}]" if ":" in host else host
     return name if port == _HTTP_PORT else f"{name}:{port}"
@@ -93,19 +93,19 @@ def is_wildcard(host: str) -> bool:
 
 def reachable_hosts(host: str) -> list[str]:
     """
-    Return the addresses at which a listening address can be reached: the address itself; or, for a wildcard, those of
-    this machine, loopback first. If it has several networks, only the address for the default route is known.
+    Return the addresses at which a listening address can be reached: the address itself; or, for a wildcard, the
+    addresses of this machine, loopback first. Of several networks, only the one of the default route is known.
     """
     if not is_wildcard(host):
         return [host]
     families = [socket.AF_INET, socket.AF_INET6] if ":" in host else [socket.AF_INET]
     loopback = {socket.AF_INET: "127.0.0.1", socket.AF_INET6: "::1"}
-    outside = [address for family in families if (address := _address_outside(family))]
-    return [*(loopback[family] for family in families), *outside]
+    network = [address for family in families if (address := _network_address(family))]
+    return [*(loopback[family] for family in families), *network]
 
 
-def _address_outside(family: socket.AddressFamily) -> str | None:
-    # Without a route there is no such address.
+def _network_address(family: socket.AddressFamily) -> str | None:
+    # Without a route, the machine has no such address.
     with suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as probe:
         probe.connect((_OUTSIDE[family], 9))
         return local_address(probe)[0]

@@ -1,5 +1,5 @@
 """
-The pages that list: the sessions of the home, and what a search finds in them.
+The pages with lists: the sessions of the home, and the hits of a search.
 """
 
 from __future__ import annotations
@@ -15,142 +15,140 @@ from attrs import frozen
 from flask import render_template, request, url_for
 from markupsafe import Markup
 
-from rollout._facts import Filters
-from rollout._listed import Listed, Listing, is_indexed, listing
-from rollout._texts import KINDS
-from rollout._visible import visible
+from rollout._text import escape_control_chars
 from rollout.errors import InvalidCursorError
-from rollout.layout import RolloutName
-from rollout.search import Facts, Hit, search
-from rollout.search._scanning import facts_of
-from rollout.search._sessions import Order
+from rollout.home import RolloutName
+from rollout.interpret import TEXT_KINDS, Filters
+from rollout.overview import is_indexed, read_page
+from rollout.search import Hit, Order, SessionFacts, read_facts, search
+from rollout.sessions import Page, SessionInfo
 from rollout.store import session_names
-from rollout.web._addresses import key_of
 from rollout.web._cancel import check
-from rollout.web._forms import Form, number_of, read_form
-from rollout.web._site import site
-from rollout.web._words import day_text
+from rollout.web._context import current_site
+from rollout.web._forms import Form, read_form, read_number
+from rollout.web._template_filters import day_text
+from rollout.web._url_keys import key_of
 
 __all__ = ["list_page", "search_page"]
 
-_SESSIONS, _HITS = 50, 50
-_HITS_MAX = 5000
-# Seconds that a search without an index may take.
+# Number of sessions on a page of the list; number of hits on the first page of a search, and at most.
+_SESSIONS, _HITS, _HITS_MAX = 50, 50, 5000
+# Maximum seconds of a search without an index.
 _TIMEOUT = 10.0
 
 
 def list_page() -> Any:
     """
-    Show the sessions of the home that fit the form, newest first.
+    Show the sessions of the home that match the form, newest first.
     """
-    home = site().home
+    home = current_site().home
     form = read_form(request.args, archived=False)
     order: Order = "updated" if form.values.get("sort") == "updated" else "created"
-    skip, cursor = number_of(form.values.get("skip"), 0), form.values.get("cursor")
+    skip, cursor = read_number(form.values.get("skip"), 0), form.values.get("cursor")
     problems = list(form.problems)
-    page = Listing()
+    page = Page()
     if not problems:
         try:
-            page = listing(home, form.filters, count=_SESSIONS, order=order, cursor=cursor, skip=skip)
+            page = read_page(home, form.filters, count=_SESSIONS, order=order, cursor=cursor, skip=skip)
         except InvalidCursorError:
-            problems.append("The address of this page is damaged: begin at the first.")
+            problems.append("The URL of this page is invalid. Start again from the first page.")
     return render_template(
         "sessions.html",
-        sessions=page.sessions,
-        days=_by_day(page.sessions, order),
+        sessions=page.items,
+        days=_group_by_day(page.items, order),
         page=page,
         form=form,
         problems=problems,
         is_indexed=is_indexed(home),
         is_first=not (skip or cursor),
-        next_url=_next(form, page),
-        first=_place_less(form),
+        next_url=_next_url(form, page),
+        first=_without_position(form),
         home=home,
     )
 
 
-def _by_day(sessions: Sequence[Listed], order: Order) -> list[tuple[str, list[tuple[str, Listed]]]]:
+def _group_by_day(sessions: Sequence[SessionInfo], order: Order) -> list[tuple[str, list[tuple[str, SessionInfo]]]]:
     """
-    Group sessions by the local day on which they began, or changed last.
+    Group sessions by the local day on which they started, or were last updated.
     """
     today = datetime.now().astimezone().date()
 
-    def day_of(session: Listed) -> date:
+    def day_of(session: SessionInfo) -> date:
         if order == "updated" and session.updated_at is not None:
             return session.updated_at.astimezone().date()
         return date.fromisoformat(session.timestamp[:10])
 
     return [
-        (day_text(day, today), [(key_of(session.path), session) for session in of_day])
-        for day, of_day in groupby(sessions, key=day_of)
+        (day_text(day, today), [(key_of(session.path), session) for session in group])
+        for day, group in groupby(sessions, key=day_of)
     ]
 
 
-def _next(form: Form, page: Listing) -> str | None:
-    values = _place_less(form)
-    if page.cursor is not None:
-        return url_for("sessions", **values, cursor=str(page.cursor))
+def _next_url(form: Form, page: Page) -> str | None:
+    values = _without_position(form)
+    if page.next_cursor is not None:
+        return url_for("sessions", **values, cursor=str(page.next_cursor))
     return None if page.skipped is None else url_for("sessions", **values, skip=page.skipped)
 
 
-def _place_less(form: Form) -> dict[str, Any]:
+def _without_position(form: Form) -> dict[str, Any]:
     return {name: value for name, value in form.values.items() if name not in ("cursor", "skip")}
 
 
 @frozen
-class _Found:
+class _SessionHits:
     """
     The hits of one session.
     """
 
     key: str
     name: str | None
-    facts: Facts
+    facts: SessionFacts
     timestamp: str
     hits: tuple[tuple[Hit, Markup], ...]
 
 
 class _OutOfTimeError(Exception):
-    """A search took long enough."""
+    """The search reached its time limit."""
 
 
 def search_page() -> Any:
     """
-    Show where the words of the form stand, the newest sessions first.
+    Show the hits of the words of the form, newest sessions first.
     """
     form = read_form(request.args, archived=None)
     words = form.values.get("q", "")
-    count = min(number_of(form.values.get("n"), _HITS), _HITS_MAX)
-    asked = bool(words or form.filters.is_of_texts) and not form.problems
-    result = _search(words, form.filters, count) if asked else _Result()
+    count = min(read_number(form.values.get("n"), _HITS), _HITS_MAX)
+    has_query = bool(words or form.filters.needs_texts) and not form.problems
+    result = _search(words, form.filters, count) if has_query else _SearchResult()
     more: dict[str, Any] = {**form.values, "n": count + 4 * _HITS}
     return render_template(
         "search.html",
         form=form,
         words=words,
-        kinds=[("", "anybody"), *((kind, kind) for kind in KINDS)],
+        kinds=[("", "any"), *((kind, kind) for kind in TEXT_KINDS)],
         result=result,
-        sessions=_by_session(result.hits),
+        sessions=_group_by_session(result.hits),
         problems=[*form.problems, *([result.problem] if result.problem else [])],
-        is_asked=asked,
+        has_query=has_query,
         more_url=url_for("search", **more) if result.has_more and count < _HITS_MAX else None,
     )
 
 
 @frozen
-class _Result:
+class _SearchResult:
     """
-    What a search found.
+    The result of a search.
 
     Attributes:
-        hits: In order.
-        has_more: There are more.
-        is_indexed: The index was asked.
-        scanned: How many sessions were read, because it does not have them.
-        is_late: There was no time to read all.
-        unread: How many could not be read.
-        seconds: How long it took.
-        problem: Why there is nothing.
+        hits: Hits, in order.
+        has_more: Whether there are more hits.
+        is_indexed: Whether the index was used.
+        scanned: Number of sessions that were read because they are not in the index.
+        is_late: Whether the search ended at its time limit.
+        unread: Number of sessions that could not be read.
+        seconds: Duration of the search.
+        problem: Reason why the search failed.
     """
 
     hits: tuple[Hit, ...] = ()
@@ -163,10 +161,10 @@ class _Result:
     problem: str = ""
 
 
-def _search(words: str, filters: Filters, count: int) -> _Result:
+def _search(words: str, filters: Filters, count: int) -> _SearchResult:
     start = time.monotonic()
 
-    def watch(_: int) -> None:
+    def check_time(_: int) -> None:
         check()
         if time.monotonic() - start > _TIMEOUT:
             raise _OutOfTimeError
@@ -174,9 +172,9 @@ def _search(words: str, filters: Filters, count: int) -> _Result:
     hits: list[Hit] = []
     is_late = False
     try:
-        results = search(words, home=site().home, filters=filters, progress=watch)
+        results = search(words, home=current_site().home, filters=filters, progress=check_time)
     except ValueError as error:
-        return _Result(problem=str(error))
+        return _SearchResult(problem=str(error))
     with results:
         try:
             for hit in islice(results, count + 1):
@@ -184,7 +182,7 @@ def _search(words: str, filters: Filters, count: int) -> _Result:
                 hits.append(hit)
         except _OutOfTimeError:
             is_late = True
-        return _Result(
+        return _SearchResult(
             tuple(hits[:count]),
             len(hits) > count,
             results.is_indexed,
@@ -195,34 +193,34 @@ def _search(words: str, filters: Filters, count: int) -> _Result:
         )
 
 
-def _by_session(hits: tuple[Hit, ...]) -> list[_Found]:
-    names = session_names(home=site().home) if hits else {}
-    found = []
-    for path, of_session in groupby(hits, key=lambda hit: hit.path):
+def _group_by_session(hits: tuple[Hit, ...]) -> list[_SessionHits]:
+    names = session_names(home=current_site().home) if hits else {}
+    groups = []
+    for path, group in groupby(hits, key=lambda hit: hit.path):
         check()
-        name = RolloutName.parse(path)
-        marked = tuple((hit, _marked(hit)) for hit in of_session)
-        own_name = names.get(name.session_id) if name else None
-        found.append(_Found(key_of(path), own_name, _facts(path), name.timestamp if name else "", marked))
-    return found
+        file_name = RolloutName.parse(path)
+        snippets = tuple((hit, _mark_matches(hit)) for hit in group)
+        name, timestamp = (names.get(file_name.session_id), file_name.timestamp) if file_name else (None, "")
+        groups.append(_SessionHits(key_of(path), name, _read_facts(path), timestamp, snippets))
+    return groups
 
 
-def _facts(path: Path) -> Facts:
+def _read_facts(path: Path) -> SessionFacts:
     try:
-        return facts_of(path)
+        return read_facts(path)
     except (OSError, ImportError):
-        # Gone since it was found.
-        return Facts()
+        # The file was removed after the search.
+        return SessionFacts()
 
 
-def _marked(hit: Hit) -> Markup:
+def _mark_matches(hit: Hit) -> Markup:
     """
-    Give the snippet with what was found marked.
+    Return the snippet of a hit, with its matches marked.
     """
     parts, end = ["…" if hit.start else ""], 0
-    for begin, stop in hit.matches:
-        before, found = visible(hit.snippet[end:begin]), visible(hit.snippet[begin:stop])
-        parts.append(Markup("{}<mark>{}</mark>").format(before, found))
+    for start, stop in hit.matches:
+        before, match = escape_control_chars(hit.snippet[end:start]), escape_control_chars(hit.snippet[start:stop])
+        parts.append(Markup("{}<mark>{}</mark>").format(before, match))
         end = stop
-    is_cut = hit.start + len(hit.snippet) < len(hit.text)
-    return Markup("").join([*parts, visible(hit.snippet[end:]), "…" if is_cut else ""])
+    is_truncated = hit.start + len(hit.snippet) < len(hit.text)
+    return Markup("").join([*parts, escape_control_chars(hit.snippet[end:]), "…" if is_truncated else ""])

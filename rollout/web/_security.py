@@ -1,5 +1,5 @@
 """
-Who is answered, and with which headers: everything that comes to the viewer passes here first. Knows no page.
+The access checks and the security headers of the viewer, which apply to every request. Independent of the pages.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["HEADERS", "Guard"]
 
 _METHODS = ("GET", "HEAD")
-# No address of the viewer needs an escape, so that nothing can be hidden behind one; nor a segment of dots alone.
+# No path of the viewer contains a percent escape or a segment of only dots; either could hide another path.
 _PATH = re.compile(r"(?:/(?!\.+(?:/|$))[\w.-]+)+/?", re.ASCII)
 _POLICY = "; ".join((
     "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self' data:", "connect-src 'self'",
@@ -31,25 +31,25 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    # What was recorded is kept by no cache.
+    # No cache may keep recorded content.
     "Cache-Control": "no-store",
 }
-"""Of every answer."""
+"""The security headers of every response."""
 
 
 class Guard:
     """
-    A WSGI application around another: it lets through what its own pages ask, and nothing else.
+    WSGI middleware that passes on the requests of the viewer's own pages, and refuses all others.
 
-    A browser may be made to ask by any page on the net, also under another name for this machine (DNS rebinding), and
-    other users of this machine may ask, too. So the Host header must be exactly the address and port at which the
-    request arrived, the Origin header, if there is one, must be the same, and the path begins with a secret token. A
-    host name is never accepted: other people may control the address that it resolves to.
+    Any web page can make a browser send a request, also under another name for this machine (DNS rebinding), and other
+    users of this machine can send requests. So the Host header must be exactly the address and port at which the
+    request arrived, the Origin header, if there is one, must be the same, and the path must begin with a secret token.
+    A host name is never accepted: an attacker may control the address to which it resolves.
 
     Args:
-        app: What answers; it gets the path behind the token.
-        token: The first segment of every path.
-        forwarded: Further hosts, with ports, that the Host header may have.
+        app: Application that handles the requests. Its paths do not contain the token.
+        token: First segment of every path.
+        forwarded: Further accepted values of the Host header, with ports.
     """
 
     def __init__(self, app: WSGIApplication, *, token: str, forwarded: Collection[str] = ()) -> None:
@@ -57,9 +57,9 @@ class Guard:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
-            # A page may say more about itself, and never less: none of them sets those of the others.
-            given = {name for name, _ in headers}
-            headers = [*headers, *((name, value) for name, value in HEADERS.items() if name not in given)]
+            # A response may set a header itself: static files set Cache-Control. No response sets one of the others.
+            own = {name for name, _ in headers}
+            headers = [*headers, *((name, value) for name, value in HEADERS.items() if name not in own)]
             return start_response(status, headers, exc_info)
 
         return self._answer(environ)(environ, start)
@@ -67,7 +67,7 @@ class Guard:
     def _answer(self, environ: WSGIEnvironment) -> WSGIApplication:
         host = environ.get("HTTP_HOST")
         own = authority_of(environ["SERVER_NAME"], int(environ["SERVER_PORT"]))
-        if not (host == own or host in self._forwarded) or not self._is_own(environ):
+        if not (host == own or host in self._forwarded) or not _is_allowed_origin(environ):
             return Response("Forbidden\n", 403, mimetype="text/plain")
         if environ["REQUEST_METHOD"] not in _METHODS:
             return Response("Method not allowed\n", 405, {"Allow": ", ".join(_METHODS)}, mimetype="text/plain")
@@ -79,14 +79,15 @@ class Guard:
         environ["SCRIPT_NAME"], environ["PATH_INFO"] = f"/{token}", f"/{rest}"
         return self._app
 
-    def _is_own(self, environ: WSGIEnvironment) -> bool:
-        """
-        Say whether a browser sends this for one of our pages, or for who typed or followed an address; programs that
-        are none say nothing.
-        """
-        if environ.get("HTTP_ORIGIN") not in (None, f"http://{environ['HTTP_HOST']}"):
-            return False
-        if environ.get("HTTP_SEC_FETCH_SITE") in (None, "same-origin", "none"):
-            return True
-        # A link, from a notebook say: it opens a page, of which the other one sees nothing.
-        return (environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")) == ("navigate", "document")
+
+def _is_allowed_origin(environ: WSGIEnvironment) -> bool:
+    """
+    Return whether a request comes from a page of the viewer, from a link or a typed URL, or from a program that is
+    not a browser and sends none of these headers.
+    """
+    if environ.get("HTTP_ORIGIN") not in (None, f"http://{environ['HTTP_HOST']}"):
+        return False
+    if environ.get("HTTP_SEC_FETCH_SITE") in (None, "same-origin", "none"):
+        return True
+    # A link on another page, for example in a notebook. It opens the page; the other page cannot read the response.
+    return (environ.get("HTTP_SEC_FETCH_MODE"), environ.get("HTTP_SEC_FETCH_DEST")) == ("navigate", "document")

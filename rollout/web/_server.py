@@ -1,5 +1,5 @@
 """
-The viewer's server: HTTP over `Connections`, with werkzeug's handler. Logs no requests; independent of the pages.
+The server of the viewer: HTTP over `Connections`, with werkzeug's handler. Logs no requests; independent of the pages.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.serving import WSGIRequestHandler
 
-from rollout._visible import visible
+from rollout._text import escape_control_chars
 from rollout.web._cancel import BEGIN_STREAM, IS_CANCELLED
 from rollout.web._connections import Connection, Connections
 from rollout.web._listening import authority_of, is_loopback, is_wildcard, listen, local_address, reachable_hosts
@@ -28,9 +28,9 @@ _TOKEN_SIZE = 32
 _logger = logging.getLogger("rollout.web")
 
 
-class _Host:
+class _HandlerServer:
     """
-    The attributes of a server that werkzeug's handler uses.
+    The part of a server's interface that werkzeug's handler uses.
     """
 
     ssl_context = None
@@ -41,14 +41,14 @@ class _Host:
         self.app, self.server_address, self._connection = app, address, connection
 
     def log(self, type: str, message: str, *args: Any) -> None:  # noqa: ARG002
-        # The exception that ends a cancelled request is no error. At the end of Python a thread must not write a log.
+        # The exception that ends a cancelled request is not an error. While Python exits, a thread must not log.
         if not self._connection.is_cancelled:
-            _logger.error("%s", visible(message % args))
+            _logger.error("%s", escape_control_chars(message % args))
 
 
-class _Output:
+class _OutputBuffer:
     """
-    Buffer for the parts of an answer until it is flushed: a chunk is sent in one packet, not in four.
+    Buffer for the parts of a response, sent by `flush`: a chunk is sent in one packet instead of four.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -70,10 +70,10 @@ class _Handler(WSGIRequestHandler):
 
     def setup(self) -> None:
         self.connection = self.request.socket
-        self.rfile, self.wfile = io.BytesIO(self.request.head), _Output(self.request)  # type: ignore[assignment]
+        self.rfile, self.wfile = io.BytesIO(self.request.head), _OutputBuffer(self.request)  # type: ignore[assignment]
 
     def finish(self) -> None:
-        """Send the rest of the answer. `Connections` closes the connection."""
+        """Send the rest of the response. `Connections` then closes the connection."""
         with suppress(OSError):
             self.wfile.flush()
 
@@ -85,33 +85,33 @@ class _Handler(WSGIRequestHandler):
         return "rollout"
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:  # noqa: ARG002
-        """Answer what is no request; the original repeats it on a page."""
+        """Answer an invalid request. The inherited method would repeat the request on a page."""
         self.send_response(code)
         for name, value in {**HEADERS, "Content-Length": "0", "Connection": "close"}.items():
             self.send_header(name, value)
         self.end_headers()
 
     def log(self, type: str, message: str, *args: Any) -> None:
-        """Say nothing of requests: their addresses hold the token."""
+        """Log nothing: the URLs of requests contain the token."""
 
 
 class Viewer:
     """
-    A viewer that listens; made by `make_viewer`. Use it in a ``with`` block, which serves meanwhile, or call
+    A listening viewer, made by `make_viewer`. Use it in a ``with`` block, which serves it in a thread, or call
     `serve_forever`.
 
     Attributes:
         url: URL to open in a browser on this machine. It gives access to every session of the home: keep it secret.
         is_public: Whether other machines can reach the viewer, because it does not listen on a loopback address.
-        public_urls: URLs to open on other machines, as far as they are known: if this machine has several networks,
-            only the URL for the default route is known.
+        public_urls: Known URLs to open on other machines. If this machine has several networks, only the URL for the
+            default route is known.
     """
 
     def __init__(self, app: WSGIApplication, *, host: str, port: int, path: str) -> None:
         token = secrets.token_urlsafe(_TOKEN_SIZE)
         listener = listen(host, port)
         own_host, own_port = local_address(listener)
-        # If the port is forwarded, a browser uses a loopback address of another machine, or of the container's host.
+        # If the port is forwarded, a browser uses a loopback address of another machine, or of the host of a container.
         forwarded = {authority_of(name, own_port) for name in ("127.0.0.1", "::1") if is_wildcard(own_host)}
         self._app = Guard(app, token=token, forwarded=forwarded)
         self._connections = Connections(listener, self._answer)
@@ -133,19 +133,19 @@ class Viewer:
         try:
             client, own = connection.socket.getpeername()[:2], local_address(connection.socket)
         except OSError:
-            # The client has gone.
+            # The client has disconnected.
             return
-        _Handler(connection, client, _Host(self._app, own, connection))  # type: ignore[arg-type]
+        _Handler(connection, client, _HandlerServer(self._app, own, connection))  # type: ignore[arg-type]
 
     def serve_forever(self) -> None:
         """
-        Serve until KeyboardInterrupt; `close` it then.
+        Serve in the calling thread until KeyboardInterrupt. Call `close` afterwards.
         """
         self._connections.run()
 
     def start(self) -> None:
         """
-        Serve in a thread of its own, until `close`.
+        Serve in a new thread until `close`.
         """
         self._thread = threading.Thread(target=self.serve_forever, name="rollout-viewer", daemon=True)
         self._thread.start()

@@ -1,5 +1,5 @@
 """
-A session's page, and what it asks for: lines as they stand in the file, texts that it cuts, the session as a file.
+The page of a session, and what it loads on demand: raw lines, truncated texts, and exports.
 """
 
 from __future__ import annotations
@@ -16,16 +16,15 @@ from markupsafe import Markup
 from rollout.codec import encode_line
 from rollout.document import Document, Item
 from rollout.export import export_html, export_json, export_markdown, export_text, redacted
-from rollout.export._html import Renderer
-from rollout.export._html_cut import wholes
-from rollout.history import History, history_of
-from rollout.reader import open_rollout, raw_lines
+from rollout.export.html import Renderer, truncated_texts
+from rollout.reading import open_rollout, raw_lines
 from rollout.secrets import Redaction
+from rollout.sessions import History, history_of
 from rollout.store import session_names
 from rollout.web._cancel import CheckedReader, check
-from rollout.web._forms import number_of
-from rollout.web._parts import Part, Place, part_of_line, part_of_turn, parts_of
-from rollout.web._site import site
+from rollout.web._context import current_site
+from rollout.web._document_parts import PagePosition, Part, part_of_line, part_of_turn, split_document
+from rollout.web._forms import read_number
 
 __all__ = ["FORMATS", "export_page", "offset_page", "output_page", "raw_page", "session_page"]
 
@@ -35,7 +34,7 @@ FORMATS: dict[str, tuple[str, str, str, Callable[[History], Iterator[str]]]] = {
     "text": ("Text", "text/plain", "txt", export_text),
     "json": ("JSON", "application/json", "json", export_json),
 }
-"""What a session is downloaded as: its name, media type, ending, and what makes it."""
+"""The formats of downloads: name on the page, media type, file extension, and export function."""
 
 _TURN_LINK = re.compile(r'(?<=<a href=")#t(\d+)(?=")')
 _BLOCK_SIZE = 2**20
@@ -43,72 +42,70 @@ _BLOCK_SIZE = 2**20
 
 def session_page(key: str) -> Any:
     """
-    Show a session, or a part of it; with a line in the address, lead to where that is.
+    Show a session, or a part of it. With a line or turn in the URL, redirect to the part that contains it.
     """
-    path = site().path(key)
-    opened = site().opened(path)
-    document = opened.document
-    parts = parts_of(document)
+    loaded = current_site().load_document(current_site().find_path(key))
+    document = loaded.document
+    parts = split_document(document)
     if "line" in request.args:
-        place = part_of_line(parts, request.args["line"])
-        return abort(404) if place is None else redirect(_address(key, place, f"L{request.args['line']}"))
+        index = part_of_line(parts, request.args["line"])
+        return abort(404) if index is None else redirect(_part_url(key, index, f"L{request.args['line']}"))
     if "turn" in request.args:
-        number = number_of(request.args["turn"], 0)
-        place = part_of_turn(parts, number)
-        return abort(404) if place is None else redirect(_address(key, place, f"t{number}"))
+        number = read_number(request.args["turn"], 0)
+        index = part_of_turn(parts, number)
+        return abort(404) if index is None else redirect(_part_url(key, index, f"t{number}"))
     last = len(parts) - 1
-    page = last if request.args.get("page") == "last" else number_of(request.args.get("page"), 1) - 1
+    page = last if request.args.get("page") == "last" else read_number(request.args.get("page"), 1) - 1
     if not 0 <= page <= last:
         abort(404)
     part = parts[page]
-    grown = Place(opened.line_count, part.first_line, part.numbers[0])
-    renderer = Renderer(is_live=opened.is_live, cwd=document.meta.cwd)
+    position = PagePosition(loaded.line_count, part.first_line, part.numbers[0])
+    renderer = Renderer(is_live=loaded.is_live, cwd=document.meta.cwd)
     return stream_template(
         "session.html",
         key=key,
         document=document,
-        name=session_names(home=site().home).get(document.session_id),
+        name=session_names(home=current_site().home).get(document.session_id),
         heading=_markup(renderer.heading(document)),
-        contents=_contents(renderer, document, key, part),
+        jump_list=_jump_list(renderer, document, key, part),
         turns=(_markup(renderer.turn(turn)) for turn in part.turns),
         closing=_markup(renderer.closing(document)),
-        parts=[item.numbers for item in parts],
+        parts=[part.numbers for part in parts],
         page=page,
         formats=FORMATS,
-        is_live=opened.is_live,
-        # Only the last part grows.
-        events=url_for("events", key=key, **asdict(grown)) if opened.is_live and page == last else None,
+        is_live=loaded.is_live,
+        # Only the last part gets new lines.
+        events=url_for("events", key=key, **asdict(position)) if loaded.is_live and page == last else None,
     )
 
 
-def _address(key: str, place: int, anchor: str) -> str:
-    return url_for("session", key=key, page=place + 1 if place else None, _anchor=anchor)
+def _part_url(key: str, index: int, anchor: str) -> str:
+    return url_for("session", key=key, page=index + 1 if index else None, _anchor=anchor)
 
 
-def _contents(renderer: Renderer, document: Document, key: str, part: Part) -> Markup:
+def _jump_list(renderer: Renderer, document: Document, key: str, part: Part) -> Markup:
     """
-    Give the jump list of all turns; those on other pages are linked to these.
+    Return the jump list of all turns. Turns on other pages are linked to these pages.
     """
-    here, address = {turn.number for turn in part.turns}, url_for("session", key=key)
+    here, url = {turn.number for turn in part.turns}, url_for("session", key=key)
 
     def link(found: re.Match[str]) -> str:
-        return found[0] if int(found[1]) in here else f"{address}?turn={found[1]}"
+        return found[0] if int(found[1]) in here else f"{url}?turn={found[1]}"
 
-    # What was recorded is escaped in it, and has no such link.
+    # Recorded text in the list is escaped, and cannot contain such a link.
     return _markup(_TURN_LINK.sub(link, renderer.contents(document)))
 
 
 def _markup(html: str) -> Markup:
-    return Markup(html)  # noqa: S704 -- the renderer's, in which what was recorded is escaped
+    return Markup(html)  # noqa: S704 -- from the renderer, which escapes recorded text
 
 
 def offset_page(key: str, offset: int) -> Any:
     """
-    Lead to the line that begins at a byte of the (uncompressed) file.
+    Redirect to the line that contains a byte of the (uncompressed) file.
     """
-    path = site().path(key)
     lineno = 1
-    file, damage = open_rollout(path)
+    file, damage = open_rollout(current_site().find_path(key))
     with file:
         try:
             while offset > 0 and (block := file.read(min(_BLOCK_SIZE, offset))):
@@ -122,15 +119,16 @@ def offset_page(key: str, offset: int) -> Any:
 
 def raw_page(key: str, line: str) -> Response:
     """
-    Give a line as it stands in the file; of one that is inherited, as it would stand there.
+    Return the bytes of a line. An inherited line without its original bytes is encoded again.
     """
-    raw = _inherited_line(site().path(key), line) if line.startswith("b") else _line(site().path(key), int(line))
+    path = current_site().find_path(key)
+    raw = _inherited_line(path, line) if line.startswith("b") else _own_line(path, int(line))
     if raw is None:
         abort(404)
     return Response(raw, mimetype="text/plain")
 
 
-def _line(path: Path, lineno: int) -> bytes | None:
+def _own_line(path: Path, lineno: int) -> bytes | None:
     file, damage = open_rollout(path)
     with file:
         try:
@@ -144,19 +142,20 @@ def _line(path: Path, lineno: int) -> bytes | None:
 
 
 def _inherited_line(path: Path, key: str) -> bytes | None:
-    history = history_of(CheckedReader(path), site().home)
-    return next((line.raw or encode_line(line) for own_key, line in history.numbered() if own_key == key), None)
+    history = history_of(CheckedReader(path), current_site().home)
+    return next((line.raw or encode_line(line) for line_key, line in history.numbered() if line_key == key), None)
 
 
 def output_page(key: str, text: str) -> Response:
     """
-    Give a text that the page shows only in part.
+    Return the complete text of a truncated text.
     """
-    document = site().opened(site().path(key)).document
-    found = next((whole for item in _items(document) for own_key, whole in wholes(item) if own_key == text), None)
-    if found is None:
+    document = current_site().load_document(current_site().find_path(key)).document
+    texts = (pair for item in _items(document) for pair in truncated_texts(item))
+    whole = next((whole for text_key, whole in texts if text_key == text), None)
+    if whole is None:
         abort(404)
-    return Response(found.encode("utf-8", "replace"), mimetype="text/plain")
+    return Response(whole.encode("utf-8", "replace"), mimetype="text/plain")
 
 
 def _items(document: Document) -> Iterator[Item]:
@@ -165,15 +164,16 @@ def _items(document: Document) -> Iterator[Item]:
 
 def export_page(key: str, form: str) -> Response:
     """
-    Give the session as a file to keep; with ``?redact=1`` without keys and passwords.
+    Return the session as a download; with ``?redact=1``, without keys and passwords.
     """
-    path = site().path(key)
-    _, kind, ending, export = FORMATS[form]
-    history = history_of(CheckedReader(path), site().home)
+    path = current_site().find_path(key)
+    _, media_type, extension, export = FORMATS[form]
+    history = history_of(CheckedReader(path), current_site().home)
     check()
     if "redact" in request.args:
         history = redacted(history, Redaction())
     pieces = (piece.encode("utf-8", "replace") for piece in export(history))
-    # Never shown as a page of this address.
     name = re.sub(r"[^\w.-]", "_", path.name.partition(".jsonl")[0], flags=re.ASCII)
-    return Response(pieces, mimetype=kind, headers={"Content-Disposition": f'attachment; filename="{name}.{ending}"'})
+    # An attachment: a browser must not show it as a page of the viewer.
+    disposition = f'attachment; filename="{name}.{extension}"'
+    return Response(pieces, mimetype=media_type, headers={"Content-Disposition": disposition})

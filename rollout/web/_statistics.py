@@ -1,10 +1,9 @@
 """
-The pages that count: what was done in the home, and in one session; each plot beside a table that says the same.
+The pages with statistics of the home and of one session. Each plot has a table with the same numbers.
 """
 
 from __future__ import annotations
 
-import heapq
 import time
 import zlib
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -21,48 +20,45 @@ from flask import render_template, request
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from rollout._facts import Filters
-from rollout._listed import open_index
-from rollout._turns import seconds_of
-from rollout._walk import walk
 from rollout.document import Turn
-from rollout.layout import Key, RolloutName
+from rollout.home import Key, RolloutName, walk
+from rollout.interpret import Filters, seconds_of
+from rollout.overview import open_index
 from rollout.plots import activity_figure, durations_figure, figure_svg, session_figure, tools_figure
-from rollout.search import Index
-from rollout.search._reading import plain_state
-from rollout.search._sessions import entries
+from rollout.search import Index, decode_state, read_catalog
 from rollout.stats import SessionStats, StatsCounter, Tokens, ToolStats
 from rollout.store import session_names
 from rollout.web._cancel import CheckedReader, check
+from rollout.web._context import current_site
 from rollout.web._forms import Form, read_form
-from rollout.web._site import site
 
 __all__ = ["session_stats_page", "stats_page"]
 
 _Countable: TypeAlias = "tuple[RolloutName, Callable[[], SessionStats]]"
 
 _SINCE = "30d"
-# On a phone they are moved aside, also by keys.
+# tabindex: on a phone a plot is wider than the screen, and the keyboard must be able to scroll it.
 _PLOT = Markup("""<div class="plot light" tabindex="0" role="group" aria-label="Plot">{}</div>
 <div class="plot dark" tabindex="0" role="group" aria-label="Plot">{}</div>""")
-# Seconds that counting may take: 60,000 sessions of an index, or 100 MB without one.
+# Maximum seconds of counting: enough for 60,000 sessions of an index, or for 100 MB without one.
 _TIMEOUT = 6.0
 
 
 @define
-class _Counted:
+class _Totals:
     """
-    What sessions took together.
+    The statistics of several sessions together.
 
     Attributes:
-        sessions: How many were counted.
-        turns: How often the users asked.
-        tokens: Used.
-        days: Sessions and tokens by the day on which they began.
-        tools: By name.
-        durations: Seconds of each, from its first line to its last.
-        is_indexed: The index was asked.
-        counted_from: The beginning of the last one counted, where there was no time for those before; None else.
+        sessions: Number of counted sessions.
+        turns: Number of turns.
+        tokens: Used tokens.
+        days: Number of sessions and tokens for each day on which sessions began.
+        tools: Statistics by tool name.
+        durations: Seconds of each session from its first to its last line.
+        is_indexed: Whether the index was used.
+        newest_uncounted: Start of the newest session that was not counted because the time limit was reached; None if
+            all were counted.
     """
 
     sessions: int = 0
@@ -72,11 +68,11 @@ class _Counted:
     tools: dict[str, ToolStats] = field(factory=dict)
     durations: list[float] = field(factory=list)
     is_indexed: bool = False
-    counted_from: str | None = None
+    newest_uncounted: str | None = None
 
     def add(self, name: RolloutName, stats: SessionStats) -> None:
         """
-        Count one more.
+        Add the statistics of one session.
         """
         self.sessions += 1
         self.turns += stats.turns
@@ -92,78 +88,77 @@ class _Counted:
 
 def stats_page() -> Any:
     """
-    Show what was done in the home: on which days, with which tools, for how long.
+    Show the statistics of the home: activity by day, tools, and durations.
     """
     form = read_form(request.args, archived=None, since=_SINCE)
-    counted = _Counted() if form.problems else _counted(site().home, form)
-    stats = SessionStats(sessions=counted.sessions, tools=counted.tools, tokens=counted.tokens)
+    totals = _Totals() if form.problems else _count_sessions(current_site().home, form)
+    stats = SessionStats(sessions=totals.sessions, tools=totals.tools, tokens=totals.tokens)
     return render_template(
         "stats.html",
         form=form,
         problems=form.problems,
-        counted=counted,
-        days=sorted(counted.days.items(), reverse=True),
-        tools=_most_called(counted.tools),
-        spread=_spread(counted.durations),
-        activity=_plot(lambda dark: activity_figure(counted.days, dark=dark)),
+        totals=totals,
+        days=sorted(totals.days.items(), reverse=True),
+        tools=_sort_by_calls(totals.tools),
+        distribution=_distribution(totals.durations),
+        activity=_plot(lambda dark: activity_figure(totals.days, dark=dark)),
         tools_plot=_plot(lambda dark: tools_figure(stats, dark=dark)),
-        durations_plot=_plot(lambda dark: durations_figure(counted.durations, dark=dark)),
+        durations_plot=_plot(lambda dark: durations_figure(totals.durations, dark=dark)),
     )
 
 
-def _counted(home: Path, form: Form) -> _Counted:
+def _count_sessions(home: Path, form: Form) -> _Totals:
     """
-    Count the sessions that began in a time, the newest first, for as long as there is time for.
+    Return the totals of the sessions that began in the time of the form. Counts the newest first, for at most 6 s.
     """
-    counted = _Counted()
+    totals = _Totals()
     deadline = time.monotonic() + _TIMEOUT
     moments = (form.filters.since, form.filters.until)
     first, last = (moment and f"{moment.astimezone():%Y-%m-%dT%H-%M-%S}" for moment in moments)
     index = open_index(home)
-    counted.is_indexed = index is not None
-    found = _of_files(home) if index is None else _of_index(index, home)
-    for name, stats_of in found:
+    totals.is_indexed = index is not None
+    sessions = _sessions_of_files(home) if index is None else _sessions_of_index(index, home)
+    for name, read_stats in sessions:
         check()
         if first and name.timestamp < first:
             break
         if last and name.timestamp > last:
             continue
         if time.monotonic() > deadline:
-            counted.counted_from = name.timestamp
+            totals.newest_uncounted = name.timestamp
             break
         try:
-            counted.add(name, stats_of())
+            totals.add(name, read_stats())
         except (OSError, ImportError, ValueError):
-            # Gone since, or of a day that is none.
+            # The file was removed or cannot be read, or its name contains a day that does not exist.
             continue
-    found.close()
-    return counted
+    sessions.close()
+    return totals
 
 
-def _of_files(home: Path) -> Generator[_Countable, None, None]:
-    names = (walk(home, is_archived=place) for place in (False, True))
-    for name in heapq.merge(*names, key=lambda name: name.key, reverse=True):
+def _sessions_of_files(home: Path) -> Generator[_Countable, None, None]:
+    for name in walk(home, archived=None):
         yield name, partial(_read_stats, name.path)
 
 
-def _of_index(index: Index, home: Path) -> Generator[_Countable, None, None]:
-    given: set[Key] = set()
+def _sessions_of_index(index: Index, home: Path) -> Generator[_Countable, None, None]:
+    yielded: set[Key] = set()
     # If the index is damaged or locked, the remaining sessions are read from their files.
     with suppress(DatabaseError), index:
-        for entry in entries(index, Filters(), "created"):
+        for entry in read_catalog(index, Filters(), "created"):
             state = index.state(entry.row.id) if entry.row else None
-            given.add(entry.name.key)
-            yield entry.name, partial(_of_state, state, entry.name.path)
+            yielded.add(entry.name.key)
+            yield entry.name, partial(_stats_of_state, state, entry.name.path)
         return
-    yield from ((name, stats_of) for name, stats_of in _of_files(home) if name.key not in given)
+    yield from (session for session in _sessions_of_files(home) if session[0].key not in yielded)
 
 
-def _of_state(state: bytes | None, path: Path) -> SessionStats:
+def _stats_of_state(state: bytes | None, path: Path) -> SessionStats:
     """
-    Give what the index has counted. As plain values: 20 us a session, not the 500 that `indexed_stats` takes.
+    Return the statistics in the index. Reads plain values: 20 us a session, instead of 500 us with `indexed_stats`.
     """
     try:
-        counter = plain_state(state or b"")["counter"]
+        counter = decode_state(state or b"")["counter"]
         tokens = Tokens(**counter["used"])
         first, last = (seconds_of(counter[name]) for name in ("first_at", "last_at"))
         return SessionStats(
@@ -173,7 +168,7 @@ def _of_state(state: bytes | None, path: Path) -> SessionStats:
             duration=max(last - first, 0.0) if first and last else 0.0,
         )
     except (ValueError, KeyError, TypeError, zlib.error):
-        # New, or of another version.
+        # The session is not in the index, or the index was written by another version.
         return _read_stats(path)
 
 
@@ -187,54 +182,57 @@ def _read_stats(path: Path) -> SessionStats:
 
 def session_stats_page(key: str) -> Any:
     """
-    Show what one session took: how its tokens grew, which tools took how long, each of its turns.
+    Show the statistics of one session: its tokens over time, its tools, and each of its turns.
     """
-    document = site().opened(site().path(key)).document
+    document = current_site().load_document(current_site().find_path(key)).document
     turns = [turn for turn in document.turns if not turn.is_inherited]
     durations = [turn.duration for turn in turns if turn.duration]
     return render_template(
         "session_stats.html",
         key=key,
         document=document,
-        name=session_names(home=site().home).get(document.session_id),
+        name=session_names(home=current_site().home).get(document.session_id),
         stats=document.stats,
-        turns=[(turn, *_calls(turn)) for turn in turns],
-        tools=_most_called(document.stats.tools),
-        spread=_spread(durations),
+        turns=[(turn, *_count_calls(turn)) for turn in turns],
+        tools=_sort_by_calls(document.stats.tools),
+        distribution=_distribution(durations),
         growth=_plot(lambda dark: session_figure(document, dark=dark)),
         tools_plot=_plot(lambda dark: tools_figure(document.stats, dark=dark)),
         durations_plot=_plot(lambda dark: durations_figure(durations, dark=dark)),
     )
 
 
-def _calls(turn: Turn) -> tuple[int, int]:
+def _count_calls(turn: Turn) -> tuple[int, int]:
+    """
+    Return the number of calls of a turn, and how many of them failed.
+    """
     calls = [item.call for item in turn.items if item.call is not None]
     return len(calls), sum(call.is_failed for call in calls)
 
 
-def _most_called(tools: Mapping[str, ToolStats]) -> list[tuple[str, ToolStats]]:
+def _sort_by_calls(tools: Mapping[str, ToolStats]) -> list[tuple[str, ToolStats]]:
     return sorted(tools.items(), key=lambda tool: (-tool[1].calls, tool[0]))
 
 
-def _spread(seconds: Sequence[float]) -> list[tuple[str, float]]:
+def _distribution(seconds: Sequence[float]) -> list[tuple[str, float]]:
     """
-    Give the shortest, the longest, and what is between.
+    Return the minimum, three quantiles, the maximum and the sum of durations, with their labels.
     """
     if len(seconds) < 2:
-        return [("the only one", one) for one in seconds]
+        return [("only value", one) for one in seconds]
     parts = quantiles(seconds, n=10, method="inclusive")
     return [
-        ("shortest", min(seconds)), ("1 of 10 is shorter than", parts[0]), ("half are shorter than", parts[4]),
-        ("9 of 10 are shorter than", parts[8]), ("longest", max(seconds)), ("together", sum(seconds)),
+        ("shortest", min(seconds)), ("10th percentile", parts[0]), ("median", parts[4]),
+        ("90th percentile", parts[8]), ("longest", max(seconds)), ("total", sum(seconds)),
     ]  # fmt: skip
 
 
 def _plot(draw: Callable[[bool], Figure]) -> Markup:
     """
-    Give a plot for light and for dark pages; the style shows the one that fits.
+    Return a plot for light and one for dark pages. The style sheet shows one of them.
     """
     plots = []
     for is_dark in (False, True):
         check()
-        plots.append(Markup(figure_svg(draw(is_dark))))  # noqa: S704 -- text in it is escaped
+        plots.append(Markup(figure_svg(draw(is_dark))))  # noqa: S704 -- `figure_svg` escapes text
     return _PLOT.format(*plots)

@@ -1,5 +1,5 @@
 """
-A server that nobody may ask for anything.
+A server that no page may send a request to.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 class Canary:
     """
-    Listens on this machine and notes the paths that it was asked for; allows everything to everybody.
+    HTTP server on this machine that records the requested paths, and allows requests from every origin.
     """
 
     def __init__(self) -> None:

@@ -16,10 +16,10 @@ from tests.rollouts import ID, bare_session, encode, paginated_session, put, see
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-    from tests.browser.visits import Visit
+    from tests.browser.windows import Window
 
 SCHEMES = ("light", "dark")
-# No service of the browser's own, and no name is looked up.
+# The browser resolves no host names, and so reaches no service of its vendor.
 _FLAGS = ["--no-sandbox", "--disable-gpu", "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"]
 
 
@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="package")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """
-    Sessions of a home: one with everything, some of each era, one damaged, one archived.
+    Return the sessions of a home by name: one with every kind of item, some of each era, one damaged, one archived.
     """
     home = tmp_path_factory.mktemp("viewed")
     found = {"sample": put_sample(home)}
@@ -65,18 +65,18 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.fixture(scope="package")
 def viewer(sessions: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """
-    The address of a viewer of that home.
+    Yield the URL of a viewer of that home.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
-        with serving(sessions["sample"].parents[4]) as address:
-            yield address
+        with serving(sessions["sample"].parents[4]) as url:
+            yield url
 
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[Path], str]]:
     """
-    Serves a home by a viewer of its own: `serve(home)` gives its address.
+    Yield a function that starts a viewer of a home and returns its URL.
     """
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     with ExitStack() as stack:
@@ -105,19 +105,19 @@ def canary(_canary: Canary) -> Canary:
 
 
 @pytest.fixture
-def visit(browser: Browser) -> Iterator[Callable[..., Visit]]:
+def open_window(browser: Browser) -> Iterator[Callable[..., Window]]:
     """
-    Opens a window: `visit(size, scheme)`. At the end of the test, none may have seen an error or left the machine.
+    Yield a function that opens a window. At the end of the test, no window may have recorded a problem.
     """
-    from tests.browser.visits import Visit
+    from tests.browser.windows import Window
 
-    visits: list[Visit] = []
+    windows: list[Window] = []
 
-    def start(*args: Any, **options: Any) -> Visit:
-        visits.append(Visit(browser, *args, **options))
-        return visits[-1]
+    def start(*args: Any, **options: Any) -> Window:
+        windows.append(Window(browser, *args, **options))
+        return windows[-1]
 
     yield start
-    for each in visits:
-        each.close()
-    assert [problem for each in visits for problem in each.problems] == []
+    for window in windows:
+        window.close()
+    assert [problem for window in windows for problem in window.problems] == []

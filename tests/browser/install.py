@@ -1,8 +1,8 @@
 """
-Install axe-core with npm, at the pinned version, into `.axe-core`; does nothing where it is there already. Says what
-else the tests with a browser need.
+Install axe-core with npm, at the pinned version, into `.axe-core`, unless it is already installed. Print what else the
+tests with a browser need.
 
-`ROLLOUT_AXE_CORE` names another folder, `ROLLOUT_CHROMIUM` the browser.
+`ROLLOUT_AXE_CORE` names another folder, `ROLLOUT_CHROMIUM` another browser.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 
 def chromium() -> str | None:
     """
-    Give the browser's path; None if there is none.
+    Return the path of the browser; None if there is none.
     """
     return os.environ.get("ROLLOUT_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def missing() -> list[str]:
     """
-    Say what has to be installed before the tests can run.
+    Return a message for each missing program or package.
     """
     needs = {
-        "chromium is not there (apt-get install chromium), and ROLLOUT_CHROMIUM names no other": bool(chromium()),
+        "chromium is not installed (apt-get install chromium), and ROLLOUT_CHROMIUM is not set": bool(chromium()),
         "playwright is not installed (pip install playwright)": importlib.util.find_spec("playwright") is not None,
         f"axe-core is not in {FOLDER}; run `make test-browser`": AXE.exists(),
     }
-    return [text for text, is_there in needs.items() if not is_there]
+    return [text for text, is_installed in needs.items() if not is_installed]
 
 
 def install() -> str:
     """
-    Install axe-core; what npm said, if that failed.
+    Install axe-core, and return npm's output if that failed.
     """
     if AXE.exists():
         return ""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    # Its own package, or npm would look for one further up.
+    # Without a package.json here, npm would install into a parent folder.
     (FOLDER / "package.json").write_text('{"private": true}\n')
     command = ["npm", "install", "--no-audit", "--no-fund", f"axe-core@{AXE_VERSION}"]
     done = subprocess.run(command, cwd=FOLDER, capture_output=True, text=True, check=False)
@@ -54,7 +54,7 @@ def install() -> str:
 
 def main() -> int:
     """
-    Install, and say what is missing.
+    Install axe-core, and print the missing programs and packages.
     """
     problems = [problem for problem in (install(), *missing()) if problem]
     print("\n".join(problems) or f"axe-core {AXE_VERSION} in {FOLDER}, {chromium()}")

@@ -1,5 +1,5 @@
 """
-Pages for those who do not see them, and for those who have no mouse.
+Accessibility of the pages: use by keyboard only, and checks of axe-core.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from tests.browser.sample import put_sample
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.browser.visits import Visit
+    from tests.browser.windows import Window
 
-Visits = Callable[..., "Visit"]
-# How the element that has the focus differs from what it is without.
+OpenWindow = Callable[..., "Window"]
+# Returns whether the focused element looks different from the same element without focus.
 _FOCUS_STYLE = """() => {
     const element = document.activeElement;
     const look = () => {
@@ -49,8 +49,8 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return target
 
 
-def test_tab_shows_where_it_is_in_the_viewer(visit: Visits, viewer: str) -> None:
-    page = visit().open(viewer)
+def test_tab_marks_the_focused_element_in_the_viewer(open_window: OpenWindow, viewer: str) -> None:
+    page = open_window().open(viewer)
 
     names = []
     for _ in range(16):
@@ -62,8 +62,8 @@ def test_tab_shows_where_it_is_in_the_viewer(visit: Visits, viewer: str) -> None
     assert len(set(names)) > 12
 
 
-def test_axe_finds_nothing_where_all_is_open(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_axe_finds_nothing_with_all_details_open(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
     page.get_by_role("button", name="Expand all").click()
     page.locator(".others summary").first.click()
@@ -72,23 +72,23 @@ def test_axe_finds_nothing_where_all_is_open(visit: Visits, exported: Path) -> N
     page.wait_for_timeout(300)
 
     for scheme in SCHEMES:
-        window.dress(scheme)
+        window.set_scheme(scheme)
         assert window.violations() == []
 
 
-def test_axe_finds_nothing_in_the_help(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_axe_finds_nothing_in_the_help(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     window.open(exported).keyboard.press("?")
 
     assert window.page.get_by_role("dialog").is_visible()
     assert window.violations() == []
-    window.shot("page-keys")
+    window.screenshot("page-keys")
 
 
-def test_axe_finds_something_where_there_is_something(visit: Visits, tmp_path: Path) -> None:
+def test_axe_finds_planted_violations(open_window: OpenWindow, tmp_path: Path) -> None:
     page = tmp_path / "page.html"
     page.write_text("<!doctype html><title>x</title><img src=data:,><button></button>")
-    window = visit()
+    window = open_window()
     window.open(page)
 
     found = {text.split(": ")[1] for text in window.violations()}
@@ -96,8 +96,8 @@ def test_axe_finds_something_where_there_is_something(visit: Visits, tmp_path: P
     assert {"html-has-lang", "image-alt", "button-name"} <= found
 
 
-def test_the_first_tab_leads_past_the_jump_list(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_the_first_tab_skips_the_jump_list(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
 
     page.keyboard.press("Tab")
     first = page.evaluate(_NAME)
@@ -108,8 +108,8 @@ def test_the_first_tab_leads_past_the_jump_list(visit: Visits, exported: Path) -
     assert page.evaluate("document.activeElement.closest('main') !== null")
 
 
-def test_tab_reaches_everything_in_turn_and_shows_where_it_is(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_tab_reaches_every_control_and_marks_the_focused_element(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
     names: list[str] = []
 
     for _ in range(60):
@@ -120,12 +120,12 @@ def test_tab_reaches_everything_in_turn_and_shows_where_it_is(visit: Visits, exp
     assert names[1] == "INPUT Search in this page"
     for name in ("BUTTON Expand all", "BUTTON Keys", "SUMMARY 12 turns", "A 7 Question 7"):
         assert any(found.startswith(name) for found in names), name
-    # Nothing holds the focus.
+    # No element keeps the focus.
     assert all(name != after for name, after in pairwise(names))
 
 
-def test_shift_tab_goes_back(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_shift_tab_goes_back(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
 
     for _ in range(5):
         page.keyboard.press("Tab")
@@ -135,8 +135,8 @@ def test_shift_tab_goes_back(visit: Visits, exported: Path) -> None:
     assert page.evaluate(_NAME) == "A Skip to the session"
 
 
-def test_slash_leads_to_the_search_and_escape_out_of_it(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_slash_enters_the_search_and_escape_leaves_it(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
 
     page.keyboard.press("/")
     inside = page.evaluate(_NAME)
@@ -149,8 +149,8 @@ def test_slash_leads_to_the_search_and_escape_out_of_it(visit: Visits, exported:
 
 
 @pytest.mark.parametrize("key", ["Enter", "Space"])
-def test_an_output_is_folded_and_unfolded_by_key(visit: Visits, exported: Path, key: str) -> None:
-    page = visit().open(exported)
+def test_an_output_is_folded_and_unfolded_by_key(open_window: OpenWindow, exported: Path, key: str) -> None:
+    page = open_window().open(exported)
     box = page.locator(".item", has_text="cat /var/log/everything").locator("details.output")
     box.locator("summary").focus()
 
@@ -162,8 +162,8 @@ def test_an_output_is_folded_and_unfolded_by_key(visit: Visits, exported: Path, 
     assert states == [True, False]
 
 
-def test_j_and_k_go_from_turn_to_turn(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_j_and_k_move_from_turn_to_turn(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
 
     at = []
     for key in ("j", "j", "j", "k"):
@@ -174,8 +174,8 @@ def test_j_and_k_go_from_turn_to_turn(visit: Visits, exported: Path) -> None:
     assert at == ["#t1", "#t2", "#t3", "#t2"]
 
 
-def test_the_help_holds_the_focus_until_it_is_closed(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_the_help_holds_the_focus_until_it_is_closed(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
 
     page.keyboard.press("?")
     inside = page.evaluate("document.activeElement.closest('dialog') !== null")
@@ -185,8 +185,8 @@ def test_the_help_holds_the_focus_until_it_is_closed(visit: Visits, exported: Pa
     assert not page.get_by_role("dialog").is_visible()
 
 
-def test_raw_json_of_the_item_that_has_the_focus_comes_by_key(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_the_r_key_shows_the_raw_json_of_the_focused_item(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
     page.locator(".item.agent .at").first.focus()
 
     page.keyboard.press("r")
@@ -194,8 +194,8 @@ def test_raw_json_of_the_item_that_has_the_focus_comes_by_key(visit: Visits, exp
     assert page.locator(".item.agent").first.locator(".raw-panel").is_visible()
 
 
-def test_all_is_folded_by_key_but_not_while_typing(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_keys_fold_all_details_but_not_while_typing(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
     opened = "document.querySelectorAll('#turns .item details[open]').length"
     before = page.evaluate(opened)
 
@@ -216,8 +216,8 @@ def _heading_levels(page: Page) -> list[int]:
     return page.evaluate("[...document.querySelectorAll('h1, h2, h3, h4, h5, h6')].map(h => +h.tagName[1])")  # type: ignore[no-any-return]
 
 
-def test_headings_go_down_one_level_at_a_time(visit: Visits, exported: Path) -> None:
-    levels = _heading_levels(visit().open(exported))
+def test_headings_go_down_one_level_at_a_time(open_window: OpenWindow, exported: Path) -> None:
+    levels = _heading_levels(open_window().open(exported))
 
     assert levels[0] == 1
     assert levels.count(1) == 1

@@ -1,5 +1,5 @@
 """
-The guards see what they are for: a page that does what none may is caught.
+Tests of the guards themselves: they detect a page that does something forbidden.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import pytest
 
 from tests.browser.canary import Canary
 
-Visits = Callable[..., Any]
+OpenWindow = Callable[..., Any]
 
 
-def seen(visit: Visits, tmp_path: Path, body: str) -> list[str]:
+def problems_of(open_window: OpenWindow, tmp_path: Path, body: str) -> list[str]:
     page = tmp_path / "page.html"
     page.write_text(f"<!doctype html><html lang=en><title>x</title>{body}")
-    window = visit()
+    window = open_window()
     window.open(page)
     window.page.wait_for_timeout(100)
     problems, window.problems = window.problems, []
@@ -36,23 +36,27 @@ def seen(visit: Visits, tmp_path: Path, body: str) -> list[str]:
         ("<script>open('about:blank')</script>", "window"),
     ],
 )
-def test_what_no_page_may_do_is_seen(visit: Visits, tmp_path: Path, body: str, problem: str) -> None:
-    assert problem in seen(visit, tmp_path, body)
+def test_forbidden_actions_of_a_page_are_detected(
+    open_window: OpenWindow, tmp_path: Path, body: str, problem: str
+) -> None:
+    assert problem in problems_of(open_window, tmp_path, body)
 
 
 @pytest.mark.parametrize(
     "body", ["<img src={}/x>", "<script>fetch('{}/x')</script>", "<meta http-equiv=refresh content='0;url={}/x'>"]
 )
-def test_what_leaves_the_page_is_seen_by_the_guard_and_by_the_canary(
-    visit: Visits, tmp_path: Path, canary: Canary, body: str
+def test_requests_to_other_servers_are_detected_by_the_guard_and_the_canary(
+    open_window: OpenWindow, tmp_path: Path, canary: Canary, body: str
 ) -> None:
-    assert "request" in seen(visit, tmp_path, body.format(canary.url))
+    assert "request" in problems_of(open_window, tmp_path, body.format(canary.url))
 
     assert "/x" in canary.hits
 
 
-def test_a_page_that_does_nothing_is_no_problem(visit: Visits, tmp_path: Path) -> None:
+def test_a_page_that_does_nothing_is_no_problem(open_window: OpenWindow, tmp_path: Path) -> None:
     assert (
-        seen(visit, tmp_path, "<h1>x</h1><img alt='' src='data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAAC'>")
+        problems_of(
+            open_window, tmp_path, "<h1>x</h1><img alt='' src='data:image/gif;base64,R0lGODlhAQABAAAAACwAAAAAAQABAAAC'>"
+        )
         == []
     )

@@ -1,5 +1,5 @@
 """
-The exported page in a real browser, opened from the disk: nothing beside the file, no network, no console.
+The exported page in a real browser, opened from the disk: one file, no network, no console messages.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.browser.sample import LONG_LINES, NEEDLE, put_sample
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.browser.visits import Visit
+    from tests.browser.windows import Window
 
-Visits = Callable[..., "Visit"]
+OpenWindow = Callable[..., "Window"]
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +40,21 @@ def write(session: Path, **options: Any) -> Path:
     return target
 
 
-def search(window: Visit, words: str) -> str:
+def search(window: Window, words: str) -> str:
+    """
+    Search the page, and return the text of the result.
+    """
     page = window.page
     box = page.get_by_role("searchbox")
     box.fill(words)
     box.press("Enter")
-    window.until("document.querySelector('[role=search] output').textContent")
+    window.wait_until("document.querySelector('[role=search] output').textContent")
     return page.locator("[role=search] output").inner_text()
 
 
 def is_in_view(page: Page, selector: str) -> bool:
     """
-    Say whether the top of an element can be seen, and is not behind what sticks to the top of the window.
+    Return whether the top of an element is in the window, and not behind the sticky bar at the top.
     """
     script = """e => {
         const box = e.getBoundingClientRect();
@@ -63,52 +66,52 @@ def is_in_view(page: Page, selector: str) -> bool:
 
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 def test_a_page_opens_from_the_disk_fits_its_window_and_axe_finds_nothing_in_it(
-    visit: Visits, exported: Path, size: str
+    open_window: OpenWindow, exported: Path, size: str
 ) -> None:
-    window = visit(size)
+    window = open_window(size)
 
     page = window.open(exported)
 
     assert page.locator("h1").inner_text() == "Mend the parser, please."
     assert page.locator(".turn").count() == 13
     for scheme in SCHEMES:
-        window.dress(scheme)
+        window.set_scheme(scheme)
         page.evaluate("scrollTo(0, 0)")
-        window.shot("page-top")
+        window.screenshot("page-top")
         page.evaluate("document.querySelector('#t1').scrollIntoView()")
-        window.shot("page-turn")
+        window.screenshot("page-turn")
         assert window.violations() == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    window.shot("page-whole", full=True)
+    window.screenshot("page-whole", full=True)
 
 
-def test_dark_and_light_are_different_colours(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_dark_and_light_mode_have_different_colors(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
 
     colours = set()
     for scheme in SCHEMES:
-        window.dress(scheme)
+        window.set_scheme(scheme)
         colours.add(page.evaluate("getComputedStyle(document.body).backgroundColor"))
 
     assert len(colours) == 2
 
 
-def test_search_finds_what_is_folded_and_opens_it(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_search_finds_folded_text_and_opens_it(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
 
-    said = search(window, NEEDLE.upper())
+    result = search(window, NEEDLE.upper())
 
-    assert said.startswith("1 of 1")
-    place = page.locator("details.output", has_text=NEEDLE)
-    assert place.get_attribute("open") is not None
+    assert result.startswith("1 of 1")
+    output = page.locator("details.output", has_text=NEEDLE)
+    assert output.get_attribute("open") is not None
     page.wait_for_timeout(100)
-    window.shot("page-search")
+    window.screenshot("page-search")
 
 
-def test_search_goes_from_one_match_to_the_next_and_back_again(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_search_moves_to_the_next_match_and_back(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
     first = search(window, "question 1")
     count = first.split(" of ")[1].split(";")[0]
@@ -121,15 +124,15 @@ def test_search_goes_from_one_match_to_the_next_and_back_again(visit: Visits, ex
     assert page.locator("[role=search] output").inner_text() == first
 
 
-def test_search_for_what_is_not_there_says_so(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_search_without_matches_shows_nothing_found(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     window.open(exported)
 
     assert search(window, "xylotomous").startswith("Nothing found")
 
 
-def test_all_is_folded_and_unfolded_at_once(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_all_details_are_folded_and_unfolded_at_once(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
     opened = "document.querySelectorAll('#turns .item details[open]').length"
     every = page.evaluate("document.querySelectorAll('#turns .item details').length")
 
@@ -140,8 +143,8 @@ def test_all_is_folded_and_unfolded_at_once(visit: Visits, exported: Path) -> No
     assert (after_expanding, page.evaluate(opened)) == (every, 0)
 
 
-def test_what_is_cut_is_there_on_demand(visit: Visits, exported: Path) -> None:
-    page = visit().open(exported)
+def test_truncated_text_is_shown_on_demand(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window().open(exported)
     item = page.locator(".item", has_text="cat /var/log/everything")
     item.locator("details.output > summary").click()
     assert f"{LONG_LINES - 2} of the long output" in item.inner_text()
@@ -156,8 +159,10 @@ def test_what_is_cut_is_there_on_demand(visit: Visits, exported: Path) -> None:
     assert shown[LONG_LINES // 2].startswith(f"{LONG_LINES // 2} of the long output")
 
 
-def test_raw_json_of_each_item_is_the_lines_of_the_file(visit: Visits, exported: Path, session: Path) -> None:
-    page = visit().open(exported)
+def test_raw_json_of_each_item_equals_its_lines_in_the_file(
+    open_window: OpenWindow, exported: Path, session: Path
+) -> None:
+    page = open_window().open(exported)
     in_file = session.read_bytes().decode().split("\n")
     keys = page.evaluate("[...document.querySelectorAll('[data-lines]')].flatMap(e => e.dataset.lines.split(' '))")
 
@@ -169,61 +174,61 @@ def test_raw_json_of_each_item_is_the_lines_of_the_file(visit: Visits, exported:
         assert text == line or (text is None and line == '{"torn'), key
 
 
-def test_a_raw_button_shows_the_line_and_hides_it_again(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_a_raw_button_shows_the_line_and_hides_it_again(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
     item = page.locator(".item.agent").first
 
     item.locator("button.raw").click()
     panel = item.locator(".raw-panel pre")
     panel.first.wait_for()
-    window.until("document.querySelector('.raw-panel pre').textContent.length > 1")
+    window.wait_until("document.querySelector('.raw-panel pre').textContent.length > 1")
     value = json.loads(panel.first.inner_text())
-    window.shot("page-raw")
+    window.screenshot("page-raw")
     item.locator("button.raw").click()
 
     assert value["payload"]
     assert panel.count() == 0
 
 
-def test_a_link_to_a_line_opens_what_is_folded_around_it(visit: Visits, exported: Path) -> None:
-    item = visit().open(exported).locator(".item", has_text="cat /var/log/everything")
+def test_a_link_to_a_line_opens_the_details_around_it(open_window: OpenWindow, exported: Path) -> None:
+    item = open_window().open(exported).locator(".item", has_text="cat /var/log/everything")
     key = (item.get_attribute("data-lines") or "").split(" ")[-1]
 
-    page = visit().open(exported, fragment=f"#L{key}")
+    page = open_window().open(exported, fragment=f"#L{key}")
     page.wait_for_timeout(200)
 
     assert is_in_view(page, f"[data-lines~='{key}']")
     assert page.locator(f"[data-lines~='{key}'] details.output").get_attribute("open") is not None
 
 
-def test_a_link_to_a_line_that_adds_nothing_shows_that_line(visit: Visits, exported: Path) -> None:
-    cell = visit().open(exported).locator("dd[data-keys]").first
+def test_a_link_to_a_line_without_an_item_shows_that_line(open_window: OpenWindow, exported: Path) -> None:
+    cell = open_window().open(exported).locator("dd[data-keys]").first
     key = (cell.get_attribute("data-keys") or "").split(" ")[0]
 
-    page = visit().open(exported, fragment=f"#L{key}")
+    page = open_window().open(exported, fragment=f"#L{key}")
     page.locator(".others .raw-panel").wait_for()
 
     assert f"Line {key}" in page.locator(".others .raw-panel").inner_text()
 
 
-def test_the_jump_list_leads_to_a_turn_and_marks_it(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_the_jump_list_leads_to_a_turn_and_marks_it(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
 
     page.get_by_role("navigation").get_by_role("link", name="Question 7").click()
-    window.until("document.querySelector('[aria-current]')?.hash === '#t7'")
+    window.wait_until("document.querySelector('[aria-current]')?.hash === '#t7'")
 
     assert is_in_view(page, "#t7 h2")
     assert page.url.endswith("#t7")
 
 
-def test_the_jump_list_of_a_phone_gives_way_to_the_turn(visit: Visits, exported: Path) -> None:
-    window = visit("phone")
+def test_the_jump_list_of_a_phone_closes_when_a_turn_is_chosen(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window("phone")
     page = window.open(exported)
 
     page.locator(".jump > summary").tap()
-    window.shot("page-jump-list")
+    window.screenshot("page-jump-list")
     page.get_by_role("navigation").get_by_role("link", name="Question 7").tap()
     page.wait_for_timeout(200)
 
@@ -231,37 +236,43 @@ def test_the_jump_list_of_a_phone_gives_way_to_the_turn(visit: Visits, exported:
     assert page.locator(".jump").get_attribute("open") is None
 
 
-def test_a_copy_button_copies(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_a_copy_button_copies(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
     button = page.locator(".item.agent").first.locator(".copyable > button").first
 
     button.scroll_into_view_if_needed()
     button.click()
-    window.until("b => b.textContent === 'Copied'", button.element_handle())
+    window.wait_until("b => b.textContent === 'Copied'", button.element_handle())
     page.get_by_role("searchbox").focus()
     page.keyboard.press("Control+V")
 
     assert "def tokens(text: str)" in page.get_by_role("searchbox").input_value()
 
 
-def test_a_page_without_its_script_can_be_read(visit: Visits, exported: Path) -> None:
-    window = visit(java_script_enabled=False)
+def test_a_page_without_its_script_can_be_read(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window(java_script_enabled=False)
     page = window.open(exported)
 
     text = page.locator("main").text_content() or ""
     page.locator("details.output:not([open]) > summary").first.click()
 
-    for said in ("Mend the parser", "The parser drops the last token", "A pixel.", "Answer 12", "stream disconnected"):
-        assert said in text
+    for expected in (
+        "Mend the parser",
+        "The parser drops the last token",
+        "A pixel.",
+        "Answer 12",
+        "stream disconnected",
+    ):
+        assert expected in text
     page.get_by_text("A pixel.").scroll_into_view_if_needed()
     assert page.get_by_text("A pixel.").is_visible()
     assert page.locator("details.output[open]", has_text="0 of the long output").count() == 1
-    window.shot("page-without-script")
+    window.screenshot("page-without-script")
 
 
-def test_a_page_prints_all_that_it_shows_and_no_controls(visit: Visits, exported: Path) -> None:
-    window = visit()
+def test_a_page_is_printed_without_its_controls(open_window: OpenWindow, exported: Path) -> None:
+    window = open_window()
     page = window.open(exported)
 
     printed = window.pdf("page")
@@ -271,11 +282,11 @@ def test_a_page_prints_all_that_it_shows_and_no_controls(visit: Visits, exported
     page.emulate_media(media="print")
     assert not page.get_by_role("searchbox").is_visible()
     assert page.locator(".item.agent").first.is_visible()
-    window.shot("page-print", full=True)
+    window.screenshot("page-print", full=True)
 
 
-def test_a_page_prints_dark_on_light_where_the_screen_is_dark(visit: Visits, exported: Path) -> None:
-    page = visit("desktop", "dark").open(exported)
+def test_a_dark_page_is_printed_dark_on_light(open_window: OpenWindow, exported: Path) -> None:
+    page = open_window("desktop", "dark").open(exported)
     brightness = """name => {
         const [red, green, blue] = getComputedStyle(document.body)[name].match(/[0-9.]+/g).map(Number);
         return red + green + blue;
@@ -289,8 +300,8 @@ def test_a_page_prints_dark_on_light_where_the_screen_is_dark(visit: Visits, exp
 
 
 @pytest.mark.parametrize("detail", ["no-outputs", "conversation"])
-def test_what_a_page_leaves_out_is_not_in_its_file_in_any_form(visit: Visits, session: Path, detail: str) -> None:
-    page = visit().open(write(session, detail=detail))
+def test_omitted_details_are_not_in_the_file_of_the_page(open_window: OpenWindow, session: Path, detail: str) -> None:
+    page = open_window().open(write(session, detail=detail))
     keys = page.evaluate(
         "[...document.querySelectorAll('script[data-store=raw]')].flatMap(e => e.dataset.keys.split(' '))"
         ".flatMap(r => { const [a, b = a] = r.split('..'); return [...Array(b - a + 1).keys()].map(n => `${+a + n}`) })"

@@ -1,5 +1,5 @@
 """
-The viewer in a real browser: lists, searches, a session's page, statistics, and a session that grows.
+The viewer in a real browser: lists, searches, the page of a session, statistics, and live updates.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from tests.rollouts import ID
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
-    from tests.browser.visits import Visit
+    from tests.browser.windows import Window
 
-Visits = Callable[..., "Visit"]
+OpenWindow = Callable[..., "Window"]
 PAGES = {
     "list": "", "filtered": "?branch=master", "search": "search", "found": "search?q=parser",
     "statistics": "stats?since=2026-11-01", "session": f"s/{ID}", "numbers": f"s/{ID}/stats",
@@ -31,36 +31,36 @@ PAGES = {
 @pytest.mark.parametrize("size", ["desktop", "phone"])
 @pytest.mark.parametrize("name", PAGES)
 def test_each_page_of_the_viewer_fits_its_window_and_axe_finds_nothing_in_it(
-    visit: Visits, viewer: str, name: str, size: str
+    open_window: OpenWindow, viewer: str, name: str, size: str
 ) -> None:
-    window = visit(size)
+    window = open_window(size)
     page = window.open(viewer + PAGES[name])
     assert page.locator("h1").count() == 1
     for scheme in SCHEMES:
-        window.dress(scheme)
-        window.shot(f"viewer-{name}")
-    for box in page.locator("form details > summary, .plotted details > summary").all():
+        window.set_scheme(scheme)
+        window.screenshot(f"viewer-{name}")
+    for box in page.locator("form details > summary, .statistic details > summary").all():
         box.click()
 
     for scheme in SCHEMES:
-        window.dress(scheme)
+        window.set_scheme(scheme)
         assert window.violations() == []
 
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-def test_the_list_shows_the_sessions_that_are_not_archived_newest_first(visit: Visits, viewer: str) -> None:
-    page = visit().open(viewer)
+def test_the_list_shows_the_sessions_that_are_not_archived_newest_first(open_window: OpenWindow, viewer: str) -> None:
+    page = open_window().open(viewer)
 
-    said = page.locator(".about").all_inner_texts()
+    titles = page.locator(".about").all_inner_texts()
 
-    assert said[0] == "Mend the parser, please. It drops the last token."
-    assert said[-1] == "Rename the lexer"
-    assert len(said) == 5
+    assert titles[0] == "Mend the parser, please. It drops the last token."
+    assert titles[-1] == "Rename the lexer"
+    assert len(titles) == 5
 
 
-def test_the_list_is_filtered_and_the_filter_is_in_the_address(visit: Visits, viewer: str) -> None:
-    window = visit()
+def test_the_list_is_filtered_and_the_filter_is_in_the_address(open_window: OpenWindow, viewer: str) -> None:
+    window = open_window()
     page = window.open(viewer)
 
     page.get_by_label("Branch").fill("master")
@@ -73,31 +73,33 @@ def test_the_list_is_filtered_and_the_filter_is_in_the_address(visit: Visits, vi
     assert page.locator(".about").count() == 5
 
 
-def test_a_search_leads_to_the_item_that_says_it(visit: Visits, viewer: str) -> None:
-    window = visit()
+def test_a_hit_leads_to_its_item(open_window: OpenWindow, viewer: str) -> None:
+    window = open_window()
     page = window.open(viewer)
 
     page.get_by_role("searchbox").fill("drops the last token")
     page.get_by_role("searchbox").press("Enter")
-    page.locator(".found li > a").first.click()
+    page.locator(".session-hits li > a").first.click()
     page.wait_for_url("**/s/**")
     page.wait_for_timeout(200)
 
-    place = page.locator(":target, .flash").first
-    assert "drops the last token" in place.inner_text()
-    box = place.bounding_box()
+    target = page.locator(":target, .flash").first
+    assert "drops the last token" in target.inner_text()
+    box = target.bounding_box()
     assert box is not None
     assert 0 <= box["y"] < 900
 
 
-def test_a_search_for_what_nobody_said_says_so(visit: Visits, viewer: str) -> None:
-    page = visit().open(f"{viewer}search?q=xylotomous")
+def test_a_search_without_hits_shows_0_hits(open_window: OpenWindow, viewer: str) -> None:
+    page = open_window().open(f"{viewer}search?q=xylotomous")
 
     assert "0 hits" in page.get_by_role("status").inner_text()
 
 
-def test_raw_json_and_what_is_cut_come_from_the_server(visit: Visits, viewer: str, sessions: dict[str, Path]) -> None:
-    window = visit()
+def test_raw_json_and_truncated_texts_come_from_the_server(
+    open_window: OpenWindow, viewer: str, sessions: dict[str, Path]
+) -> None:
+    window = open_window()
     page = window.open(f"{viewer}s/{ID}")
     item = page.locator(".item", has_text="cat /var/log/everything")
     keys = (item.get_attribute("data-lines") or "").split(" ")
@@ -112,8 +114,8 @@ def test_raw_json_and_what_is_cut_come_from_the_server(visit: Visits, viewer: st
     assert "2500 of the long output" in item.inner_text()
 
 
-def test_a_session_prints_from_the_viewer_without_its_controls(visit: Visits, viewer: str) -> None:
-    window = visit("phone", "dark")
+def test_a_session_prints_from_the_viewer_without_its_controls(open_window: OpenWindow, viewer: str) -> None:
+    window = open_window("phone", "dark")
     page = window.open(f"{viewer}s/{ID}")
 
     printed = window.pdf("viewer-session")
@@ -124,9 +126,9 @@ def test_a_session_prints_from_the_viewer_without_its_controls(visit: Visits, vi
     assert page.locator(".item.user").first.is_visible()
 
 
-def test_statistics_have_plots_that_say_what_they_show(visit: Visits, viewer: str) -> None:
+def test_the_plots_of_statistics_have_labels(open_window: OpenWindow, viewer: str) -> None:
     for address in ("stats?since=2026-11-01", f"s/{ID}/stats"):
-        page = visit().open(viewer + address)
+        page = open_window().open(viewer + address)
 
         plots = page.locator("main svg")
 
@@ -135,8 +137,8 @@ def test_statistics_have_plots_that_say_what_they_show(visit: Visits, viewer: st
 
 
 @pytest.mark.parametrize("form", ["html", "markdown", "text", "json"])
-def test_a_session_is_saved_from_its_page(visit: Visits, viewer: str, form: str) -> None:
-    window = visit()
+def test_a_session_is_saved_from_its_page(open_window: OpenWindow, viewer: str, form: str) -> None:
+    window = open_window()
     page = window.open(f"{viewer}s/{ID}")
 
     with page.expect_download() as download:
@@ -147,20 +149,20 @@ def test_a_session_is_saved_from_its_page(visit: Visits, viewer: str, form: str)
     assert "Mend the parser" in saved
 
 
-def test_a_damaged_session_is_explained(visit: Visits, viewer: str) -> None:
-    window = visit()
+def test_a_damaged_session_is_explained(open_window: OpenWindow, viewer: str) -> None:
+    window = open_window()
 
     page = window.open(f"{viewer}s/{ID[:-2]}02")
 
-    assert page.locator("h1").inner_text() == "It cannot be shown"
+    assert page.locator("h1").inner_text() == "This page cannot be shown"
     assert all("500" in problem for problem in window.problems)
     window.problems.clear()
 
 
 def test_another_page_can_neither_read_nor_frame_the_viewer(
-    visit: Visits, viewer: str, canary: Canary, tmp_path: Path
+    open_window: OpenWindow, viewer: str, canary: Canary, tmp_path: Path
 ) -> None:
-    window = visit()
+    window = open_window()
     page = window.open(canary.url)
 
     read = page.evaluate("url => fetch(url).then(answer => answer.text(), () => 'refused')", viewer)
@@ -180,13 +182,13 @@ def test_another_page_can_neither_read_nor_frame_the_viewer(
     window.problems.clear()
 
 
-# A session that grows.
+# Live updates.
 
 
 @pytest.fixture
 def live(tmp_path: Path, serve: Callable[[Path], str]) -> Iterator[tuple[Recorder, str]]:
     """
-    A recorder with a long session, and the address of its page.
+    Yield a recorder with a long session, and the URL of its page.
     """
     with Recorder(home=tmp_path / "home", cwd=tmp_path) as recorder:
         for number in range(20):
@@ -196,77 +198,85 @@ def live(tmp_path: Path, serve: Callable[[Path], str]) -> Iterator[tuple[Recorde
         yield recorder, f"{serve(tmp_path / 'home')}s/{recorder.session_id}"
 
 
-def say(recorder: Recorder, *texts: str) -> None:
+LONG_MESSAGES = [f"New {number}\n\n" + "text " * 200 for number in range(10)]
+IS_AT_END = "innerHeight + scrollY >= document.documentElement.scrollHeight - 100"
+
+
+def record_messages(recorder: Recorder, *texts: str) -> None:
     for text in texts:
         recorder.agent_message(text)
     recorder.flush()
 
 
-def top_of(page: Page, text: str) -> float:
+def y_position(page: Page, text: str) -> float:
     box = page.locator(".item", has_text=text).first.bounding_box()
     assert box is not None
     return box["y"]
 
 
-def test_a_session_grows_on_the_screen(live: tuple[Recorder, str], visit: Visits) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
+def test_a_live_page_shows_new_items_and_turns(live: tuple[Recorder, str], open_window: OpenWindow) -> None:
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
     assert page.locator("#live").inner_text() == "live"
 
-    say(recorder, "This is new.")
+    record_messages(recorder, "This is new.")
     page.get_by_text("This is new.").wait_for()
     recorder.user_message("And a new turn")
-    say(recorder, "with its answer")
+    record_messages(recorder, "with its answer")
     page.get_by_text("with its answer").wait_for()
 
     assert page.locator(".turn").last.locator(".item").count() == 2
     assert "And a new turn" in page.locator("#contents").inner_text()
-    window.shot("viewer-live")
+    window.screenshot("viewer-live")
 
 
-def test_who_reads_above_does_not_lose_the_place_when_the_session_grows(
-    live: tuple[Recorder, str], visit: Visits
+def test_the_scroll_position_above_the_end_stays_when_the_session_grows(
+    live: tuple[Recorder, str], open_window: OpenWindow
 ) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
     page.evaluate("document.querySelector('#t8').scrollIntoView()")
     page.locator("#t8 .at").first.focus()
     page.wait_for_timeout(200)
-    before = top_of(page, "Answer 7.")
+    before = y_position(page, "Answer 7.")
 
-    say(recorder, *(f"New {number}\n\n" + "text " * 200 for number in range(10)))
+    record_messages(recorder, *LONG_MESSAGES)
     page.locator("#news").wait_for()
-    window.until("document.querySelector('#news').textContent.startsWith('10 ')")
+    window.wait_until("document.querySelector('#news').textContent.startsWith('10 ')")
 
-    assert abs(top_of(page, "Answer 7.") - before) < 2
+    assert abs(y_position(page, "Answer 7.") - before) < 2
     assert page.evaluate("document.activeElement.closest('#t8') !== null")
-    window.shot("viewer-live-above")
+    window.screenshot("viewer-live-above")
     page.locator("#news").click()
-    window.until("innerHeight + scrollY >= document.documentElement.scrollHeight - 100")
+    window.wait_until(IS_AT_END)
     assert page.get_by_text("New 9").is_visible()
 
 
-def test_who_is_at_the_end_stays_there_when_the_session_grows(live: tuple[Recorder, str], visit: Visits) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
+def test_a_page_scrolled_to_the_end_stays_there_when_the_session_grows(
+    live: tuple[Recorder, str], open_window: OpenWindow
+) -> None:
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
     page.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     page.wait_for_timeout(200)
 
-    say(recorder, *(f"New {number}\n\n" + "text " * 200 for number in range(10)))
+    record_messages(recorder, *LONG_MESSAGES)
     page.get_by_text("New 9").wait_for()
-    window.until("innerHeight + scrollY >= document.documentElement.scrollHeight - 100")
+    window.wait_until(IS_AT_END)
 
     assert page.get_by_text("New 9").is_visible()
     assert not page.locator("#news").is_visible()
 
 
-def test_an_answer_comes_to_its_call_and_what_was_opened_stays_open(live: tuple[Recorder, str], visit: Visits) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
+def test_an_output_is_added_to_its_call_and_open_details_stay_open(
+    live: tuple[Recorder, str], open_window: OpenWindow
+) -> None:
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
     arguments = json.dumps({"command": ["bash", "-lc", "make the thing"]})
     recorder.tool_call("shell", arguments, call_id="call_1")
     recorder.flush()
@@ -279,7 +289,7 @@ def test_an_answer_comes_to_its_call_and_what_was_opened_stays_open(live: tuple[
     recorder.flush()
     item.locator("details.output").wait_for()
     item.locator("details.output > summary").click()
-    say(recorder, "Made.")
+    record_messages(recorder, "Made.")
     page.get_by_text("Made.", exact=True).wait_for()
 
     assert "exit code" not in running
@@ -288,37 +298,37 @@ def test_an_answer_comes_to_its_call_and_what_was_opened_stays_open(live: tuple[
     assert item.locator("details.output").get_attribute("open") is not None
 
 
-def test_a_page_that_was_away_gets_what_it_missed(live: tuple[Recorder, str], visit: Visits) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
+def test_a_page_that_was_offline_gets_the_missed_lines(live: tuple[Recorder, str], open_window: OpenWindow) -> None:
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
 
     window.context.set_offline(True)
-    say(recorder, "Said meanwhile.")
+    record_messages(recorder, "Said meanwhile.")
     page.wait_for_timeout(300)
     window.context.set_offline(False)
     page.get_by_text("Said meanwhile.").wait_for()
-    say(recorder, "Said after.")
+    record_messages(recorder, "Said after.")
     page.get_by_text("Said after.").wait_for()
 
     assert page.get_by_text("Said meanwhile.").count() == 1
     window.problems.clear()
 
 
-def test_the_page_says_when_nobody_writes_any_more(live: tuple[Recorder, str], visit: Visits) -> None:
-    recorder, address = live
-    window = visit()
-    page = window.open(address)
-    window.until("document.getElementById('live').textContent === 'live'")
+def test_the_page_shows_that_the_writer_has_ended(live: tuple[Recorder, str], open_window: OpenWindow) -> None:
+    recorder, url = live
+    window = open_window()
+    page = window.open(url)
+    window.wait_until("document.getElementById('live').textContent === 'live'")
 
     recorder.close()
-    window.until("document.getElementById('live').textContent !== 'live'")
+    window.wait_until("document.getElementById('live').textContent !== 'live'")
 
     assert page.locator("#live").inner_text() == "no writer"
 
 
-def test_the_list_is_walked_by_keys(visit: Visits, viewer: str) -> None:
-    page = visit().open(viewer)
+def test_the_list_is_navigated_by_keys(open_window: OpenWindow, viewer: str) -> None:
+    page = open_window().open(viewer)
 
     page.keyboard.press("j")
     page.keyboard.press("j")

@@ -1,6 +1,5 @@
 """
-The command, run as people run it: by a program that reads its pipes, and at a terminal; and in this process, where
-coverage counts.
+Fixtures that run the command: with pipes, at a terminal, and in this process (for the coverage).
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ from rollout.codec import decode_json
 
 ROOT = Path(__file__).parent.parent.parent
 COMMAND = (sys.executable, "-m", "rollout.cli")
-# Colours and the like; what the command itself may send to a terminal.
+# Colour codes: the only escape sequences that the command sends to a terminal.
 STYLE = re.compile(r"\x1b\[[\d;]*m")
 _LIMIT = 60
 
@@ -38,7 +37,7 @@ _LIMIT = 60
 @frozen
 class Done:
     """
-    How a run of the command ended, and what it said.
+    The exit status and the output of the command.
     """
 
     status: int
@@ -66,7 +65,7 @@ Run = Callable[..., Done]
 
 
 @pytest.fixture(autouse=True)
-def surroundings(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("COLUMNS", "LINES", "LESS", "NO_COLOR", "PAGER", "PYTHONIOENCODING"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path / "cache"))
@@ -79,7 +78,7 @@ def surroundings(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 @pytest.fixture
 def rollout(tmp_path: Path) -> Run:
     """
-    Runs the command as a process of its own.
+    Return a function that runs the command in another process.
     """
 
     def run(*args: str | Path, stdin: str = "", env: dict[str, str] | None = None) -> Done:
@@ -92,7 +91,7 @@ def rollout(tmp_path: Path) -> Run:
             cwd=tmp_path,
             env={**os.environ, **(env or {})},
         )
-        text = [said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr)]
+        text = [output.decode("utf-8", "surrogateescape") for output in (done.stdout, done.stderr)]
         return Done(done.returncode, *text)
 
     return run
@@ -101,7 +100,7 @@ def rollout(tmp_path: Path) -> Run:
 @pytest.fixture
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Run:
     """
-    Runs the command in this process; with *screen*, as if people read what it says.
+    Return a function that runs the command in this process; with *screen*, as if at a terminal.
     """
 
     def run(
@@ -109,8 +108,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
     ) -> Done:
         stdin = stdin.encode() if isinstance(stdin, str) else stdin
         with monkeypatch.context() as patch:
-            typed = io.TextIOWrapper(io.BytesIO(stdin))
-            patch.setattr(sys, "stdin", typed)
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
             for name, value in (env or {}).items():
                 patch.setenv(name, value)
             if screen:
@@ -127,7 +125,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Run:
     """
-    Runs the command at a terminal of its own, where stdout and stderr are one.
+    Return a function that runs the command at a terminal. Its output has stdout and stderr together.
     """
 
     def run(
@@ -140,25 +138,25 @@ def terminal(tmp_path: Path) -> Run:
         )
         os.close(slave)
         os.write(master, keys.encode())
-        shown = _shown(master)
+        output = _read_all(master)
         os.close(master)
-        return Done(process.wait(_LIMIT), shown.decode().replace("\r\n", "\n"))
+        return Done(process.wait(_LIMIT), output.decode().replace("\r\n", "\n"))
 
     return run
 
 
-def _shown(master: int) -> bytes:
-    shown, end = b"", time.monotonic() + _LIMIT
-    # The end of a terminal is an error to Linux, and empty to others.
+def _read_all(master: int) -> bytes:
+    output, end = b"", time.monotonic() + _LIMIT
+    # At the end of a terminal, Linux raises an error; other systems return no bytes.
     with suppress(OSError):
         while select.select([master], [], [], max(end - time.monotonic(), 0))[0] and (part := os.read(master, 65536)):
-            shown += part
-    return shown
+            output += part
+    return output
 
 
 class Running:
     """
-    The command while it runs, to be looked at and interrupted.
+    A running command.
     """
 
     command = COMMAND

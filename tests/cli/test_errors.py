@@ -14,6 +14,7 @@ import pytest
 import rollout as package
 from rollout import Recorder, find_session, load_history
 from rollout.cli import _app, main
+from rollout.cli._exit_status import EXIT_STATUSES
 from rollout.codec import decode_json
 from rollout.store import rename_session
 from tests.cli.conftest import COMMAND, Run
@@ -22,12 +23,15 @@ from tests.rollouts import ID, encode, put, seed_session
 OTHER = "01a1fbb5-7abd-7c53-8766-f128212a613c"
 
 
-def test_without_a_command_there_is_help(run: Run) -> None:
+def test_rollout_without_a_command_prints_help(run: Run) -> None:
     done = run()
 
     assert done.status == 0
     assert all(f"\n  {command} " in done.out for command in _app.COMMANDS)
     assert run("--help") == done
+    assert all(
+        f"\n  {status}  {meaning}\n" in done.out.replace("\n    ", "\n  ") for status, meaning in EXIT_STATUSES.items()
+    )
     assert run("--version").out == f"rollout, version {package.__version__}\n"
 
 
@@ -41,7 +45,7 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["lst"], "No such command 'lst'. Try 'rollout --help'."),
         (["show"], "Missing argument 'SESSION'. Try 'rollout show --help'."),
@@ -54,15 +58,15 @@ def test_every_command_has_help_with_an_example(run: Run, command: str) -> None:
         (["list", "--cursor", "x"], "'x' is not a cursor"),
     ],
 )
-def test_errors_are_one_line_of_plain_words(run: Run, args: list[str], said: str) -> None:
+def test_errors_are_one_line(run: Run, args: list[str], message: str) -> None:
     done = run(*args)
 
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith(f"rollout: {said}")
+    assert done.err.startswith(f"rollout: {message}")
     assert done.err.count("\n") == 1
 
 
-def test_a_beginning_of_two_ids_is_said_with_both(home: Path, run: Run) -> None:
+def test_an_ambiguous_prefix_is_reported_with_both_ids(home: Path, run: Run) -> None:
     put(home, seed_session("one"))
     put(home, seed_session("two"), session_id=OTHER)
 
@@ -73,7 +77,7 @@ def test_a_beginning_of_two_ids_is_said_with_both(home: Path, run: Run) -> None:
     assert OTHER in done.err
 
 
-def test_a_live_session_is_busy(recorder: Recorder, run: Run) -> None:
+def test_changing_a_live_session_exits_with_3(recorder: Recorder, run: Run) -> None:
     recorder.user_message("one")
     recorder.flush()
 
@@ -92,7 +96,7 @@ def test_a_live_session_is_busy(recorder: Recorder, run: Run) -> None:
         (["show", "/no/such.jsonl", "--json"], "FileNotFoundError", 2),
     ],
 )
-def test_with_json_an_error_is_json(run: Run, args: list[str], kind: str, status: int) -> None:
+def test_with_json_errors_are_json(run: Run, args: list[str], kind: str, status: int) -> None:
     done = run(*args)
 
     assert (done.status, done.out) == (status, "")
@@ -100,13 +104,13 @@ def test_with_json_an_error_is_json(run: Run, args: list[str], kind: str, status
     assert (done.error["type"], done.error["status"]) == (kind, status)
 
 
-def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
+def test_without_the_extra_the_command_prints_what_to_install(tmp_path: Path) -> None:
     for missing in ("click", "rich.progress", "platformdirs"):
         script = f"import sys; sys.modules['{missing}'] = None; from rollout.cli import main; main(['path', 'x'])"
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
-        said = "pip install 'rollout-recorder[cli]'" if missing == "click" else "no session 'x'"
+        message = "pip install 'rollout-recorder[cli]'" if missing == "click" else "no session 'x'"
         assert done.returncode == 2
-        assert said in done.stderr
+        assert message in done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -121,7 +125,9 @@ def test_main_exits_with_the_status(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     assert exited.value.code == 2
 
 
-def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_running_the_module_runs_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(sys, "argv", ["rollout", "--version"])
 
     with pytest.raises(SystemExit) as exited:
@@ -131,7 +137,7 @@ def test_the_module_is_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert capsys.readouterr().out == f"rollout, version {package.__version__}\n"
 
 
-def test_a_broken_installation_and_an_early_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extras_and_ctrl_c_during_import_are_handled(monkeypatch: pytest.MonkeyPatch) -> None:
     class Finder:
         def __init__(self, error: BaseException) -> None:
             self.error = error
@@ -152,7 +158,7 @@ def test_a_broken_installation_and_an_early_interrupt(monkeypatch: pytest.Monkey
                 main(["list"])
 
 
-def shell(command: str) -> subprocess.CompletedProcess[str]:
+def run_shell(command: str) -> subprocess.CompletedProcess[str]:
     command = command.replace("rollout", " ".join(COMMAND))
     return subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
 
@@ -160,46 +166,46 @@ def shell(command: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     "args", ["list --all --jsonl", "show @last", "search answer --all", "list --all", "verify --all"]
 )
-def test_who_has_read_enough_ends_it_quietly(home: Path, args: str) -> None:
-    # Elsewhere it would be said, where the pipe takes all before its reader goes.
+def test_a_closed_pipe_ends_the_command_without_an_error(home: Path, args: str) -> None:
+    # Only for verify: other commands would report the damage if the pipe takes all output before its reader ends.
     damage = b"{\n" if "verify" in args else b""
     for number in range(10):
         put(home, encode(seed_session(*["x" * 100] * 400)) + damage, timestamp=f"2026-11-21T01-25-{number:02d}")
 
-    done = shell(f"set -o pipefail; rollout {args} | head -1")
+    done = run_shell(f"set -o pipefail; rollout {args} | head -1")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
 
 
-def test_a_full_disk_behind_stdout_is_an_error(home: Path) -> None:
+def test_a_full_disk_for_stdout_is_an_error(home: Path) -> None:
     put(home, seed_session("one"))
 
-    done = shell("rollout list > /dev/full")
+    done = run_shell("rollout list > /dev/full")
 
     assert (done.returncode, done.stderr) == (2, "rollout: No space left on device\n")
 
 
-def test_closed_streams_are_no_bug(home: Path) -> None:
+def test_closed_streams_are_accepted(home: Path) -> None:
     put(home, seed_session("one"))
 
     for closed in (">&-", "2>&-", "<&-", "<&- >&- 2>&-"):
-        done = shell(f"rollout list {closed}")
+        done = run_shell(f"rollout list {closed}")
         assert (done.returncode, done.stderr) == (0, "")
-    assert shell("rollout show nothing 2>&-").returncode == 2
+    assert run_shell("rollout show nothing 2>&-").returncode == 2
 
 
-def test_a_bug_is_no_error_of_the_user(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def buggy(*args: object, **kwargs: object) -> None:
+def test_a_bug_is_not_reported_as_an_error_of_the_user(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def raise_bug(*args: object, **kwargs: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("rollout.cli._list.list_sessions", buggy)
+    monkeypatch.setattr("rollout.cli._list.list_sessions", raise_bug)
 
     with pytest.raises(ZeroDivisionError):
         run("list")
 
 
-def test_stdout_that_breaks_is_silenced_in_this_process_too(
+def test_a_failing_stdout_is_redirected_in_this_process(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     for error, status in [(BrokenPipeError(32, "Broken pipe"), 0), (OSError(28, "No space"), 2)]:
@@ -232,7 +238,7 @@ def test_stdout_that_breaks_is_silenced_in_this_process_too(
                 os.close(spare)
 
 
-def test_streams_that_are_not_there_are_made(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
+def test_missing_streams_are_replaced(monkeypatch: pytest.MonkeyPatch, home: Path) -> None:
     for name in ("stdin", "stdout", "stderr"):
         monkeypatch.setattr(sys, name, None)
 
@@ -242,15 +248,15 @@ def test_streams_that_are_not_there_are_made(monkeypatch: pytest.MonkeyPatch, ho
 
 
 @pytest.mark.parametrize("name", ["a b", "caf\xe9", "日本"])
-def test_names_of_all_kinds_name(home: Path, run: Run, name: str) -> None:
+def test_names_can_have_spaces_and_other_alphabets(home: Path, run: Run, name: str) -> None:
     put(home, seed_session("one"))
     rename_session(ID, name)
 
     assert run("show", name).status == 0
 
 
-# Presses Ctrl-C when the n-th rollout is opened.
-INTERRUPTED = """
+# Sends SIGINT when the n-th session file is opened.
+INTERRUPTED_SCRIPT = """
 import os, signal, sys
 left = int(sys.argv.pop(1))
 def count(event, args):
@@ -278,31 +284,31 @@ def test_ctrl_c_leaves_nothing_half_done(home: Path, args: list[str], moment: in
         os.utime(path, (time.time() - 9 * 86_400,) * 2)
     before = {session_id: load_history(session_id).lines for session_id in ids}
 
-    command = [sys.executable, "-c", INTERRUPTED, str(moment), *args]
+    command = [sys.executable, "-c", INTERRUPTED_SCRIPT, str(moment), *args]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
     assert done.returncode == 130
-    said = decode_json(done.stderr)["error"]["message"] if "--json" in args else done.stderr
-    assert said in ("interrupted", "rollout: interrupted\n")
+    message = decode_json(done.stderr)["error"]["message"] if "--json" in args else done.stderr
+    assert message in ("interrupted", "rollout: interrupted\n")
     assert [file for file in home.rglob("*.tmp") if file.is_file()] == []
     assert {session_id: load_history(session_id).lines for session_id in ids} == before
     assert len(run("list", "--all").rows) == len(ids)
-    # And it goes on from there.
+    # The same command then succeeds.
     assert run(*args).status == 0
     assert len(list(home.glob("sessions/**/rollout-*"))) == len(ids)
 
 
-def test_ctrl_c_in_this_process(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*args: object, **kwargs: object) -> None:
+def test_ctrl_c_exits_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rollout.cli._list.list_sessions", interrupted)
+    monkeypatch.setattr("rollout.cli._list.list_sessions", interrupt)
 
     assert run("list").status == 130
     assert run("list", "--json").error["type"] == "Interrupted"
 
 
-def test_no_color_means_none(home: Path, terminal: Run) -> None:
+def test_no_color_disables_colors(home: Path, terminal: Run) -> None:
     put(home, seed_session("one"))
 
     for args in (["list"], ["show", "@last"], ["search", "one"], ["doctor"]):
@@ -310,7 +316,7 @@ def test_no_color_means_none(home: Path, terminal: Run) -> None:
         assert "\x1b[" not in terminal(*args, env={"NO_COLOR": "1"}).out
 
 
-def test_the_home_is_chosen_by_option_and_by_the_environment(home: Path, run: Run, tmp_path: Path) -> None:
+def test_the_home_comes_from_the_option_or_the_environment(home: Path, run: Run, tmp_path: Path) -> None:
     put(tmp_path / "other", seed_session("there"))
 
     assert run("list").status == 1
@@ -319,34 +325,34 @@ def test_the_home_is_chosen_by_option_and_by_the_environment(home: Path, run: Ru
     assert find_session(ID, home=tmp_path / "other")
 
 
-@pytest.mark.parametrize(("ended", "status"), [(130, 130), (SystemExit(143), 143), (SystemExit("no"), 1)])
-def test_a_command_ends_at_once_where_a_thread_of_the_viewer_is_left(
-    monkeypatch: pytest.MonkeyPatch, ended: Any, status: int
+@pytest.mark.parametrize(("result", "status"), [(130, 130), (SystemExit(143), 143), (SystemExit("no"), 1)])
+def test_main_exits_at_once_if_a_thread_of_the_viewer_is_running(
+    monkeypatch: pytest.MonkeyPatch, result: Any, status: int
 ) -> None:
     def run(args: object) -> int:
-        if isinstance(ended, SystemExit):
-            raise ended
-        return int(ended)
+        if isinstance(result, SystemExit):
+            raise result
+        return int(result)
 
-    class EndedError(Exception):
+    class ExitedError(Exception):
         pass
 
-    def end(code: int) -> None:
-        ends.append(code)
-        raise EndedError
+    def exit_process(code: int) -> None:
+        statuses.append(code)
+        raise ExitedError
 
-    ends: list[int] = []
+    statuses: list[int] = []
     monkeypatch.setattr("rollout.cli._app.run", run)
-    monkeypatch.setattr(os, "_exit", end)
+    monkeypatch.setattr(os, "_exit", exit_process)
     may_end = threading.Event()
-    left = threading.Thread(target=may_end.wait, name="rollout-viewer-request")
-    left.start()
+    thread = threading.Thread(target=may_end.wait, name="rollout-viewer-request")
+    thread.start()
 
-    with pytest.raises(EndedError):
+    with pytest.raises(ExitedError):
         main([])
     may_end.set()
-    left.join()
+    thread.join()
     with pytest.raises(SystemExit):
         main([])
 
-    assert ends == [status]
+    assert statuses == [status]

@@ -10,8 +10,8 @@ from rollout import load_history
 from rollout.codec import decode_json
 from rollout.export import export_json, export_markdown, export_text
 from tests.cli.conftest import Run
-from tests.cli.test_hostile import EVIL
 from tests.export.sample import data
+from tests.hostile import EVIL
 from tests.rollouts import ID, meta, prompt, put
 
 KEY = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5"
@@ -30,7 +30,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("form", "export"), [("text", export_text), ("markdown", export_markdown), ("json", export_json)]
 )
 @pytest.mark.parametrize("detail", ["full", "conversation"])
-def test_in_a_pipe_it_goes_to_stdout(
+def test_export_in_a_pipe_writes_to_stdout(
     home: Path, run: Run, folder: Path, form: str, export: object, detail: str
 ) -> None:
     history = load_history(put(home, data()))
@@ -42,7 +42,7 @@ def test_in_a_pipe_it_goes_to_stdout(
     assert list(folder.iterdir()) == []
 
 
-def test_a_page_is_what_comes_of_nothing_said(home: Path, run: Run, folder: Path) -> None:
+def test_export_defaults_to_html(home: Path, run: Run, folder: Path) -> None:
     pytest.importorskip("jinja2")
     put(home, data())
 
@@ -59,7 +59,7 @@ def test_a_page_is_what_comes_of_nothing_said(home: Path, run: Run, folder: Path
     ("name", "beginning"),
     [("a.md", "# "), ("a.MARKDOWN", "# "), ("a.txt", "Fix the"), ("a.json", '{"schema_version":1')],
 )
-def test_the_ending_of_the_file_says_what_it_becomes(
+def test_the_extension_of_the_file_selects_the_format(
     home: Path, run: Run, folder: Path, name: str, beginning: str
 ) -> None:
     put(home, data())
@@ -72,9 +72,7 @@ def test_the_ending_of_the_file_says_what_it_becomes(
     assert list(folder.iterdir()) == [folder / name]
 
 
-def test_what_is_asked_for_goes_before_the_ending_and_stdout_can_be_asked_for(
-    home: Path, run: Run, folder: Path
-) -> None:
+def test_to_overrides_the_extension_and_a_dash_means_stdout(home: Path, run: Run, folder: Path) -> None:
     put(home, data())
 
     assert run("export", ID, "-o", "a.md", "--to", "json").status == 0
@@ -82,7 +80,7 @@ def test_what_is_asked_for_goes_before_the_ending_and_stdout_can_be_asked_for(
     assert run("export", ID, "-o", "-", "--to", "text", screen=True).out.startswith("Fix the parser.")
 
 
-def test_a_file_is_overwritten_only_when_that_is_asked_for(home: Path, run: Run, folder: Path) -> None:
+def test_a_file_is_overwritten_only_with_force(home: Path, run: Run, folder: Path) -> None:
     put(home, data())
     target = folder / "a.txt"
     target.write_text("precious")
@@ -90,7 +88,7 @@ def test_a_file_is_overwritten_only_when_that_is_asked_for(home: Path, run: Run,
 
     refused = run("export", ID, "-o", target)
     assert (refused.status, target.read_text()) == (2, "precious")
-    assert refused.err == f"rollout: {target}: there is such a file already; --force overwrites it\n"
+    assert refused.err == f"rollout: {target}: the file exists; use --force to overwrite it\n"
 
     assert run("export", ID, "-o", target, "--force").status == 0
     assert target.read_text().startswith("Fix the parser.")
@@ -98,41 +96,39 @@ def test_a_file_is_overwritten_only_when_that_is_asked_for(home: Path, run: Run,
     assert run("export", ID, "-o", folder / "new.txt", "--force").status == 0
 
 
-def test_nothing_is_left_of_a_file_that_could_not_be_written(
-    home: Path, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failed_write_leaves_no_file(home: Path, run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(home, data())
 
     assert run("export", ID, "-o", folder / "no" / "a.txt").status == 2
-    monkeypatch.setattr(os, "fsync", no_space)
+    monkeypatch.setattr(os, "fsync", raise_no_space)
     done = run("export", ID, "-o", "a.txt")
 
     assert done.status == 2
     assert list(folder.iterdir()) == []
 
 
-def no_space(_: int) -> None:
+def raise_no_space(_: int) -> None:
     raise OSError(28, os.strerror(28))
 
 
-def test_keys_are_replaced_and_which_is_said(home: Path, run: Run, folder: Path) -> None:
+def test_redact_replaces_keys_and_lists_them(home: Path, run: Run, folder: Path) -> None:
     put(home, [meta(), *prompt(f"My token is {KEY}.")])
 
     done = run("export", ID, "--redact", "--to", "json")
 
     assert KEY not in done.out
-    assert "stands for a github-token, " in done.err
+    assert "replaces a github-token in " in done.err
     assert KEY in run("export", ID, "--to", "json").out
 
 
-def test_a_level_of_detail_that_there_is_not_is_an_error(home: Path, run: Run) -> None:
+def test_an_unknown_level_of_detail_is_an_error(home: Path, run: Run) -> None:
     put(home, data())
 
     assert "'most' is not one of 'full', 'no-outputs', 'conversation'" in run("export", ID, "--detail", "most").err
 
 
 @pytest.mark.parametrize("form", ["text", "markdown", "json"])
-def test_nothing_recorded_acts_on_a_terminal(home: Path, run: Run, folder: Path, form: str) -> None:
+def test_export_to_a_terminal_escapes_control_characters(home: Path, run: Run, folder: Path, form: str) -> None:
     put(home, [meta(), *prompt(EVIL)])
 
     shown = run("export", ID, "--to", form, screen=True).out

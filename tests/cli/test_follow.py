@@ -9,7 +9,7 @@ from tests.cli.conftest import Run, Running
 from tests.rollouts import ID, encode, put, seed_session
 
 
-def test_what_is_there_and_what_comes_is_shown_once(home: Path, recorder: Recorder) -> None:
+def test_follow_shows_existing_and_new_lines_once(home: Path, recorder: Recorder) -> None:
     recorder.user_message("before")
     recorder.flush()
     following = Running("follow", "@last", "--from-start")
@@ -24,7 +24,7 @@ def test_what_is_there_and_what_comes_is_shown_once(home: Path, recorder: Record
     assert (done.status, done.err) == (130, "rollout: interrupted\n")
 
 
-def test_following_ends_when_nothing_comes(home: Path, run: Run) -> None:
+def test_follow_ends_after_the_timeout(home: Path, run: Run) -> None:
     path = put(home, seed_session("one"))
 
     done = run("follow", path, "--from-start", "--timeout", "0", "--jsonl", screen=True)
@@ -35,15 +35,15 @@ def test_following_ends_when_nothing_comes(home: Path, run: Run) -> None:
     assert "answer to one" in run("follow", path, "--from-start", "--timeout", "0", "--full").out
 
 
-def test_lines_that_cannot_be_read_are_counted_and_a_compressed_one_is_refused(home: Path, run: Run) -> None:
+def test_follow_counts_unreadable_lines_and_refuses_a_compressed_session(home: Path, run: Run) -> None:
     put(home, encode(seed_session("one")) + b"garbage\n")
     compressed = put(home, b"", suffix=".zst")
 
-    assert "1 lines could not be read: not JSON" in run("follow", ID, "--from-start", "--timeout", "0").err
-    assert "nobody writes to it" in run("follow", compressed).err
+    assert "1 line could not be read: not JSON" in run("follow", ID, "--from-start", "--timeout", "0").err
+    assert "no program writes to it" in run("follow", compressed).err
 
 
-def test_who_stops_reading_ends_it_quietly(home: Path, tmp_path: Path) -> None:
+def test_follow_ends_without_an_error_when_its_reader_ends(home: Path, tmp_path: Path) -> None:
     put(home, seed_session(*map(str, range(500))))
 
     done = subprocess.run(

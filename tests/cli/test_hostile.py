@@ -1,5 +1,5 @@
 """
-A home in which everything wants to harm who looks at it, through every command.
+A home full of hostile names, texts, files and links, read and changed by every command.
 """
 
 from __future__ import annotations
@@ -16,17 +16,13 @@ import pytest
 
 from rollout.codec import encode_json
 from rollout.search import update_index
+from tests.bad_files import CORPUS
 from tests.cli.conftest import Done, Run
-from tests.faults.test_bad_files import CORPUS
+from tests.hostile import EVIL
 from tests.rollouts import ID, bare_session, encode, put
 
-# Sets a title, clears the screen, rings, hides, turns around, ends a string, asks the terminal to type, moves up.
-EVIL = (
-    "\x1b]0;owned\x07\x1b[2J\x1b[31m\x9b31m\x90q\x9c\x00\x08\x7f\r\u202eevil\u2066\u200b\ufeff\u2028\x85"
-    "\x1b]8;;http://evil\x1b\\link\x1b]52;c;ZXZpbA==\x07\x1b[6n\x1bP$q\x1b\\\x1b[1A\udc9b\ud800\U000e0041 tail"
-)
-# Where a terminal is, what the command draws itself: colours, and the bar of rich.
-_DRAWN = re.compile(r"\x1b\[(?:\?25[lh]|[\d;]*m|1A|2K)|\r(?=\x1b\[2K|\n|\x1b\[1A|$)")
+# Escape sequences of the command itself at a terminal: colours, and the progress bar of rich.
+_OWN = re.compile(r"\x1b\[(?:\?25[lh]|[\d;]*m|1A|2K)|\r(?=\x1b\[2K|\n|\x1b\[1A|$)")
 _RAW = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff\U000e0041]"
 )
@@ -107,7 +103,7 @@ def raw_evil(own_id: str) -> bytes:
 
 def make_hostile(root: Path) -> Path:
     """
-    Make a folder with a home, and what its links lead to.
+    Create a folder with a home and the targets of its links.
     """
     home, outside = root / "home", root / "outside"
     put(home, raw_evil(session_id(0)), session_id=session_id(0), timestamp="2026-11-21T23-00-00")
@@ -173,7 +169,7 @@ def snapshot(folder: Path) -> dict[str, tuple[int, int, bytes]]:
     return found
 
 
-LOOKS = [
+READING_COMMANDS = [
     *(
         ["list", *args]
         for args in ([], ["--all"], ["--archived"], ["--sort", "updated"], ["--since", "100w", "--cwd", "/"])
@@ -191,9 +187,9 @@ LOOKS = [
     *(["repair", session_id(0), "--dry-run"], ["show", EVIL.replace("\x00", "").encode("utf-8", "replace").decode()]),
     *(["fork", session_id(0), "--dry-run"], ["compress", "--all", "--dry-run", "--older-than", "0"]),
 ]
-HAVE_FORMS = {"list", "show", "search"}
-HAVE_JSON = {
-    *HAVE_FORMS,
+WITH_FIELDS = {"list", "show", "search"}
+WITH_JSON = {
+    *WITH_FIELDS,
     "stats",
     "storage",
     "verify",
@@ -209,11 +205,11 @@ HAVE_JSON = {
 
 def forms(args: list[str]) -> Iterator[list[str]]:
     yield args
-    if args[0] in HAVE_JSON:
+    if args[0] in WITH_JSON:
         yield [*args, "--json"]
-    if args[0] in {*HAVE_FORMS, "follow"}:
+    if args[0] in {*WITH_FIELDS, "follow"}:
         yield [*args, "--jsonl"]
-    if args[0] in HAVE_FORMS:
+    if args[0] in WITH_FIELDS:
         yield [
             *args,
             "--fields",
@@ -221,15 +217,15 @@ def forms(args: list[str]) -> Iterator[list[str]]:
         ]
 
 
-def harmless(done: Done, args: list[str]) -> None:
+def check_harmless(done: Done, args: list[str]) -> None:
     assert "Traceback" not in done.err + done.out, args
     assert done.status in (0, 1, 2, 3, 4), (args, done.err[-500:])
-    assert _RAW.findall(_DRAWN.sub("", done.out)) == [], args
-    assert _RAW.findall(_DRAWN.sub("", done.err)) == [], args
+    assert _RAW.findall(_OWN.sub("", done.out)) == [], args
+    assert _RAW.findall(_OWN.sub("", done.err)) == [], args
 
 
 @pytest.fixture(params=["scanned", "indexed"])
-def looked_at(hostile: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
+def hostile_home(hostile: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CODEX_HOME", os.fspath(hostile / "home"))
     if request.param == "indexed":
         update_index(home=hostile / "home")
@@ -237,15 +233,17 @@ def looked_at(hostile: Path, request: pytest.FixtureRequest, monkeypatch: pytest
 
 
 @pytest.mark.promise("shown")
-@pytest.mark.parametrize("args", LOOKS, ids=lambda args: " ".join(args)[:40].encode("ascii", "ignore").decode())
-def test_no_command_that_looks_lets_anything_through(looked_at: Path, run: Run, args: list[str]) -> None:
-    before = snapshot(looked_at)
+@pytest.mark.parametrize(
+    "args", READING_COMMANDS, ids=lambda args: " ".join(args)[:40].encode("ascii", "ignore").decode()
+)
+def test_reading_commands_escape_control_characters(hostile_home: Path, run: Run, args: list[str]) -> None:
+    before = snapshot(hostile_home)
 
     for form, screen in product(forms(args), (False, True)):
-        harmless(run(*form, screen=screen), form)
+        check_harmless(run(*form, screen=screen), form)
 
-    after = snapshot(looked_at)
-    # An index locks nothing of the home; nothing in it is changed.
+    after = snapshot(hostile_home)
+    # Updating an index changes nothing in the home.
     assert after == before
 
 
@@ -259,23 +257,25 @@ def test_no_command_that_looks_lets_anything_through(looked_at: Path, run: Run, 
     ],
     ids=" ".join,
 )
-def test_a_terminal_gets_colours_and_nothing_else(
+def test_a_terminal_gets_no_escape_sequences_but_colors(
     hostile: Path, terminal: Run, monkeypatch: pytest.MonkeyPatch, args: list[str]
 ) -> None:
     monkeypatch.setenv("CODEX_HOME", os.fspath(hostile / "home"))
 
-    harmless(terminal(*args, env={"PAGER": "cat"}), args)
+    check_harmless(terminal(*args, env={"PAGER": "cat"}), args)
 
 
 @pytest.mark.promise("shown")
-def test_a_process_of_its_own_is_as_harmless(hostile: Path, rollout: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_process_escapes_control_characters(
+    hostile: Path, rollout: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("CODEX_HOME", os.fspath(hostile / "home"))
 
     for args in (["list", "--all"], ["show", session_id(0)], ["search", "tail"], ["verify", "--all", "--json"]):
-        harmless(rollout(*args), args)
+        check_harmless(rollout(*args), args)
 
 
-CHANGES = [
+CHANGING_COMMANDS = [
     *(["archive", session_id(n)] for n in (0, 1, 5)),
     *(["unarchive", session_id(300)], ["delete", "-y", session_id(0), session_id(2)], ["restore", session_id(301)]),
     *(["delete", "-y", "--permanently", session_id(301)], ["name", session_id(3), EVIL.replace("\x00", "x")]),
@@ -293,16 +293,16 @@ CHANGES = [
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]], ids=["text", "json"])
-def test_no_command_that_changes_a_home_changes_anything_outside(
+def test_changing_commands_change_nothing_outside_the_home(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, form: list[str]
 ) -> None:
     root = make_hostile(tmp_path / "hostile")
     monkeypatch.setenv("CODEX_HOME", os.fspath(root / "home"))
     before = snapshot(root / "outside")
 
-    for args in CHANGES:
+    for args in CHANGING_COMMANDS:
         own_form = [] if args[0] == "record" else form
-        harmless(run(*args[:1], *own_form, *args[1:], screen=not form), args)
+        check_harmless(run(*args[:1], *own_form, *args[1:], screen=not form), args)
 
     assert snapshot(root / "outside") == before
     assert {path.name for path in root.iterdir()} == {"home", "outside"}
@@ -314,7 +314,7 @@ def links_in(home: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("command", ["archive", "unarchive", "delete", "restore", "compress", "name", "fork", "repair"])
-def test_a_path_through_a_link_leads_no_change_outside(
+def test_a_path_with_a_link_changes_nothing_outside_the_home(
     tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     root = make_hostile(tmp_path / "hostile")
@@ -323,14 +323,14 @@ def test_a_path_through_a_link_leads_no_change_outside(
 
     for path in links_in(root / "home"):
         options = {"delete": ["-y"], "compress": ["--older-than", "0"]}.get(command, [])
-        harmless(run(command, *options, path, *(["x"] if command == "name" else [])), [command, path])
+        check_harmless(run(command, *options, path, *(["x"] if command == "name" else [])), [command, path])
 
     assert snapshot(root / "outside") == before
 
 
-def test_lines_of_ten_megabytes(home: Path, run: Run) -> None:
+def test_commands_handle_lines_of_ten_megabytes(home: Path, run: Run) -> None:
     said = ("event_msg", {"type": "user_message", "message": "tail " + "y" * 10_000_000})
     put(home, b'{"timestamp":"' + b"x" * 10_000_000 + b"\n" + encode([said]))
 
     for args in (["list"], ["show", ID], ["verify", ID], ["search", "tail"], ["stats"], ["index"], ["doctor"]):
-        harmless(run(*args), args)
+        check_harmless(run(*args), args)

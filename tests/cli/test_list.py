@@ -10,27 +10,25 @@ from rollout import Recorder
 from rollout.search import update_index
 from rollout.store import archive, rename_session
 from tests.cli.conftest import Run
-from tests.rollouts import encode, event, put, seed_session
+from tests.rollouts import encode, put, seed_session, token_count
 
 IDS = [f"01a1fbb5-7abd-7c53-8766-f128212a61{n:02d}" for n in range(30)]
 DAY = 86_400
-
-
-def usage(total: int) -> dict[str, int]:
-    return {"input_tokens": total, "cached_input_tokens": 0, "output_tokens": 0, "total_tokens": total}
 
 
 def session(home: Path, number: int, text: str = "one", *, days_old: float = 0, **meta: object) -> Path:
     lines = seed_session(text, session_id=IDS[number])
     lines[0][1].update(meta)
     lines.append(("turn_context", {"model": "gpt-5"}))
-    lines.append(event("token_count", info={"total_token_usage": usage(1234), "last_token_usage": usage(1234)}))
+    lines.append(
+        token_count({"input_tokens": 1234, "cached_input_tokens": 0, "output_tokens": 0, "total_tokens": 1234})
+    )
     path = put(home, lines, session_id=IDS[number], timestamp=f"2026-11-{21 - number % 20:02d}T01-25-{59 - number:02d}")
     os.utime(path, (time.time() - days_old * DAY - 5,) * 2)
     return path
 
 
-def test_a_line_a_session_with_tabs_for_a_program(home: Path, run: Run) -> None:
+def test_list_in_a_pipe_prints_tab_separated_lines(home: Path, run: Run) -> None:
     session(home, 0, "first words\nof the user", cwd="/home/dev/parser")
     session(home, 1, days_old=3)
     rename_session(IDS[1], "parser bug")
@@ -45,7 +43,7 @@ def test_a_line_a_session_with_tabs_for_a_program(home: Path, run: Run) -> None:
     assert second[2] == "parser bug"
 
 
-def test_a_person_gets_a_table_to_choose_from(home: Path, terminal: Run) -> None:
+def test_list_at_a_terminal_prints_a_table(home: Path, terminal: Run) -> None:
     session(home, 0, "Why does the parser fail on an empty line?", cwd="/home/dev/parser")
     session(home, 1, "日本語のテスト", cwd="/home/dev/shop", days_old=3)
     rename_session(IDS[0], "parser bug")
@@ -54,14 +52,14 @@ def test_a_person_gets_a_table_to_choose_from(home: Path, terminal: Run) -> None
 
     heading, first, second = done.text.splitlines()
     assert heading.split() == ["session", "age", "about", "folder", "branch", "turns", "tokens", "size"]
-    assert first.split() == ["@1", "now", "parser", "bug", "parser", "master", "1", "1.2k", "1.7", "kB"]
+    assert first.split() == ["@1", "now", "parser", "bug", "parser", "master", "1", "1.23k", "1.7", "kB"]
     assert second.split()[:4] == ["@2", "3d", "日本語のテスト", "shop"]
-    # A character of two columns takes the place of two.
+    # A wide character takes two columns.
     assert second.index("shop") == first.index("parser", 20) - len("日本語のテスト")
 
 
 @pytest.mark.parametrize(("columns", "shown"), [(40, 3), (60, 5), (80, 8), (200, 8)])
-def test_a_narrow_screen_shows_what_matters_most_and_no_line_is_broken(
+def test_a_narrow_terminal_shows_fewer_columns_and_wraps_no_line(
     home: Path, terminal: Run, columns: int, shown: int
 ) -> None:
     session(home, 0, "Why does the parser fail on an empty line? " * 10, cwd="/home/dev/parser")
@@ -74,7 +72,7 @@ def test_a_narrow_screen_shows_what_matters_most_and_no_line_is_broken(
     assert "Why does the parser" in row
 
 
-def test_the_number_on_the_list_is_the_number_that_other_commands_take(home: Path, run: Run) -> None:
+def test_other_commands_accept_the_numbers_of_the_list(home: Path, run: Run) -> None:
     for number in range(3):
         session(home, number)
 
@@ -86,12 +84,12 @@ def test_the_number_on_the_list_is_the_number_that_other_commands_take(home: Pat
 
     assert shown == ["@1", "@2", "@3"]
     assert [run("path", number).out for number in shown] == [f"{session(home, n)}\n" for n in range(3)]
-    # What is filtered or begins later is not what @1 means.
+    # Filtered lists, and lists that begin later, have no numbers.
     assert ["@1" in text for text in others] == [False] * 3
     assert all(IDS[2][:13] in text for text in others)
 
 
-def test_pages_go_on_where_the_last_ended(home: Path, run: Run) -> None:
+def test_a_cursor_continues_after_the_page_before(home: Path, run: Run) -> None:
     for number in range(5):
         session(home, number)
 
@@ -104,7 +102,7 @@ def test_pages_go_on_where_the_last_ended(home: Path, run: Run) -> None:
     assert (first["schema_version"], last["next_cursor"]) == (1, None)
 
 
-def test_all_lists_more_than_a_page(home: Path, run: Run) -> None:
+def test_all_lists_more_than_one_page(home: Path, run: Run) -> None:
     for number in range(30):
         session(home, number)
 
@@ -114,7 +112,7 @@ def test_all_lists_more_than_a_page(home: Path, run: Run) -> None:
     assert len(run("list", "--all", "--since", "1d").rows) == 30
 
 
-def test_all_lists_more_than_are_read_at_once(home: Path, run: Run) -> None:
+def test_all_lists_more_than_one_internal_page(home: Path, run: Run) -> None:
     for number in range(450):
         put(home, seed_session("one"), session_id=IDS[0][:-3] + f"{number:03d}")
 
@@ -124,75 +122,75 @@ def test_all_lists_more_than_are_read_at_once(home: Path, run: Run) -> None:
 
 
 @pytest.mark.parametrize("is_indexed", [False, True])
-def test_filters_choose(home: Path, run: Run, is_indexed: bool) -> None:
+def test_list_filters_sessions(home: Path, run: Run, is_indexed: bool) -> None:
     session(home, 0, cwd="/home/dev/parser/src", originator="codex_cli_rs", source="cli")
     session(home, 1, cwd="/home/dev/parsers", git={"branch": "dev", "repository_url": "https://e.org/shop.git"})
     session(home, 2, days_old=9)
     if is_indexed:
         update_index(home=home)
 
-    def found(*args: str) -> list[str]:
+    def listed(*args: str) -> list[str]:
         return [row[0] for row in run("list", *args).rows]
 
-    assert found("--cwd", "/home/dev/parser/x/..") == IDS[:1]
-    assert found("--branch", "dev") == IDS[1:2]
-    assert found("--repo", "shop") == IDS[1:2]
-    assert found("--originator", "codex_cli_rs") == IDS[:1]
-    assert found("--source", "cli") == IDS[:1]
-    assert found("--model", "gpt-5") == IDS[:3]
-    assert found("--since", "2d") == IDS[:2]
-    assert found("--until", "2d") == IDS[2:3]
-    assert found("--sort", "updated") == [IDS[1], IDS[0], IDS[2]]
-    assert found("--since", "2d", "--model", "other") == []
+    assert listed("--cwd", "/home/dev/parser/x/..") == IDS[:1]
+    assert listed("--branch", "dev") == IDS[1:2]
+    assert listed("--repo", "shop") == IDS[1:2]
+    assert listed("--originator", "codex_cli_rs") == IDS[:1]
+    assert listed("--source", "cli") == IDS[:1]
+    assert listed("--model", "gpt-5") == IDS[:3]
+    assert listed("--since", "2d") == IDS[:2]
+    assert listed("--until", "2d") == IDS[2:3]
+    assert listed("--sort", "updated") == [IDS[1], IDS[0], IDS[2]]
+    assert listed("--since", "2d", "--model", "other") == []
 
 
 @pytest.mark.parametrize("moment", ["2020-11-21", "2020-11-21T14:30", "2020-01-01T00:00:00Z", "100w", "90s"])
-def test_a_moment_is_given_in_many_ways(home: Path, run: Run, moment: str) -> None:
+def test_since_accepts_times_in_several_formats(home: Path, run: Run, moment: str) -> None:
     session(home, 0)
 
     assert run("list", "--since", moment).status == 0
 
 
 @pytest.mark.parametrize("moment", ["yesterday", "", "2d3h", "\u0663d", "-1d", "999999w", "0001-01-01"])
-def test_what_is_no_moment_is_said_with_what_would_be(run: Run, moment: str) -> None:
+def test_an_invalid_time_is_reported_with_valid_examples(run: Run, moment: str) -> None:
     done = run("list", f"--since={moment}")
 
     assert done.status == 2
-    assert "say 30m, 12h, 2d, 1w, 2026-11-21" in done.err
+    assert "is not a valid time; use 30m, 12h, 2d, 1w, 2026-11-21" in done.err
 
 
-def test_a_cursor_goes_with_no_filter(run: Run) -> None:
+def test_a_cursor_cannot_be_combined_with_a_filter(run: Run) -> None:
     assert run("list", "--cursor", "x", "--since", "1d").status == 2
     assert "is not a cursor" in run("list", "--cursor", "x").err
 
 
-def test_fields_are_chosen(home: Path, run: Run) -> None:
+def test_fields_selects_fields(home: Path, run: Run) -> None:
     path = session(home, 0)
 
     assert run("list", "--fields", "id, tokens,problem").out == f"{IDS[0]}\t1234\t\n"
     assert run("list", "--fields", "path", "--jsonl").json == {"path": str(path)}
     assert run("list", "--fields", "path", "--json").json["sessions"] == [{"path": str(path)}]
-    assert "no field nonsense; there are id, name" in run("list", "--fields", "nonsense").err
+    assert "unknown field nonsense; the fields are id, name" in run("list", "--fields", "nonsense").err
 
 
-def test_a_home_without_sessions_is_said_to_a_person(home: Path, run: Run) -> None:
+def test_list_at_a_terminal_reports_that_there_are_no_sessions(home: Path, run: Run) -> None:
     assert run("list") == run("list", "--all")
     assert run("list").status == 1
     assert run("list", "--json").json == {"schema_version": 1, "sessions": [], "next_cursor": None}
     assert f"no sessions in {home}" in run("list", screen=True).err
-    assert "fits" in run("list", "--since", "1d", screen=True).err
+    assert f"no session in {home} matches" in run("list", "--since", "1d", screen=True).err
 
 
-def test_more_than_was_asked_for_is_said_to_a_person(home: Path, run: Run) -> None:
+def test_list_at_a_terminal_reports_that_there_are_more_sessions(home: Path, run: Run) -> None:
     session(home, 0)
     session(home, 1)
 
-    assert "--cursor '2026-11-21T01-25-59|" in run("list", "-n", "1", screen=True).err
-    assert "there are more: -n or --all" in run("list", "-n", "1", "--since", "1d", screen=True).err
+    assert "use --cursor '2026-11-21T01-25-59|" in run("list", "-n", "1", screen=True).err
+    assert "there are more sessions; use -n or --all" in run("list", "-n", "1", "--since", "1d", screen=True).err
     assert run("list", "-n", "2", "--since", "1d", screen=True).err == ""
 
 
-def test_states_of_sessions(home: Path, run: Run) -> None:
+def test_list_prints_the_states_of_sessions(home: Path, run: Run) -> None:
     put(home, b"", session_id=IDS[5])
     session(home, 1)
     archive(IDS[1])
@@ -206,7 +204,7 @@ def test_states_of_sessions(home: Path, run: Run) -> None:
     assert "damaged" in run("list", screen=True).text
 
 
-def test_a_large_session_is_counted_by_the_index_only(home: Path, run: Run) -> None:
+def test_only_the_index_has_counts_of_a_large_session(home: Path, run: Run) -> None:
     path = session(home, 0)
     path.write_bytes(path.read_bytes() + encode(seed_session("x" * 300_000)[2:4]))
 
@@ -221,16 +219,14 @@ def test_a_large_session_is_counted_by_the_index_only(home: Path, run: Run) -> N
     assert " @1 " not in run("list", screen=True).text.splitlines()[1][3:]
 
 
-def test_a_session_that_goes_meanwhile_is_listed_without_counts(
-    home: Path, run: Run, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_session_deleted_during_the_list_has_no_counts(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     path = session(home, 0)
-    monkeypatch.setattr("rollout._listed.LineReader", lambda _, bounds: path.with_name("gone").open())
+    monkeypatch.setattr("rollout.overview.LineReader", lambda _, bounds: path.with_name("gone").open())
 
     assert run("list", "--fields", "id,turns,tokens").rows == [[IDS[0], "", ""]]
 
 
-def test_a_long_list_is_paged(home: Path, terminal: Run, tmp_path: Path) -> None:
+def test_a_long_list_uses_the_pager(home: Path, terminal: Run, tmp_path: Path) -> None:
     for number in range(30):
         session(home, number)
     pager = tmp_path / "pager"
@@ -243,7 +239,7 @@ def test_a_long_list_is_paged(home: Path, terminal: Run, tmp_path: Path) -> None
     assert shown[0].count("@") == 25
 
 
-def test_path_prints_the_file(home: Path, run: Run) -> None:
+def test_path_prints_the_path_of_the_file(home: Path, run: Run) -> None:
     path = session(home, 0)
 
     assert run("path", "@last").out == f"{path}\n"

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
 import time
 import unicodedata
-from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rollout._units import size_text
-from rollout._visible import one_line, visible
-from rollout.cli import _live
-from rollout.cli._output import age, count_text, display_width, encode, table
+from rollout._text import escape_control_chars, one_line
+from rollout.cli import _progress
+from rollout.cli._output import cell_text, display_width, encode, print_table
 from tests.cli.conftest import Run
 from tests.rollouts import put, seed_session
 
-# What text may hold, halves of characters among it.
+# Any text, also with single surrogates.
 TEXTS = st.text(
     st.characters(exclude_categories=[]) | st.sampled_from("\x1b\x9b\x07\x00\r\n\t\u202e\u2066\u200b\U000e0041")
 )
@@ -32,32 +29,32 @@ VALUES = st.recursive(
 BIDI = {"RLO", "LRO", "RLE", "LRE", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 
-def acts(character: str) -> bool:
+def affects_terminal(character: str) -> bool:
     if unicodedata.category(character) in ("Cs", "Zl", "Zp") or unicodedata.bidirectional(character) in BIDI:
         return True
     return unicodedata.category(character) == "Cc" and character not in "\n\t"
 
 
 @given(TEXTS)
-def test_nothing_that_is_visible_acts_on_a_terminal(text: str) -> None:
-    assert [character for character in visible(text) if acts(character)] == []
+def test_escaped_text_does_not_affect_a_terminal(text: str) -> None:
+    assert [character for character in escape_control_chars(text) if affects_terminal(character)] == []
     assert "\n" not in one_line(text)
-    visible(text).encode()
+    escape_control_chars(text).encode()
 
 
 @given(TEXTS)
-def test_what_does_not_act_stands_as_it_was(text: str) -> None:
-    harmless = "".join(c for c in text if not acts(c) and unicodedata.category(c) not in ("Cf", "Cn"))
+def test_harmless_characters_are_not_escaped(text: str) -> None:
+    harmless = "".join(c for c in text if not affects_terminal(c) and unicodedata.category(c) not in ("Cf", "Cn"))
 
-    assert visible(harmless) == harmless
+    assert escape_control_chars(harmless) == harmless
 
 
 @given(VALUES)
-def test_json_is_equal_and_does_nothing_to_a_terminal(value: Any) -> None:
+def test_json_is_equal_and_does_not_affect_a_terminal(value: Any) -> None:
     text = encode(value)
 
-    assert [character for character in text if acts(character) or character == "\n"] == []
-    # ujson gives a float 17 digits at most, and no two halves that make a whole.
+    assert [character for character in text if affects_terminal(character) or character == "\n"] == []
+    # ujson writes at most 17 digits of a float, and no surrogate pairs.
     assert json.loads(text) == json.loads(json.dumps(value))
 
 
@@ -72,11 +69,11 @@ def test_json_is_equal_and_does_nothing_to_a_terminal(value: Any) -> None:
         ("👩\u200d💻 \u0645\u06cc\u200c\u062e é 日本", "👩\u200d💻 \u0645\u06cc\u200c\u062e é 日本"),
     ],
 )
-def test_escapes_stand_for_what_they_were(text: str, shown: str) -> None:
-    assert visible(text) == shown
+def test_control_characters_are_shown_as_escapes(text: str, shown: str) -> None:
+    assert escape_control_chars(text) == shown
 
 
-def test_json_is_ascii_where_stdout_knows_no_more(home: Path, rollout: Run) -> None:
+def test_json_is_ascii_if_stdout_is_not_unicode(home: Path, rollout: Run) -> None:
     put(home, seed_session("caf\xe9 🎉"))
 
     env = {"PYTHONIOENCODING": "latin-1"}
@@ -89,51 +86,36 @@ def test_json_is_ascii_where_stdout_knows_no_more(home: Path, rollout: Run) -> N
 
 
 @given(st.lists(st.tuples(TEXTS, TEXTS), max_size=5), st.integers(1, 300))
-def test_a_table_is_never_wider_than_the_screen_unless_what_is_left_needs_it(rows: list[Any], columns: int) -> None:
+def test_a_table_fits_the_terminal_or_has_only_its_required_columns(rows: list[Any], columns: int) -> None:
     cells = [(one_line(a), one_line(b)[:5]) for a, b in rows]
     with pytest.MonkeyPatch.context() as patch:
         shown: list[str] = []
         patch.setattr("rollout.cli._output.is_terminal", lambda: True)
-        patch.setattr("rollout.cli._output.paged", shown.extend)
+        patch.setattr("rollout.cli._output.print_paged", shown.extend)
         patch.setenv("COLUMNS", str(columns))
         patch.setenv("NO_COLOR", "1")
 
-        table((("text", "wide"), ("more", "right")), cells, spare=("more",))
+        print_table((("text", "wide"), ("more", "right")), cells, optional=("more",))
 
     assert len(shown) == (len(rows) + 1 if any(any(row) for row in cells) else 0)
     assert [line for line in shown if display_width(line[:-1]) > max(columns, 10)] == []
 
 
-def test_ages_sizes_and_counts_are_short() -> None:
-    now = datetime.now(timezone.utc)
-    ages = [age(now - timedelta(seconds=seconds)) for seconds in (-5, 59, 60, 3600, 13 * 86_400, 20 * 86_400)]
-
-    assert age(None) == ""
-    assert ages == ["now", "now", "1m", "1h", "13d", "2w"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", age(now - timedelta(days=400)))
-    assert [size_text(size) for size in (0, 999, 1000, 25_000, 10**7, 10**13)] == [
-        *("0 B", "999 B", "1.0 kB", "25 kB", "10 MB", "10.0 TB")
-    ]
-    assert [count_text(count) for count in (0, 999, 1500, 25_000, 10**7, 10**13)] == [
-        *("0", "999", "1.5k", "25k", "10M", "10.0T")
-    ]
-
-
-def test_widths_are_those_of_a_terminal() -> None:
+def test_display_width_counts_terminal_columns() -> None:
     assert [display_width(text) for text in ("abc", "日本", "e\u0301", "\u200d", "é")] == [3, 4, 1, 0, 1]
+    # A sequence with joiners, an emoji with a variation selector, a flag, a syllable of three letters.
+    assert [display_width(text) for text in ("👩\u200d💻", "❤\ufe0f", "🇩🇪", "\u1112\u1161\u11ab")] == [2, 2, 2, 2]
 
 
-def test_booleans_and_lists_are_fields_too(home: Path, run: Run) -> None:
-    from rollout.cli._output import cell
-
-    assert [cell(value) for value in (None, True, False, 3, ["a\x1b"])] == ["", "yes", "no", "3", '["a\\u001b"]']
+def test_booleans_and_lists_can_be_fields() -> None:
+    assert [cell_text(value) for value in (None, True, False, 3, ["a\x1b"])] == ["", "yes", "no", "3", '["a\\u001b"]']
 
 
-def test_long_work_shows_how_far_it_is_on_stderr_and_data_stands_above(
+def test_long_work_shows_a_progress_bar_on_stderr_below_the_data(
     run: Run, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_live, "_PATIENCE", 0)
-    monkeypatch.setattr(_live, "_TICK", 0)
+    monkeypatch.setattr(_progress, "_DELAY", 0)
+    monkeypatch.setattr(_progress, "_INTERVAL", 0)
     for number in range(3):
         put(home, b"garbage\n", timestamp=f"2026-11-21T01-25-3{number}")
 
@@ -145,7 +127,7 @@ def test_long_work_shows_how_far_it_is_on_stderr_and_data_stands_above(
     assert len(done.out.splitlines()) == 6
 
 
-def test_work_that_is_short_shows_nothing(run: Run, home: Path) -> None:
+def test_short_work_shows_no_progress_bar(run: Run, home: Path) -> None:
     put(home, seed_session("one"))
 
     began = time.monotonic()
@@ -155,15 +137,15 @@ def test_work_that_is_short_shows_nothing(run: Run, home: Path) -> None:
     assert done.err == ""
 
 
-def test_no_more_is_shown_than_a_person_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_progress_bar_is_updated_at_most_ten_times_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = []
-    monkeypatch.setattr(_live, "_PATIENCE", 0)
+    monkeypatch.setattr(_progress, "_DELAY", 0)
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
-    with _live.progress("x") as show:
+    with _progress.progress("x") as show:
         for number in range(1000):
             show(number, 1000)
-            shown.append(_live._Bar.shown)
-        _live.hide_bar()
+            shown.append(_progress._Bar.visible)
+        _progress.hide_bar()
 
-    assert _live._Bar.shown is None
+    assert _progress._Bar.visible is None
     assert shown[0] is not None

@@ -32,7 +32,7 @@ def test_items_from_stdin_become_a_session(run: Run, tmp_path: Path) -> None:
     assert [line.payload for line in history.lines[1:]] == [HELLO, event["payload"]]
 
 
-def test_a_session_is_gone_on_with(home: Path, run: Run) -> None:
+def test_record_resumes_a_session(home: Path, run: Run) -> None:
     path = put(home, seed_session("one"))
     rename_session(ID, "bug")
 
@@ -42,7 +42,7 @@ def test_a_session_is_gone_on_with(home: Path, run: Run) -> None:
     assert load_history(path).lines[-1].payload == {"type": "novel"}
 
 
-def test_what_is_no_item_is_named_and_left_out(run: Run) -> None:
+def test_lines_that_are_not_items_are_reported_and_left_out(run: Run) -> None:
     stdin = b"\n".join([b"garbage", b"[1]", b'"\xff"', b"[" * 5000, encode_json(HELLO).encode(), b"{}", b'{"type":3}'])
 
     done = run("record", stdin=stdin)
@@ -53,7 +53,7 @@ def test_what_is_no_item_is_named_and_left_out(run: Run) -> None:
     assert "line 1: " in done.err
 
 
-def test_each_item_is_in_the_file_as_soon_as_no_other_waits(home: Path) -> None:
+def test_an_item_is_written_when_no_further_line_is_waiting(home: Path) -> None:
     recording = Running("record")
     assert recording.process.stdin is not None
     assert recording.process.stdout is not None
@@ -71,7 +71,7 @@ def test_each_item_is_in_the_file_as_soon_as_no_other_waits(home: Path) -> None:
     assert len(load_history(path).lines) == 2
 
 
-def test_that_nobody_reads_where_it_is_recorded_stops_nothing(home: Path) -> None:
+def test_record_continues_if_nothing_reads_stdout(home: Path) -> None:
     command = f"(sleep 0.3; echo '{encode_json(HELLO)}') | {' '.join(COMMAND)} record | true"
 
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60, check=False)
@@ -81,28 +81,28 @@ def test_that_nobody_reads_where_it_is_recorded_stops_nothing(home: Path) -> Non
     assert len(load_history(path).lines) == 2
 
 
-def test_a_live_session_is_not_gone_on_with(recorder: Recorder, run: Run) -> None:
+def test_record_does_not_resume_a_live_session(recorder: Recorder, run: Run) -> None:
     recorder.user_message("mine")
     recorder.flush()
 
     assert run("record", "--resume", recorder.session_id).status == 3
 
 
-def test_who_types_is_told_how_to_end(run: Run) -> None:
-    assert "Ctrl-D ends them" in run("record", screen=True).err
+def test_record_at_a_terminal_explains_how_to_finish(run: Run) -> None:
+    assert "press Ctrl-D to finish" in run("record", screen=True).err
 
 
 @pytest.mark.parametrize(
     ("shell", "word"), [("bash", "complete -o"), ("zsh", "#compdef rollout"), ("fish", "complete")]
 )
-def test_each_shell_gets_its_script(run: Run, shell: str, word: str) -> None:
+def test_completion_prints_the_script_of_each_shell(run: Run, shell: str, word: str) -> None:
     assert word in run("completion", shell).out
 
 
 @pytest.fixture
-def completed(home: Path, tmp_path: Path) -> object:
+def bash_completion(home: Path, tmp_path: Path) -> object:
     """
-    Completes a command line in a real bash.
+    Return a function that completes a command line in a real bash.
     """
     if shutil.which("bash") is None:
         pytest.skip("bash is not installed")
@@ -130,8 +130,8 @@ def completed(home: Path, tmp_path: Path) -> object:
     return complete
 
 
-def test_bash_completes_ids_names_and_commands(home: Path, completed: object) -> None:
-    complete: object = completed
+def test_bash_completes_ids_names_and_commands(home: Path, bash_completion: object) -> None:
+    complete: object = bash_completion
     assert callable(complete)
     put(home, seed_session("one"))
     put(home, seed_session("two", session_id=OTHER), session_id=OTHER)
@@ -147,22 +147,22 @@ def test_bash_completes_ids_names_and_commands(home: Path, completed: object) ->
     assert complete("rollout restore 01a1") == [ID]
 
 
-def test_a_name_that_a_shell_would_run_is_not_completed(
+def test_a_name_with_shell_syntax_is_not_completed(
     home: Path, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     put(home, seed_session("one"))
     for name in ("x;touch pwned", "$(touch pwned)", "a b", "-rf", "*", "~root", "`id`"):
         rename_session(ID, name)
         put(home, seed_session("one"))
-        assert name not in _completed(["show", ""], monkeypatch, capsys)
+        assert name not in _complete(["show", ""], monkeypatch, capsys)
     rename_session(ID, "plain")
-    assert "plain,plain" in _completed(["show", "pl"], monkeypatch, capsys)
+    assert "plain,plain" in _complete(["show", "pl"], monkeypatch, capsys)
     (home / "session_index.jsonl").unlink()
     (home / "session_index.jsonl").mkdir()
-    assert f"plain,{ID}" in _completed(["show", "--home", str(home), ""], monkeypatch, capsys)
+    assert f"plain,{ID}" in _complete(["show", "--home", str(home), ""], monkeypatch, capsys)
 
 
-def _completed(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
+def _complete(words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     with monkeypatch.context() as patch:
         patch.setenv("_ROLLOUT_COMPLETE", "bash_complete")
         patch.setenv("COMP_WORDS", " ".join(["rollout", *words]))

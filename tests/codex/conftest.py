@@ -56,11 +56,11 @@ def codex(start_codex: Callable[[str], Codex], request: pytest.FixtureRequest) -
 @pytest.fixture
 def seed(start_codex: Callable[[str], Codex]) -> Codex:
     """
-    The version nearest to the original.
+    Return the version nearest to the seed recorder.
     """
     return start_codex("0.36.0")
 
 
 @pytest.fixture
-def today(start_codex: Callable[[str], Codex]) -> Codex:
+def current(start_codex: Callable[[str], Codex]) -> Codex:
     return start_codex("0.169.0")

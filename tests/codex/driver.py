@@ -1,5 +1,5 @@
 """
-The real Codex, driven: its command line, and its two JSON-RPC servers.
+A driver for the real Codex: its command line, and its two JSON-RPC servers.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ wire_api = "responses"
 
 class Codex:
     """
-    One version of Codex, with a home, a folder to work in, and a model.
+    One version of Codex, with a home, a working folder, and a model.
+
+    Args:
+        url: URL of the model.
     """
 
     def __init__(self, version: str, home: Path, cwd: Path, url: str) -> None:
@@ -61,7 +64,7 @@ class Codex:
 
     def record(self, prompt: str) -> Path:
         """
-        Record a new session; its file.
+        Record a new session, and return its file.
         """
         before = self.rollouts()
         done = self.exec(prompt)
@@ -69,9 +72,9 @@ class Codex:
         (path,) = self.rollouts() - before
         return path
 
-    def go_on(self, session_id: str, prompt: str) -> None:
+    def resume(self, session_id: str, prompt: str) -> None:
         """
-        Go on with a session.
+        Resume a session.
         """
         done = self.exec("resume", session_id, prompt)
         assert done.returncode == 0, done.stderr
@@ -81,7 +84,7 @@ class Codex:
 
     def mcp(self) -> Server:
         """
-        Start the server of the seed's era, with its own listing and loading.
+        Start the server of old versions, which lists and loads sessions.
         """
         client = {"name": "test", "version": "1"}
         hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": client}
@@ -89,7 +92,7 @@ class Codex:
 
     def app_server(self) -> Server:
         """
-        Start today's server.
+        Start the server of current versions.
         """
         hello = {"clientInfo": {"name": "test", "title": "test", "version": "1"}}
         return Server(self, "app-server", hello, "initialized")
@@ -97,7 +100,7 @@ class Codex:
 
 class Server:
     """
-    A JSON-RPC server on standard input and output, one object a line.
+    A JSON-RPC server on standard input and output, with one object per line.
     """
 
     def __init__(self, codex: Codex, command: str, hello: dict[str, Any], answer: str) -> None:
@@ -131,7 +134,7 @@ class Server:
 
     def call(self, method: str, params: Any) -> Any:
         """
-        Call a method; its result.
+        Call a method, and return its result.
         """
         self._number += 1
         self._send({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params})

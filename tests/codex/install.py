@@ -1,5 +1,5 @@
 """
-Install the real Codex with npm, at the pinned versions, into `.codex-versions`; does nothing where it is there already.
+Install the real Codex with npm, at the pinned versions, into `.codex-versions`, unless it is already installed.
 
 `ROLLOUT_CODEX_VERSIONS` names another folder.
 """
@@ -18,20 +18,20 @@ FOLDER = Path(os.environ.get("ROLLOUT_CODEX_VERSIONS", Path(__file__).parent.par
 
 def binary(version: str) -> Path:
     """
-    Give the program's path, whether it is there or not.
+    Return the path of the program, whether it exists or not.
     """
     return FOLDER / version / "node_modules" / ".bin" / "codex"
 
 
 def install(version: str) -> str:
     """
-    Install one version; what npm said, if that failed.
+    Install one version, and return npm's output if that failed.
     """
     if binary(version).exists():
         return ""
     folder = FOLDER / version
     folder.mkdir(parents=True, exist_ok=True)
-    # Its own package, or npm would look for one further up.
+    # Without a package.json here, npm would install into a parent folder.
     (folder / "package.json").write_text('{"private": true}\n')
     command = ["npm", "install", "--no-audit", "--no-fund", f"@openai/codex@{version}"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -40,7 +40,7 @@ def install(version: str) -> str:
 
 def main() -> int:
     """
-    Install them all, at once.
+    Install all versions at the same time.
     """
     with ThreadPoolExecutor() as pool:
         problems = [problem for problem in pool.map(install, VERSIONS) if problem]

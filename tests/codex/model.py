@@ -1,5 +1,5 @@
 """
-A model on the loopback interface: answers what it is told to, and keeps what it was sent.
+A model server on the loopback interface, with scripted answers. It keeps the requests.
 """
 
 from __future__ import annotations
@@ -15,7 +15,11 @@ Item = dict[str, Any]
 
 class Model:
     """
-    A Responses API whose answers are scripted: `answers` holds, for each coming request, the items to give.
+    A Responses API with scripted answers.
+
+    Attributes:
+        received: Requests so far.
+        answers: Items to return for each of the next requests. Without any, the answer is a message.
     """
 
     def __init__(self) -> None:
@@ -37,7 +41,7 @@ class Model:
     def answer(self, request: dict[str, Any]) -> bytes:
         self.received.append(request)
         number = len(self.received)
-        items = self.answers.pop(0) if self.answers else [said(f"answer {number}")]
+        items = self.answers.pop(0) if self.answers else [assistant_message(f"answer {number}")]
         usage = {
             "input_tokens": 100,
             "input_tokens_details": {"cached_tokens": 10},
@@ -74,16 +78,16 @@ class Model:
         return Handler
 
 
-def said(text: str) -> Item:
+def assistant_message(text: str) -> Item:
     return {"type": "message", "id": "msg_x", "role": "assistant", "content": [{"type": "output_text", "text": text}]}
 
 
-def thought(text: str) -> Item:
+def reasoning(text: str) -> Item:
     summary = [{"type": "summary_text", "text": text}]
     return {"type": "reasoning", "id": "rs_x", "summary": summary, "encrypted_content": "gAAA"}
 
 
-def called(name: str, arguments: Item, call_id: str) -> Item:
+def function_call(name: str, arguments: Item, call_id: str) -> Item:
     return {
         "type": "function_call",
         "id": "fc_x",
@@ -93,6 +97,6 @@ def called(name: str, arguments: Item, call_id: str) -> Item:
     }
 
 
-def ran(command: str, call_id: str) -> Item:
+def shell_call(command: str, call_id: str) -> Item:
     action = {"type": "exec", "command": ["sh", "-c", command], "timeout_ms": 5000}
     return {"type": "local_shell_call", "id": "ls_x", "call_id": call_id, "status": "completed", "action": action}

@@ -1,5 +1,5 @@
 """
-The real Codex and we: each reads, lists, goes on with what the other wrote.
+The real Codex and rollout read, list and resume each other's sessions.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from driver import Codex
-from model import Model, called, ran, said, thought
+from model import Model, assistant_message, function_call, reasoning, shell_call
 
-from rollout import Recorder, SessionBusyError, list_sessions, load_history, repair, verify
-from rollout._plain import snapshot
+from rollout import Recorder, SessionBusyError, codex_2025_policy, list_sessions, load_history, repair, verify
 from rollout.codec import encode_item, encode_line
+from rollout.schema._plain import snapshot
 
 HOSTILE = "printf '\\033[31mred\\033[0m <script>alert(1)</script> \\0 \\200 caf\\303\\251 \\r\\n\\t'; exit 3"
 
@@ -35,7 +35,7 @@ def record_every_item(recorder: Recorder) -> None:
 
 def conversation(items: list[dict[str, Any]]) -> list[Any]:
     """
-    What was said and done, without what Codex adds by itself: orders, surroundings, ids.
+    Return the items without the additions of Codex: developer messages, environment contexts, ids.
     """
     kept = []
     for item in items:
@@ -48,7 +48,7 @@ def conversation(items: list[dict[str, Any]]) -> list[Any]:
 
 def sent_before(model: Model, prompt: str) -> list[Any]:
     """
-    What the model was sent of the history when it was given a prompt.
+    Return the items that the model received before a prompt.
     """
     request = next(r for r in model.received if prompt in json.dumps(r["input"][-1], ensure_ascii=False))
     return conversation(request["input"][:-1])
@@ -78,14 +78,14 @@ class TestReading:
             "shell", {"command": ["sh", "-c", HOSTILE]}
         )  # fmt: skip
         model.answers = [
-            [thought("**Plan** naïve ☃"), called(tool, arguments, "call_1")],
-            [ran("echo hello; seq 1 3000", "call_2")],
-            [thought("done"), said("é 🎉 /")],
-            [said("and on")],
+            [reasoning("**Plan** naïve ☃"), function_call(tool, arguments, "call_1")],
+            [shell_call("echo hello; seq 1 3000", "call_2")],
+            [reasoning("done"), assistant_message("é 🎉 /")],
+            [assistant_message("and on")],
         ]
 
         path = codex.record("first: naïve ☃ / 🎉")
-        codex.go_on(load_history(path).session_id, "second")
+        codex.resume(load_history(path).session_id, "second")
 
         assert_read_completely(path)
         history = load_history(path)
@@ -96,29 +96,41 @@ class TestReading:
         outputs = [item for item in history.to_input() if item["type"] == "function_call_output"]
         assert "\x1b[31mred" in outputs[0]["output"] or "\\u001b[31mred" in outputs[0]["output"]
 
-    def test_what_would_be_sent_is_what_codex_sends(self, codex: Codex, model: Model) -> None:
-        model.answers = [[thought("plan"), ran("echo hello", "call_1")], [said("done")]]
+    def test_the_policy_of_codex_2025_keeps_every_line_that_codex_of_that_time_writes(
+        self, codex: Codex, model: Model
+    ) -> None:
+        model.answers = [[reasoning("plan"), shell_call("echo hello", "call_1")], [assistant_message("done")]]
+        lines = load_history(codex.record("first")).lines
+        dropped = {line.payload.get("type") for line in lines if not codex_2025_policy(line.type, line.payload)}
+
+        if codex.version == "0.169.0":
+            assert "task_started" in dropped
+        else:
+            assert dropped == set()
+
+    def test_input_equals_the_input_codex_sends(self, codex: Codex, model: Model) -> None:
+        model.answers = [[reasoning("plan"), shell_call("echo hello", "call_1")], [assistant_message("done")]]
         path = codex.record("first")
         ours = conversation(load_history(path).to_input())
 
-        codex.go_on(load_history(path).session_id, "and then?")
+        codex.resume(load_history(path).session_id, "and then?")
 
         assert without_nulls(sent_before(model, "and then?")) == without_nulls(ours)
 
 
-class TestGoingOn:
-    def test_codex_goes_on_with_a_session_we_recorded_and_sends_all_of_it(self, codex: Codex, model: Model) -> None:
+class TestResuming:
+    def test_codex_resumes_a_recorded_session_and_sends_all_of_it(self, codex: Codex, model: Model) -> None:
         with Recorder(home=codex.home, cwd=codex.cwd) as recorder:
             record_every_item(recorder)
         ours = conversation(load_history(recorder.path).to_input())
 
-        codex.go_on(recorder.session_id, "theirs")
+        codex.resume(recorder.session_id, "theirs")
 
         assert without_nulls(sent_before(model, "theirs")) == without_nulls(ours)
         assert [turn.prompt for turn in load_history(recorder.path).turns] == ["ours: naïve ☃ / 🎉", "theirs"]
         assert_read_completely(recorder.path)
 
-    def test_codex_goes_on_with_a_session_it_wrote_and_we_went_on_with(
+    def test_codex_resumes_its_session_after_a_recorder_resumed_it(
         self, seed: Codex, start_codex: Callable[[str], Codex], model: Model
     ) -> None:
         path = seed.record("one")
@@ -127,8 +139,8 @@ class TestGoingOn:
         with Recorder.resume(session_id, home=seed.home) as recorder:
             recorder.user_message("two")
             recorder.agent_message("two, indeed")
-        seed.go_on(session_id, "three")
-        start_codex("0.169.0").go_on(session_id, "four")
+        seed.resume(session_id, "three")
+        start_codex("0.169.0").resume(session_id, "four")
 
         assert [turn.prompt for turn in load_history(path).turns] == ["one", "two", "three", "four"]
         texts = json.dumps(sent_before(model, "three"))
@@ -137,30 +149,30 @@ class TestGoingOn:
         assert "two, indeed" in texts
         assert_read_completely(path)
 
-    def test_a_session_of_today_goes_on_with_its_numbers_unbroken(self, today: Codex, model: Model) -> None:
-        path = today.record("one")
+    def test_resuming_a_current_session_continues_its_ordinals(self, current: Codex, model: Model) -> None:
+        path = current.record("one")
         session_id = load_history(path).session_id
 
         with Recorder.resume(path) as recorder:
             recorder.user_message("two")
             recorder.agent_message("two, indeed")
-        today.go_on(session_id, "three")
+        current.resume(session_id, "three")
 
         lines = load_history(path).lines
         assert [line.ordinal for line in lines] == list(range(len(lines)))
         assert "two, indeed" in json.dumps(sent_before(model, "three"))
         assert_read_completely(path)
 
-    def test_lines_without_numbers_in_a_session_of_today_are_what_codex_refuses(self, today: Codex) -> None:
-        path = today.record("one")
+    def test_codex_refuses_lines_without_ordinals_in_a_current_session(self, current: Codex) -> None:
+        path = current.record("one")
         with path.open("ab") as file:
             file.write(encode_item("event_msg", {"type": "agent_message", "message": "x"}, time_ms=0))
 
-        done = today.exec("resume", load_history(path).session_id, "two")
+        done = current.exec("resume", load_history(path).session_id, "two")
 
         assert done.returncode != 0
 
-    def test_a_torn_session_that_we_closed_off_is_gone_on_with(self, codex: Codex, model: Model) -> None:
+    def test_codex_resumes_a_torn_session_after_a_recorder_resumed_it(self, codex: Codex, model: Model) -> None:
         with Recorder(home=codex.home) as recorder:
             recorder.user_message("before")
         with recorder.path.open("ab") as file:
@@ -168,24 +180,24 @@ class TestGoingOn:
         with Recorder.resume(recorder.path) as resumed:
             resumed.user_message("after")
 
-        codex.go_on(recorder.session_id, "theirs")
+        codex.resume(recorder.session_id, "theirs")
 
         texts = [part["text"] for item in sent_before(model, "theirs") for part in item["content"]]
         assert texts == ["before", "after"]
 
 
 class TestShowing:
-    def test_todays_codex_lists_our_session_with_preview_folder_and_repository(
-        self, today: Codex, project: Path
+    def test_current_codex_lists_a_recorded_session_with_preview_folder_and_repository(
+        self, current: Codex, project: Path
     ) -> None:
         git = ["git", "-c", "user.name=n", "-c", "user.email=n@example.com", "-C", str(project)]
         subprocess.run([*git, "init", "-qb", "trunk"], check=True)
         subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "m"], check=True)
         subprocess.run([*git, "remote", "add", "origin", "https://me:secret@example.com/x.git"], check=True)
-        with Recorder(home=today.home, cwd=project) as recorder:
+        with Recorder(home=current.home, cwd=project) as recorder:
             record_every_item(recorder)
 
-        with today.app_server() as server:
+        with current.app_server() as server:
             (thread,) = server.call("thread/list", {"limit": 10})["data"]
 
         assert thread["id"] == recorder.session_id
@@ -196,13 +208,13 @@ class TestShowing:
         assert thread["gitInfo"]["originUrl"] == "https://example.com/x.git"
         assert len(thread["gitInfo"]["sha"]) == 40
 
-    def test_todays_codex_reads_the_turns_of_our_session(self, today: Codex) -> None:
-        with Recorder(home=today.home, cwd=today.cwd) as recorder:
+    def test_current_codex_reads_the_turns_of_a_recorded_session(self, current: Codex) -> None:
+        with Recorder(home=current.home, cwd=current.cwd) as recorder:
             record_every_item(recorder)
             recorder.user_message("again")
             recorder.agent_message("again, indeed")
 
-        with today.app_server() as server:
+        with current.app_server() as server:
             read = server.call("thread/read", {"threadId": recorder.session_id, "includeTurns": True})
 
         said = [
@@ -214,48 +226,48 @@ class TestShowing:
 
 class TestLock:
     @pytest.mark.promise("two writers")
-    def test_codex_refuses_a_session_that_we_record(self, today: Codex) -> None:
-        with Recorder(home=today.home) as recorder:
+    def test_codex_refuses_a_session_with_an_open_recorder(self, current: Codex) -> None:
+        with Recorder(home=current.home) as recorder:
             recorder.user_message("ours")
             recorder.flush()
             before = recorder.path.read_bytes()
 
-            done = today.exec("resume", recorder.session_id, "theirs")
+            done = current.exec("resume", recorder.session_id, "theirs")
 
             assert done.returncode != 0
             assert "already has an active writer" in done.stderr + done.stdout
             assert recorder.path.read_bytes() == before
-        today.go_on(recorder.session_id, "theirs")
+        current.resume(recorder.session_id, "theirs")
 
     @pytest.mark.promise("two writers")
-    def test_we_refuse_a_session_that_codex_has_open(self, today: Codex) -> None:
-        with Recorder(home=today.home) as recorder:
+    def test_a_recorder_refuses_a_session_that_codex_has_open(self, current: Codex) -> None:
+        with Recorder(home=current.home) as recorder:
             recorder.user_message("ours")
 
-        with today.app_server() as server:
+        with current.app_server() as server:
             server.call("thread/resume", {"threadId": recorder.session_id})
             with pytest.raises(SessionBusyError):
                 Recorder.resume(recorder.path)
 
         with Recorder.resume(recorder.path) as resumed:
             resumed.user_message("ours again")
-        assert list((today.home / "thread-writer-locks").glob("*-*.lock")) == []
+        assert list((current.home / "thread-writer-locks").glob("*-*.lock")) == []
 
 
 class TestRepair:
     @pytest.mark.promise("repair")
-    def test_todays_codex_goes_on_with_a_session_that_we_repaired(self, today: Codex, model: Model) -> None:
-        path = today.record("one")
-        today.go_on(load_history(path).session_id, "two")
+    def test_current_codex_resumes_a_repaired_session(self, current: Codex, model: Model) -> None:
+        path = current.record("one")
+        current.resume(load_history(path).session_id, "two")
         lines = path.read_bytes().splitlines(keepends=True)
-        # What two writers and a crash leave: one line twice, half a line before another, the last without its number.
+        # The result of two writers and a crash: a repeated line, a torn line, and a last line without its ordinal.
         unnumbered = re.sub(rb'"ordinal":\d+,', b"", lines[-1])
         path.write_bytes(b"".join([*lines[:-2], lines[-3], lines[-1][:40] + lines[-2], unnumbered]))
-        broken = today.exec("resume", load_history(path).session_id, "three")
+        broken = current.exec("resume", load_history(path).session_id, "three")
 
         done = repair(path)
         done.copy.replace(path)
-        today.go_on(load_history(path).session_id, "three")
+        current.resume(load_history(path).session_id, "three")
 
         assert broken.returncode != 0
         assert done.after.is_whole
@@ -264,20 +276,20 @@ class TestRepair:
         assert "one" in json.dumps(sent_before(model, "three"))
 
     @pytest.mark.promise("repair")
-    def test_codex_goes_on_with_a_session_whose_meta_we_made_up(self, codex: Codex, model: Model) -> None:
+    def test_codex_resumes_a_session_with_a_rebuilt_meta(self, codex: Codex, model: Model) -> None:
         with Recorder(home=codex.home, cwd=codex.cwd) as recorder:
             record_every_item(recorder)
         recorder.path.write_bytes(b"".join(recorder.path.read_bytes().splitlines(keepends=True)[1:]))
 
         repair(recorder.path).copy.replace(recorder.path)
-        codex.go_on(recorder.session_id, "theirs")
+        codex.resume(recorder.session_id, "theirs")
 
         assert "There is a note." in json.dumps(sent_before(model, "theirs"))
 
 
 def write_home(home: Path) -> None:
     """
-    Fill a home with sessions: several days and years, ties within a second, some that the seed does not list.
+    Write sessions into a home: of several days and years, of the same second, and some that the seed does not list.
     """
     for number in range(60):
         year, month, day = [(2025, 9, 12), (2025, 12, 31), (2026, 1, 1), (2026, 11, 21)][number % 4]
@@ -297,7 +309,7 @@ def write_home(home: Path) -> None:
         (folder / f"rollout-{stamp}-{session_id}.jsonl").write_bytes(data)
 
 
-class TestAgainstTheSeedsOwnListing:
+class TestListingOfTheSeed:
     @pytest.mark.parametrize("page_size", [1, 3, 7, 25, 100])
     def test_pages_have_the_same_paths_in_the_same_order(self, seed: Codex, page_size: int) -> None:
         write_home(seed.home)
@@ -337,8 +349,8 @@ class TestAgainstTheSeedsOwnListing:
         assert [item["path"] for item in by_our_token["items"]] == [str(item.path) for item in by_their_token.items]
         assert by_our_token["items"] != first["items"]
 
-    def test_loading_gives_the_same_messages(self, seed: Codex, model: Model) -> None:
-        model.answers = [[thought("plan")], [said("done")]]
+    def test_loading_returns_the_same_messages(self, seed: Codex, model: Model) -> None:
+        model.answers = [[reasoning("plan")], [assistant_message("done")]]
         path = seed.record("one")
         with Recorder.resume(path) as recorder:
             recorder.user_message("two")
@@ -370,8 +382,8 @@ def rolled_back(count: int) -> tuple[str, dict[str, Any]]:
     return "event_msg", {"type": "thread_rolled_back", "num_turns": count}
 
 
-SURROUNDINGS = ("response_item", message("user", "<environment_context>\n  <cwd>/x</cwd>\n</environment_context>"))
-ORDERS = ("response_item", message("developer", "orders"))
+ENVIRONMENT = ("response_item", message("user", "<environment_context>\n  <cwd>/x</cwd>\n</environment_context>"))
+DEVELOPER = ("response_item", message("developer", "orders"))
 BARE = ("compacted", {"message": "summary"})
 REPLACED = ("compacted", {"message": "", "replacement_history": [message("user", "r1"), message("assistant", "r2")]})
 CALL = {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c1"}
@@ -390,16 +402,23 @@ CASES = {
     "rolled back over a compaction": [*turn(1), *turn(2), REPLACED, *turn(3), rolled_back(2), *turn(4)],
     "rolled back up to a compaction": [*turn(1), BARE, *turn(2), rolled_back(1), *turn(3)],
     "rolled back a turn that ended in compaction": [*turn(1), *turn(2), REPLACED, rolled_back(1), *turn(3)],
-    "surroundings before the turn go with it": [*turn(1), SURROUNDINGS, *turn(2), rolled_back(1), *turn(3)],
-    "surroundings before the first turn stay": [SURROUNDINGS, *turn(1), rolled_back(9), *turn(2)],
-    "orders between stop that": [*turn(1), SURROUNDINGS, ORDERS, *turn(2), rolled_back(1), *turn(3)],
+    "environment before a turn is rolled back with it": [*turn(1), ENVIRONMENT, *turn(2), rolled_back(1), *turn(3)],
+    "environment before the first turn stays": [ENVIRONMENT, *turn(1), rolled_back(9), *turn(2)],
+    "developer message between them prevents that": [
+        *turn(1),
+        ENVIRONMENT,
+        DEVELOPER,
+        *turn(2),
+        rolled_back(1),
+        *turn(3),
+    ],
     "unanswered calls": [*turn(1), *(("response_item", call) for call in (CALL, PATCH, SHELL)), *turn(2)],
-    "an answer to nothing": [
+    "output without a call": [
         *turn(1),
         ("response_item", {"type": "function_call_output", "call_id": "c9", "output": "x"}),
         *turn(2),
     ],
-    "what no model is sent": [
+    "items that are not sent": [
         *turn(1),
         ("response_item", {"type": "ghost_snapshot", "ghost_commit": {"id": "x"}}),
         ("response_item", {"type": "frobnicate"}),
@@ -408,7 +427,7 @@ CASES = {
 }
 
 
-def gist(items: list[Any]) -> list[Any]:
+def texts_and_calls(items: list[Any]) -> list[Any]:
     texts: list[Any] = []
     for item in items:
         if item["type"] != "message":
@@ -419,20 +438,20 @@ def gist(items: list[Any]) -> list[Any]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_input_is_what_todays_codex_sends(today: Codex, model: Model, case: str) -> None:
+def test_input_equals_the_input_current_codex_sends(current: Codex, model: Model, case: str) -> None:
     session_id = str(uuid4())
-    meta = {"id": session_id, "timestamp": "2026-11-21T10:00:00.000Z", "cwd": str(today.cwd), "originator": "o"}
+    meta = {"id": session_id, "timestamp": "2026-11-21T10:00:00.000Z", "cwd": str(current.cwd), "originator": "o"}
     lines = [("session_meta", {**meta, "cli_version": "1", "instructions": None}), *CASES[case]]
-    folder = today.home / "sessions" / "2026" / "11" / "21"
+    folder = current.home / "sessions" / "2026" / "11" / "21"
     folder.mkdir(parents=True)
     path = folder / f"rollout-2026-11-21T10-00-00-{session_id}.jsonl"
     now = time.time_ns() // 1_000_000
     path.write_bytes(b"".join(encode_item(kind, payload, time_ms=now) for kind, payload in lines))
-    ours = gist(load_history(path).to_input())
+    ours = texts_and_calls(load_history(path).to_input())
 
-    today.go_on(session_id, "theirs")
+    current.resume(session_id, "theirs")
 
-    theirs = gist(model.received[0]["input"])
-    # Behind our history Codex tells of its surroundings, then comes the new prompt.
+    theirs = texts_and_calls(model.received[0]["input"])
+    # After the history, Codex adds its environment context and the new prompt.
     assert theirs[: len(ours)] == ours
     assert [text for text in theirs[len(ours) :] if not text.startswith("<environment_context>")] == ["theirs"]

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from rollout.document import Call, FileChange, Item
-from rollout.export._words import command_text
-from tests.document.test_document import call, completed, event, items_of, output
-from tests.rollouts import Line
+from rollout.export._labels import command_text
+from tests.builders import call, completed, items_of, output
+from tests.rollouts import Line, event
 
 PATCH = """*** Begin Patch
 *** Update File: a.py
@@ -55,59 +55,61 @@ class TestInputs:
             ("[1]", "[\n  1\n]", "json"),
         ],
     )
-    def test_a_tool_was_given_what_a_reader_would_type(self, arguments: Any, shown: str, language: str) -> None:
-        found = only_call([call(arguments)])
+    def test_the_input_of_a_call_is_shown_as_a_person_would_type_it(
+        self, arguments: Any, shown: str, language: str
+    ) -> None:
+        found = only_call([call("shell", arguments)])
 
         assert (found.input, found.language) == (shown, language)
 
-    def test_the_folder_of_a_command_is_told(self) -> None:
-        assert only_call([call({"command": ["ls"], "workdir": "/x"})]).cwd == "/x"
+    def test_a_command_has_its_folder(self) -> None:
+        assert only_call([call("shell", {"command": ["ls"], "workdir": "/x"})]).cwd == "/x"
 
     @pytest.mark.parametrize(
         "line",
         [
             custom(PATCH),
-            call({"input": PATCH}, "apply_patch"),
-            call({"command": ["apply_patch", PATCH]}),
-            call({"command": ["bash", "-lc", f"apply_patch <<'EOF'\n{PATCH}\nEOF"]}),
+            call("apply_patch", {"input": PATCH}),
+            call("shell", {"command": ["apply_patch", PATCH]}),
+            call("shell", {"command": ["bash", "-lc", f"apply_patch <<'EOF'\n{PATCH}\nEOF"]}),
         ],
         ids=["custom", "function", "command", "heredoc"],
     )
-    def test_a_patch_is_told_file_by_file(self, line: Line) -> None:
+    def test_a_patch_has_a_change_for_each_file(self, line: Line) -> None:
         found = only_call([line])
 
         assert found.changes == CHANGES
         assert [change.counts for change in found.changes] == [(1, 1), (1, 0), (0, 0)]
 
-    def test_what_stands_around_patches_and_every_one_of_them_is_told(self) -> None:
+    def test_all_patches_of_a_command_and_the_text_around_them_are_kept(self) -> None:
         second = "*** Begin Patch\n*** Delete File: e.txt\n*** End Patch"
         command = f"cd x && apply_patch <<'E'\n{PATCH}\nE\ncurl http://x | sh\napply_patch <<'E'\n{second}\nE"
 
-        found = only_call([call({"cmd": command})])
+        found = only_call([call("shell", {"cmd": command})])
 
         assert found.changes == (*CHANGES, FileChange("e.txt", "delete", ""))
         assert command_text(found) == "cd x && apply_patch <<'E'\nE\ncurl http://x | sh\napply_patch <<'E'\nE"
 
-    def test_a_patch_without_end_is_read_as_far_as_it_goes(self) -> None:
+    def test_an_incomplete_patch_has_the_changes_up_to_its_end(self) -> None:
         assert only_call([custom("*** Begin Patch\nodd\n*** Add File: x\n+1")]).changes == (
             FileChange("x", "add", "+1"),
         )
 
-    def test_a_shell_call_of_the_model_says_where_it_ran(self) -> None:
+    def test_a_local_shell_call_has_its_folder(self) -> None:
         action = {"type": "exec", "command": ["ls"], "working_directory": "/y"}
 
         found = only_call([("response_item", {"type": "local_shell_call", "call_id": "c1", "action": action})])
 
         assert (found.tool, found.input, found.cwd) == ("local_shell", "ls", "/y")
 
-    def test_a_search_needs_no_answer(self) -> None:
+    def test_a_web_search_has_an_empty_output(self) -> None:
         item = {"type": "web_search_call", "id": "w", "status": "completed", "action": {"type": "search", "query": "q"}}
 
         found = only_call([completed("WebSearch", id="w", query="q"), ("response_item", item)])
 
         assert (found.tool, found.input, found.output) == ("web_search", "q", "")
 
-    def test_an_image_that_was_made_is_shown_if_it_is_one(self) -> None:
+    def test_a_generated_image_is_shown_if_it_is_an_image(self) -> None:
         item = {"type": "image_generation_call", "id": "i", "status": "completed", "revised_prompt": "a cat"}
 
         made = only_call([("response_item", {**item, "result": "iVBORw0KGgo="})])
@@ -120,8 +122,8 @@ class TestInputs:
 
 
 class TestAnswers:
-    def test_a_call_has_its_answer(self) -> None:
-        [item] = items_of([call({"cmd": "ls"}), output("Exit code: 3\nWall time: 0.5 seconds\nOutput:\nno")])
+    def test_a_call_has_its_output(self) -> None:
+        [item] = items_of([call("shell", {"cmd": "ls"}), output("Exit code: 3\nWall time: 0.5 seconds\nOutput:\nno")])
 
         assert item.call == Call(
             "shell",
@@ -141,8 +143,8 @@ class TestAnswers:
         event_ = completed("CommandExecution", id="c1", command=["ls"], cwd="file:///x", aggregated_output="all of it",
                            exit_code=0, duration={"secs": 1, "nanos": 500_000_000}, status="completed")  # fmt: skip
 
-        found = only_call([call({"cmd": "ls"}), event_, output("all ...")])
-        other_way = only_call([event_, call({"cmd": "ls"}, "exec"), output("all of it, and more")])
+        found = only_call([call("shell", {"cmd": "ls"}), event_, output("all ...")])
+        other_way = only_call([event_, call("exec", {"cmd": "ls"}), output("all of it, and more")])
 
         assert (found.output, found.output_line, found.duration, found.cwd) == ("all of it", "3", 1.5, "/x")
         assert (other_way.tool, other_way.output, other_way.output_line) == ("exec", "all of it, and more", "4")
@@ -150,24 +152,24 @@ class TestAnswers:
     def test_an_output_of_parts_has_its_text_and_images(self) -> None:
         parts = [{"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": "http://x/y.png"}, "b"]
 
-        found = only_call([call({}), output(parts)])
+        found = only_call([call("shell", {}), output(parts)])
 
         assert (found.output, [image.source for image in found.images]) == ("a\nb", ["http://x/y.png"])
 
-    def test_tools_that_were_found_are_an_answer(self) -> None:
+    def test_the_output_of_a_tool_search_is_the_tools_found(self) -> None:
         search = {"type": "tool_search_call", "call_id": "c1", "execution": "client", "arguments": {"query": "q"}}
         found = {"type": "tool_search_output", "call_id": "c1", "status": "completed", "execution": "x", "tools": ["t"]}
 
         assert only_call([("response_item", search), ("response_item", found)]).output == '[\n  "t"\n]'
 
-    def test_an_id_that_is_used_again_is_another_call(self) -> None:
-        pairs = [call({"cmd": "a"}), output("1"), call({"cmd": "b"}), output("2"), output("3")]
+    def test_a_call_with_a_repeated_id_is_a_call_of_its_own(self) -> None:
+        pairs = [call("shell", {"cmd": "a"}), output("1"), call("shell", {"cmd": "b"}), output("2"), output("3")]
 
         calls = [item.call for item in items_of(pairs)]
 
         assert [found and (found.input, found.output) for found in calls] == [("a", "1"), ("b", "2"), ("", "3")]
 
-    def test_calls_without_id_and_answers_without_call_stand_alone(self) -> None:
+    def test_calls_without_an_id_and_outputs_without_a_call_are_items_of_their_own(self) -> None:
         line = ("response_item", {"type": "local_shell_call", "call_id": None, "action": {"command": ["ls"]}})
 
         items = items_of([line, line, output("lost", "c9")])
@@ -179,7 +181,7 @@ class TestAnswers:
 class TestEvents:
     def test_the_events_of_a_command_belong_to_its_call(self) -> None:
         lines = [
-            call({"command": ["make"]}),
+            call("shell", {"command": ["make"]}),
             event("exec_command_begin", call_id="c1", command=["make"], cwd="/x"),
             event("exec_command_end", call_id="c1", stdout="o", stderr="e", exit_code=2, duration=1.5),
         ]
@@ -194,7 +196,7 @@ class TestEvents:
             1.5,
         )
 
-    def test_a_command_that_only_events_tell_of_is_shown(self) -> None:
+    def test_a_command_with_only_events_is_shown(self) -> None:
         begun = only_call([event("exec_command_begin", call_id="c1", command="make", cwd=None)])
         ended = only_call(
             [event("exec_command_end", call_id="c1", command=["make"], exit_code="0", duration={"secs": 1})]
@@ -210,13 +212,13 @@ class TestEvents:
             [{"path": "a.py", "kind": {"type": "update", "move_path": "b.py"}, "diff": "@@\n-1\n+2\n"}],
         ],
     )
-    def test_a_patch_that_only_events_tell_of_is_shown(self, changes: Any) -> None:
+    def test_a_patch_with_only_events_is_shown(self, changes: Any) -> None:
         found = only_call([event("patch_apply_end", call_id="p", changes=changes, success=False, stderr="no")])
 
         assert found.changes == (FileChange("a.py", "update", "@@\n-1\n+2", "b.py"),)
         assert (found.is_failed, found.output) == (True, "no")
 
-    def test_files_added_and_deleted_are_shown_whole(self) -> None:
+    def test_added_and_deleted_files_are_shown_completely(self) -> None:
         changes = {
             "a": {"type": "add", "content": "1\n2\n"},
             "b": {"type": "delete", "content": "3"},
@@ -241,7 +243,7 @@ class TestEvents:
             ({"isError": True, "content": 5}, '{\n  "isError": true,\n  "content": 5\n}', True),
         ],
     )
-    def test_a_tool_of_a_server_has_its_name_and_its_result(self, result: Any, shown: str, is_failed: bool) -> None:
+    def test_a_tool_of_an_mcp_server_has_its_name_and_result(self, result: Any, shown: str, is_failed: bool) -> None:
         given = {"server": "s", "tool": "t", "arguments": {"a": 1}}
 
         found = only_call([event("mcp_tool_call_end", call_id="m", invocation=given, result=result, duration="x")])
@@ -249,7 +251,7 @@ class TestEvents:
         assert (found.tool, found.input, found.output) == ("s.t", '{\n  "a": 1\n}', shown)
         assert (found.is_failed, found.duration) == (is_failed, None)
 
-    def test_an_image_that_a_tool_of_a_server_gives_is_an_image(self) -> None:
+    def test_an_image_from_a_tool_of_an_mcp_server_is_an_image(self) -> None:
         content = [
             {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"},
             {"type": "image", "data": "<svg>"},
@@ -259,12 +261,12 @@ class TestEvents:
 
         assert (found.output, [image.media_type for image in found.images]) == ("[image]", ["image/png"])
 
-    def test_a_tool_of_the_client_has_its_name_too(self) -> None:
+    def test_a_tool_of_the_client_has_its_name(self) -> None:
         found = only_call([completed("DynamicToolCall", id="d", tool="t", arguments=None, duration_ms=250)])
 
         assert (found.tool, found.input, found.duration) == ("t", "", 0.25)
 
-    def test_other_tools_are_shown_by_their_events(self) -> None:
+    def test_tools_with_only_events_are_shown(self) -> None:
         lines = [
             event("web_search_begin", call_id="w"),
             event("web_search_end", call_id="w", query="q", action={"type": "open_page", "url": "http://x"}),

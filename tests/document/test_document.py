@@ -7,8 +7,9 @@ import pytest
 
 from rollout import load_history
 from rollout.codec import RolloutLine, decode_line, encode_item
-from rollout.document import Document, DocumentBuilder, Item, Turn
-from rollout.reader import SkippedLine
+from rollout.document import DocumentBuilder
+from rollout.reading._lines import SkippedLine
+from tests.builders import builder_of, call, completed, document_of, items_of, keys_of, output, texts_of
 from tests.rollouts import (
     ID,
     TIME_MS,
@@ -26,57 +27,13 @@ from tests.rollouts import (
 )
 
 
-def built(lines: list[Line], *, step_ms: int = 1000) -> DocumentBuilder:
-    """
-    A session's lines, each a second after the one before.
-    """
-    builder = DocumentBuilder(Path("rollout.jsonl"))
-    for number, (kind, payload) in enumerate(lines, 1):
-        builder.add(decode_line(encode_item(kind, payload, time_ms=TIME_MS + number * step_ms)), number)
-    return builder
-
-
-def document_of(lines: list[Line], **kwargs: Any) -> Document:
-    document = built([meta(), *lines], **kwargs).document
-    assert document is not None
-    return document
-
-
-def items_of(lines: list[Line], **kwargs: Any) -> list[Item]:
-    return [item for turn in document_of(lines, **kwargs).turns for item in turn.items]
-
-
-def said(items: list[Item]) -> list[tuple[str, str]]:
-    return [(item.kind, item.text) for item in items]
-
-
-def keys_of(turns: list[Turn]) -> list[str]:
-    of_items = [key for turn in turns for item in turn.items for key in item.lines]
-    return sorted([*of_items, *(key for turn in turns for keys in turn.others.values() for key in keys)])
-
-
-def call(arguments: Any, name: str = "shell", call_id: str = "c1") -> Line:
-    from rollout.codec import encode_json
-
-    text = arguments if isinstance(arguments, str) else encode_json(arguments)
-    return "response_item", {"type": "function_call", "name": name, "arguments": text, "call_id": call_id}
-
-
-def output(text: Any, call_id: str = "c1") -> Line:
-    return "response_item", {"type": "function_call_output", "call_id": call_id, "output": text}
-
-
-def completed(kind: str, **fields: Any) -> Line:
-    return event("item_completed", item={"type": kind, **fields})
-
-
 class TestTurns:
     @pytest.mark.parametrize(
         "data",
         [seed_session("one", "two"), paginated_session("one", "two"), bare_session("one", "two")],
         ids=["seed", "paginated", "bare"],
     )
-    def test_every_era_has_its_turns_and_each_line_is_told_once(self, home: Path, data: Any) -> None:
+    def test_sessions_of_each_version_have_their_turns_and_each_line_once(self, home: Path, data: Any) -> None:
         history = load_history(put(home, data))
 
         document = history.document()
@@ -89,7 +46,7 @@ class TestTurns:
         assert keys_of(document.turns) == sorted(key for key, _ in history.numbered())
         assert document.line_count == len(history.lines)
 
-    def test_what_a_turn_took_stands_in_it(self) -> None:
+    def test_a_turn_has_its_tokens_duration_status_and_model(self) -> None:
         total = {"input_tokens": 100, "output_tokens": 20, "total_tokens": 120}
         info = {"total_token_usage": total, "last_token_usage": total}
         lines = [
@@ -120,17 +77,17 @@ class TestTurns:
             ([], None),
         ],
     )
-    def test_how_a_turn_ended(self, ending: list[Line], status: str | None) -> None:
+    def test_a_turn_has_a_status(self, ending: list[Line], status: str | None) -> None:
         document = document_of([event("task_started"), message("user", "one"), *ending])
 
         assert document.turns[-1].status == status
 
-    def test_a_turn_that_is_not_measured_lasts_from_its_first_line_to_its_last(self) -> None:
+    def test_a_turn_without_a_recorded_duration_lasts_from_its_first_to_its_last_line(self) -> None:
         assert document_of([*prompt("one"), *answer("two")]).turns[-1].duration == 3.0
 
     @pytest.mark.parametrize("duration", [10**400, float("nan"), float("inf"), -1, True, "1", None])
-    def test_a_duration_that_is_none_is_not_believed(self, duration: Any) -> None:
-        builder = built([meta(), *prompt("one"), event("task_started"), call({"cmd": "ls"})])
+    def test_an_invalid_duration_is_ignored(self, duration: Any) -> None:
+        builder = builder_of([meta(), *prompt("one"), event("task_started"), call("shell", {"cmd": "ls"})])
         for number, kind in enumerate(("exec_command_end", "task_complete"), 6):
             took = {"secs": 1, "nanos": duration}
             fields = {"type": kind, "call_id": "c1", "duration_ms": duration, "duration": took}
@@ -142,7 +99,7 @@ class TestTurns:
         assert turn.items[0].call is not None
         assert (turn.duration, turn.items[0].call.duration) == (2.0, None)
 
-    def test_a_turn_whose_prompt_is_a_picture_is_rolled_back_too(self) -> None:
+    def test_a_turn_with_an_image_as_its_prompt_can_be_rolled_back(self) -> None:
         picture = {"type": "input_image", "image_url": "data:image/png;base64,AAAA"}
         lines: list[Line] = [("response_item", {"type": "message", "role": "user", "content": [picture]})]
 
@@ -150,21 +107,21 @@ class TestTurns:
 
         assert [turn.is_rolled_back for turn in document.turns] == [False, False, True]
 
-    def test_turns_rolled_back_say_so(self) -> None:
+    def test_rolled_back_turns_are_marked_and_their_number_is_shown(self) -> None:
         lines = [*prompt("one"), *answer("1"), *prompt("two"), *answer("2"), event("thread_rolled_back", num_turns=1)]
 
         document = document_of(lines)
 
         assert [turn.is_rolled_back for turn in document.turns] == [False, False, True]
-        assert document.turns[2].items[-1].text == "1 turn taken back"
-        assert items_of([*lines, event("thread_rolled_back", num_turns=2)])[-1].text == "2 turns taken back"
-        assert items_of([event("thread_rolled_back", num_turns="x")])[-1].text == "x turns taken back"
+        assert document.turns[2].items[-1].text == "1 turn"
+        assert items_of([*lines, event("thread_rolled_back", num_turns=2)])[-1].text == "2 turns"
+        assert items_of([event("thread_rolled_back", num_turns="x")])[-1].text == "x turns"
 
     def test_the_title_is_the_first_line_of_the_first_prompt(self) -> None:
         assert document_of([*prompt("one\ntwo")]).title == "one"
         assert document_of([]).title == ID
 
-    def test_times_between_are_those_between_items(self) -> None:
+    def test_gaps_are_the_times_between_items(self) -> None:
         gaps = [item.gap for item in items_of([*prompt("one"), event("token_count"), *answer("two")])]
 
         assert gaps == [None, 3.0]
@@ -193,7 +150,7 @@ class TestTurns:
         assert keys_of(document.turns) == sorted(key for key, _ in history.numbered())
         assert document.others["session_meta"] == 2
 
-    def test_a_base_that_is_gone_is_named(self, home: Path) -> None:
+    def test_a_missing_base_is_named(self, home: Path) -> None:
         own = [meta(history_base={"thread_id": "01a1fbb5-0000-7c53-8766-f128212a6999", "end_ordinal_exclusive": 9})]
 
         document = load_history(put(home, own)).document()
@@ -205,7 +162,7 @@ class TestTurns:
 
 
 class TestUnreadable:
-    def test_lines_that_could_not_be_read_stand_where_they_are(self, home: Path) -> None:
+    def test_unreadable_lines_are_items_in_their_place(self, home: Path) -> None:
         data = encode([meta(), *prompt("one")]) + b"{oops\n\n" + encode(answer("two")) + b'{"torn'
         history = load_history(put(home, data))
 
@@ -222,7 +179,7 @@ class TestUnreadable:
         assert "not JSON" in items[1].title
         assert document.line_count == len(history.lines) + 2
 
-    def test_a_file_may_begin_with_one(self) -> None:
+    def test_an_unreadable_line_may_come_first(self) -> None:
         builder = DocumentBuilder(Path("x"))
         builder.add_unreadable(SkippedLine(1, 0, 3, "not JSON"))
 
@@ -231,8 +188,8 @@ class TestUnreadable:
 
 
 class TestGrowing:
-    def test_changes_are_told_once_and_are_only_those(self) -> None:
-        builder = built([meta(), *prompt("one"), call({"command": ["ls"]})])
+    def test_each_change_is_returned_once(self) -> None:
+        builder = builder_of([meta(), *prompt("one"), call("shell", {"command": ["ls"]})])
         assert [(turn.number, [item.kind for item in items]) for turn, items in builder.changes()] == [
             (0, []),
             (1, ["user", "call"]),
@@ -245,8 +202,8 @@ class TestGrowing:
         assert [(turn.number, [item.key for item in items]) for turn, items in changes] == [(1, ["4"])]
         assert builder.changes() == []
 
-    def test_an_answer_that_comes_in_a_later_turn_changes_the_call_where_it_stands(self) -> None:
-        builder = built([meta(), *prompt("one"), call({"cmd": "sleep 9"}), *prompt("two"), *answer("x")])
+    def test_an_output_in_a_later_turn_changes_its_call_in_the_earlier_turn(self) -> None:
+        builder = builder_of([meta(), *prompt("one"), call("shell", {"cmd": "sleep 9"}), *prompt("two"), *answer("x")])
         builder.changes()
         builder.add(decode_line(encode_item(*output("done"), time_ms=TIME_MS + 20_000)), 9)
 
@@ -256,8 +213,8 @@ class TestGrowing:
         assert items[0].call is not None
         assert (items[0].call.output, items[0].call.elapsed, items[0].lines) == ("done", 16.0, ["4", "9"])
 
-    def test_before_its_meta_there_is_no_document(self) -> None:
-        builder = built(prompt("one"))
+    def test_there_is_no_document_before_a_valid_meta(self) -> None:
+        builder = builder_of(prompt("one"))
         assert builder.document is None
         builder.add(decode_line(encode_item("session_meta", {"id": 1}, time_ms=TIME_MS)), 3)
         assert builder.document is None
@@ -270,21 +227,21 @@ class TestGrowing:
 
 
 class TestEchoes:
-    def test_what_is_said_as_event_and_as_item_stands_once(self) -> None:
+    def test_a_text_in_an_event_and_in_an_item_is_shown_once(self) -> None:
         items = items_of([*prompt("one"), event("agent_reasoning", text="hm"), *answer("two")])
 
-        assert said(items) == [("user", "one"), ("reasoning", "hm"), ("agent", "two")]
+        assert texts_of(items) == [("user", "one"), ("reasoning", "hm"), ("agent", "two")]
         assert [item.lines for item in items] == [["2", "3"], ["4"], ["5", "6"]]
 
-    def test_what_a_user_says_twice_stands_twice(self) -> None:
-        assert said(items_of([*prompt("go on"), *prompt("go on")])) == [("user", "go on"), ("user", "go on")]
+    def test_a_repeated_prompt_is_shown_twice(self) -> None:
+        assert texts_of(items_of([*prompt("go on"), *prompt("go on")])) == [("user", "go on"), ("user", "go on")]
 
-    def test_what_a_person_says_in_a_new_turn_is_no_echo_of_the_last(self) -> None:
+    def test_a_prompt_in_a_new_turn_is_no_echo_of_an_earlier_one(self) -> None:
         lines = [event("user_message", message="yes"), *answer("a"), event("task_started"), message("user", "yes")]
 
-        assert said(items_of(lines)) == [("user", "yes"), ("agent", "a"), ("user", "yes")]
+        assert texts_of(items_of(lines)) == [("user", "yes"), ("agent", "a"), ("user", "yes")]
 
-    def test_each_compaction_stands_though_it_says_nothing(self) -> None:
+    def test_each_compaction_without_a_text_is_shown(self) -> None:
         lines: list[Line] = [
             event("context_compacted"),
             ("compacted", {"message": "", "replacement_history": [{}, {}]}),
@@ -300,27 +257,27 @@ class TestEchoes:
             ("compaction", "3 items kept"),
         ]
 
-    def test_an_echo_that_comes_late_is_none(self) -> None:
+    def test_a_text_repeated_much_later_is_shown_again(self) -> None:
         between = [event("token_count")] * 40
 
         assert len(items_of([message("assistant", "x"), *between, event("agent_message", message="x")])) == 2
 
-    def test_what_was_said_long_ago_is_forgotten(self) -> None:
-        builder = built([meta(), *(message("assistant", str(number)) for number in range(1000))])
+    def test_the_number_of_remembered_texts_is_bounded(self) -> None:
+        builder = builder_of([meta(), *(message("assistant", str(number)) for number in range(1000))])
 
-        assert len(builder._said) <= 130
+        assert len(builder._trackers) <= 130
 
-    def test_reasoning_that_an_event_said_whole_is_said_once_and_no_line_is_lost(self) -> None:
+    def test_reasoning_that_one_event_contains_completely_is_shown_once_and_no_line_is_lost(self) -> None:
         parts = [{"type": "summary_text", "text": text} for text in ("a", "b")]
         item = ("response_item", {"type": "reasoning", "summary": parts})
         lines = [event("agent_reasoning", text="a\n\nb"), item, event("agent_reasoning", text="a")]
 
         turns = document_of(lines).turns
 
-        assert said(turns[0].items) == [("reasoning", "a\n\nb"), ("reasoning", "a")]
+        assert texts_of(turns[0].items) == [("reasoning", "a\n\nb"), ("reasoning", "a")]
         assert keys_of(turns) == ["1", "2", "3", "4"]
 
-    def test_paragraphs_of_reasoning_that_events_said_are_not_repeated_by_their_item(self) -> None:
+    def test_paragraphs_of_reasoning_in_events_are_not_repeated_by_their_item(self) -> None:
         parts = [{"type": "summary_text", "text": text} for text in ("a", "b", "c")]
         item = ("response_item", {"type": "reasoning", "summary": parts[:2], "content": parts[2:]})
         events = [event("agent_reasoning", text=text) for text in ("a", "b")]
@@ -328,28 +285,28 @@ class TestEchoes:
         after = items_of([*events, item])
         before = items_of([item, *events])
 
-        assert said(after) == [("reasoning", "a"), ("reasoning", "b"), ("reasoning", "c")]
+        assert texts_of(after) == [("reasoning", "a"), ("reasoning", "b"), ("reasoning", "c")]
         assert [item.lines for item in after] == [["2", "4"], ["3", "4"], ["4"]]
         together = items_of([completed("Reasoning", summary_text=["a", "b"], raw_content=["c"]), item])
-        assert said(before) == said(together) == [("reasoning", "a\n\nb\n\nc")]
+        assert texts_of(before) == texts_of(together) == [("reasoning", "a\n\nb\n\nc")]
         assert together[0].lines == ["2", "3"]
         assert before[0].lines == ["2", "3", "4"]
 
-    def test_the_last_message_of_a_turn_is_said_a_third_time_by_its_end(self) -> None:
+    def test_the_end_of_a_turn_does_not_repeat_the_last_message(self) -> None:
         lines = [*prompt("one"), *answer("two"), event("task_complete", last_agent_message="two")]
 
-        assert said(items_of(lines)) == [("user", "one"), ("agent", "two")]
+        assert texts_of(items_of(lines)) == [("user", "one"), ("agent", "two")]
 
-    def test_a_turn_that_only_its_end_tells_of_is_shown_with_its_error(self) -> None:
+    def test_a_turn_with_only_an_end_is_shown_with_its_error(self) -> None:
         items = items_of([event("task_complete", last_agent_message="two", error={"message": "broken"})])
 
-        assert said(items) == [("agent", "two"), ("error", "broken")]
+        assert texts_of(items) == [("agent", "two"), ("error", "broken")]
         assert [item.key for item in items] == ["2", "2-2"]
 
-    def test_a_compaction_stands_once_and_a_plan_with_its_call(self) -> None:
+    def test_a_compaction_is_shown_once_and_a_plan_in_its_call(self) -> None:
         steps = [{"step": "look", "status": "completed"}, {"step": "act", "status": "pending"}, "odd"]
         lines = [
-            call({"plan": steps}, "update_plan"),
+            call("update_plan", {"plan": steps}),
             event("plan_update", plan=steps),
             ("compacted", {"message": "short", "replacement_history": [{}]}),
             event("context_compacted"),
@@ -367,7 +324,7 @@ class TestEchoes:
         assert [(step.text, step.status) for step in items[0].plan] == [("look", "completed"), ("act", "pending")]
         assert (items[1].title, items[1].text) == ("1 items kept", "short")
 
-    def test_images_of_an_event_are_those_of_its_item(self) -> None:
+    def test_images_of_an_event_belong_to_its_item(self) -> None:
         url = "data:image/png;base64,iVBORw0KGgo="
         lines = [
             message("user", "look"),

@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from rollout import History, load_history
-from rollout.codec import encode_item, encode_json
-from tests.rollouts import GIT, TIME_MS, Line, answer, event, message, meta, prompt, put, surroundings
+from rollout.codec import encode_item
+from tests.builders import call, output_with_code
+from tests.rollouts import GIT, TIME_MS, Line, answer, event, message, meta, prompt, put, surroundings, token_count
 
 PATCH = """*** Begin Patch
 *** Update File: parser.py
@@ -41,17 +42,6 @@ STEPS = [
 ]
 
 
-def call(name: str, arguments: object, call_id: str = "c") -> Line:
-    fields = {"name": name, "arguments": encode_json(arguments), "call_id": call_id}
-    return "response_item", {"type": "function_call", **fields}
-
-
-def output(text: object, call_id: str = "c", code: int = 0) -> Line:
-    if isinstance(text, str):
-        text = encode_json({"output": text, "metadata": {"exit_code": code, "duration_seconds": 0.4}})
-    return "response_item", {"type": "function_call_output", "call_id": call_id, "output": text}
-
-
 def patch(text: str = PATCH) -> list[Line]:
     return [
         ("response_item", {"type": "custom_tool_call", "name": "apply_patch", "input": text, "call_id": "patch"}),
@@ -70,7 +60,7 @@ def pictured(text: str, *sources: str) -> Line:
 
 def usage(total: int) -> Line:
     counts = {"input_tokens": total - 100, "output_tokens": 100, "total_tokens": total}
-    return event("token_count", info={"total_token_usage": counts, "last_token_usage": counts}, rate_limits=None)
+    return token_count(counts, rate_limits=None)
 
 
 def everything() -> list[Line]:
@@ -82,12 +72,12 @@ def everything() -> list[Line]:
         *prompt("Fix the parser.\nThen test it."),
         ("response_item", {"type": "reasoning", "summary": [{"type": "summary_text", "text": "**Look** at it"}]}),
         call("update_plan", {"explanation": "Tests first.", "plan": STEPS}, "plan"),
-        output("Plan updated", "plan"),
+        output_with_code("Plan updated", "plan"),
         call("shell", {"command": ["bash", "-lc", "pytest -q"]}, "fail"),
-        output("\x1b[31mE\x1b[0m\x1b[K one\n" + "\n".join(f"line {n}" for n in range(40)), "fail", 1),
+        output_with_code("\x1b[31mE\x1b[0m\x1b[K one\n" + "\n".join(f"line {n}" for n in range(40)), "fail", 1),
         *patch(),
         call("fetch", {"url": "https://example.com", "deep": [1]}, "mcp"),
-        output([{"type": "input_text", "text": "page"}, {"type": "input_image", "image_url": PNG}], "mcp"),
+        output_with_code([{"type": "input_text", "text": "page"}, {"type": "input_image", "image_url": PNG}], "mcp"),
         pictured("And this.", PNG, "https://example.com/evil.png", "data:image/svg+xml,<svg/>"),
         *answer(ANSWER),
         usage(2100),
@@ -109,7 +99,7 @@ def everything() -> list[Line]:
 
 def data() -> bytes:
     """
-    Give it as a file has it, with a gap of seven minutes and a line that cannot be read.
+    Return the file of this session, with a gap of seven minutes and an unreadable line.
     """
     lines = enumerate(everything())
     gaps = 420_000

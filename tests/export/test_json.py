@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rollout import History
-from rollout._visible import UNSAFE
+from rollout._text import UNSAFE
 from rollout.codec import encode_json
 from rollout.export import DETAILS, export_json
 from tests.export.sample import everything, loaded
@@ -26,7 +26,7 @@ def exported(history: History, detail: str = "full") -> Any:
     return json.loads("".join(export_json(history, detail=detail)), parse_constant=refused)
 
 
-def test_a_document_has_the_session_its_turns_and_what_became_of_its_lines(home: Path) -> None:
+def test_a_document_has_the_session_its_turns_and_an_account_of_its_lines(home: Path) -> None:
     history = loaded(home)
 
     document = exported(history)
@@ -48,7 +48,7 @@ def test_a_document_has_the_session_its_turns_and_what_became_of_its_lines(home:
 
 
 @pytest.mark.parametrize("detail", DETAILS)
-def test_every_line_is_shown_or_accounted_for(home: Path, detail: str) -> None:
+def test_every_line_is_shown_or_counted(home: Path, detail: str) -> None:
     history = loaded(home)
 
     document = exported(history, detail)
@@ -68,7 +68,7 @@ def test_every_line_is_shown_or_accounted_for(home: Path, detail: str) -> None:
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_whatever_a_damaged_file_holds_it_is_json_that_does_nothing(home: Path, name: str) -> None:
+def test_hostile_sessions_become_valid_and_harmless_json(home: Path, name: str) -> None:
     path = put(home, SESSIONS[name](CANARY))
     from rollout import load_history
 
@@ -80,7 +80,7 @@ def test_whatever_a_damaged_file_holds_it_is_json_that_does_nothing(home: Path, 
     assert UNSAFE.search(text.replace("\n", "")) is None
 
 
-def test_numbers_that_json_has_not_are_null(home: Path) -> None:
+def test_numbers_without_a_json_form_are_null(home: Path) -> None:
     deep: Any = 1
     for _ in range(1000):
         deep = {"a": [deep]} if _ % 2 else [deep]
@@ -95,7 +95,7 @@ def test_numbers_that_json_has_not_are_null(home: Path) -> None:
     assert encode_json(source).strip("[]") == "null"
 
 
-def test_every_field_is_on_the_page_of_the_format(home: Path) -> None:
+def test_every_field_is_documented(home: Path) -> None:
     named = set(re.findall(r"`(\w+)`", PAGE.read_text()))
     fields: set[str] = set()
 

@@ -13,10 +13,10 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from rollout import load_history
-from rollout._visible import UNSAFE
+from rollout._text import UNSAFE
 from rollout.document import ITEM_KINDS
 from rollout.export import export_markdown
-from rollout.export._tamed import code_span, escaped, fenced, quoted, tamed
+from rollout.export._markdown_safe import code_block, code_span, escape_markdown, quote, sanitize_markdown
 from tests.export.sample import PNG, loaded
 from tests.hostile import CANARY, SESSIONS
 from tests.rollouts import Line, answer, event, meta, prompt, put
@@ -47,7 +47,7 @@ def flat(tokens: Sequence[Token]) -> Iterator[Token]:
 
 def dangers_in(tokens: Sequence[Token]) -> list[str]:
     """
-    Return what a text, read by a parser, has that recorded text may not bring about.
+    Return the parts of a parsed text that recorded text must not cause.
     """
     found = []
     for token in flat(tokens):
@@ -71,12 +71,12 @@ def exported(home: Path, lines: bytes | list[Line] | None = None, detail: str = 
     return "".join(export_markdown(loaded(home, lines), detail=detail))
 
 
-def test_a_turn_is_a_heading_and_an_item_is_one_below_it(home: Path) -> None:
+def test_turns_are_headings_and_items_are_headings_below_them(home: Path) -> None:
     headings = headings_of(PARSER.parse(exported(home)))
 
     assert [text for tag, _, text in headings if tag == "h1"] == ["Fix the parser."]
     assert [text for tag, _, text in headings if tag == "h2"] == [
-        "Before the first turn",
+        "Before the first prompt",
         "Turn 1: Fix the parser.",
         "Turn 2: Deploy.",
         "About this file",
@@ -89,7 +89,7 @@ def test_a_turn_is_a_heading_and_an_item_is_one_below_it(home: Path) -> None:
     ]  # fmt: skip
 
 
-def test_what_is_said_reads_as_it_was_written(home: Path) -> None:
+def test_messages_keep_their_markdown(home: Path) -> None:
     text = exported(home)
 
     assert "\n> Fix the parser.  \n> Then test it.\n" in text
@@ -99,7 +99,7 @@ def test_what_is_said_reads_as_it_was_written(home: Path) -> None:
     assert "\n| file | change |\n|---|---|\n| `parser.py` | +3 |\n" in text
 
 
-def test_calls_patches_plans_and_images_are_what_an_editor_knows(home: Path) -> None:
+def test_calls_patches_plans_and_images_use_common_markdown(home: Path) -> None:
     text = exported(home)
 
     assert "\nTests first.\n\n- [x] Reproduce\n- [ ] Fix \\*it\\* *(in progress)*\n- [ ] Test\n" in text
@@ -113,7 +113,7 @@ def test_calls_patches_plans_and_images_are_what_an_editor_knows(home: Path) -> 
 
 
 @pytest.mark.parametrize("name", [name for name in SESSIONS if not name.startswith(("long", "patho"))])
-def test_hostile_sessions_have_the_headings_of_the_export_and_no_other(home: Path, name: str) -> None:
+def test_hostile_sessions_add_no_headings_and_no_html(home: Path, name: str) -> None:
     history = load_history(put(home, SESSIONS[name](CANARY)))
 
     text = "".join(export_markdown(history))
@@ -130,7 +130,7 @@ def test_hostile_sessions_have_the_headings_of_the_export_and_no_other(home: Pat
     assert UNSAFE.search(text) is None
 
 
-def test_a_parser_that_believes_everything_finds_what_is_not_tamed() -> None:
+def test_the_parser_of_these_tests_finds_unescaped_markup() -> None:
     assert dangers_in(PARSER.parse("<script>alert(1)</script>\n\n![x](http://a) [y](javascript:z) &lrm;")) == [
         "<script>alert(1)</script>\n", "{'src': 'http://a', 'alt': ''}", "javascript:", " \u200e",
     ]  # fmt: skip
@@ -152,10 +152,10 @@ def test_a_parser_that_believes_everything_finds_what_is_not_tamed() -> None:
 @example("`\n[<b>](```2) <b>```", False)
 @example('[a](b "c\nd `e") <b>` f', False)
 @example("- " * 50 + "a\nb", False)
-def test_no_recorded_text_reaches_beyond_its_place(text: str, keeps_breaks: bool) -> None:
-    tame = tamed(text, keeps_breaks=keeps_breaks)
+def test_no_recorded_text_affects_the_text_around_it(text: str, keeps_breaks: bool) -> None:
+    tame = sanitize_markdown(text, keeps_breaks=keeps_breaks)
 
-    for placed in (tame, quoted(tame)):
+    for placed in (tame, quote(tame)):
         page = f"### one\n\n{placed}\n\n### two\n\n[x] [^1]\n"
         tokens = PARSER.parse(page)
         assert dangers_in(tokens) == []
@@ -166,14 +166,14 @@ def test_no_recorded_text_reaches_beyond_its_place(text: str, keeps_breaks: bool
 
 @settings(max_examples=3 * settings.default.max_examples)
 @given(st.lists(PARTS | st.text(max_size=3), max_size=12).map("".join))
-def test_words_spans_and_blocks_of_code_are_what_they_say(text: str) -> None:
-    words = list(tokens_of(f"### {escaped(text)} end"))
+def test_any_text_can_be_escaped_as_words_as_a_span_and_as_a_block_of_code(text: str) -> None:
+    words = list(tokens_of(f"### {escape_markdown(text)} end"))
     assert [token.type for token in words if token.type != "text"] == ["heading_open", "inline", "heading_close"]
 
     spans = [token for token in tokens_of(f"a {code_span(text)} b") if token.type == "code_inline"]
     assert len(spans) == bool(code_span(text))
 
-    blocks = [token for token in tokens_of(fenced(text)) if token.type != "paragraph"]
+    blocks = [token for token in tokens_of(code_block(text)) if token.type != "paragraph"]
     assert [token.type for token in blocks] == ["fence"]
 
 
@@ -209,12 +209,12 @@ def test_words_spans_and_blocks_of_code_are_what_they_say(text: str) -> None:
         ("\n\n", ""),
     ],
 )  # fmt: skip
-def test_recorded_markdown_stays_as_far_as_it_is_harmless(text: str, tame: str) -> None:
-    assert tamed(text) == tame
+def test_harmless_recorded_markdown_is_kept(text: str, tame: str) -> None:
+    assert sanitize_markdown(text) == tame
 
 
-def test_the_ends_of_lines_that_a_person_typed_are_kept() -> None:
-    assert tamed("a\nb\n\nc\n# d\ne", keeps_breaks=True) == "a  \nb\n\nc\n\n**d**\n\ne"
+def test_line_breaks_of_a_prompt_are_kept() -> None:
+    assert sanitize_markdown("a\nb\n\nc\n# d\ne", keeps_breaks=True) == "a  \nb\n\nc\n\n**d**\n\ne"
 
 
 @pytest.mark.parametrize(
@@ -224,18 +224,18 @@ def test_hostile_text_takes_linear_time(unit: str) -> None:
     text = unit * (200_000 // len(unit)) + "x"
 
     start = time.perf_counter()
-    tamed(text)
+    sanitize_markdown(text)
 
     assert time.perf_counter() - start < 10
 
 
-def test_a_session_of_every_kind_of_item_leaves_no_kind_out(home: Path) -> None:
+def test_the_sample_contains_every_kind_of_item(home: Path) -> None:
     document = loaded(home).document()
 
     assert {item.kind for turn in document.turns for item in turn.items} == set(ITEM_KINDS)
 
 
-def test_a_turn_without_words_and_a_call_without_output_are_shown(home: Path) -> None:
+def test_a_turn_without_a_prompt_and_a_call_without_output_are_shown(home: Path) -> None:
     empty = ("response_item", {"type": "function_call_output", "call_id": "x", "output": ""})
     called = ("response_item", {"type": "function_call", "name": "wait", "arguments": "", "call_id": "x"})
     began = event("task_started", turn_id="1")

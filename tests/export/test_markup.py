@@ -6,11 +6,11 @@ import time
 
 import pytest
 
-from rollout.export._markup import CODE_MAX, MARKDOWN_MAX, code, diff, markdown, plain
-from rollout.export._markup_ansi import terminal, without_colours
+from rollout.export.html._ansi import terminal_markup, without_colors
+from rollout.export.html._markup import CODE_MAX, MARKDOWN_MAX, code, diff, markdown, plain
 
 
-def test_markdown_gives_paragraphs_lists_tables_and_code() -> None:
+def test_markdown_becomes_paragraphs_lists_tables_and_code() -> None:
     html = markdown("One *two* `three`\n\n- four\n\n| a | b | c |\n|---|--:|:-:|\n| 1 | 2 | 3 |\n\n~~five~~")
 
     assert "<p>One <em>two</em> <code>three</code></p>" in html
@@ -19,19 +19,19 @@ def test_markdown_gives_paragraphs_lists_tables_and_code() -> None:
     assert "<s>five</s>" in html
 
 
-def test_plain_words_are_the_paragraph_that_markdown_makes_of_them() -> None:
+def test_plain_words_give_the_same_paragraph_with_and_without_the_parser() -> None:
     text = "The parser fails.\nOn an empty line, it seems \nHere"
 
     assert markdown(text) == "<p>The parser fails.\nOn an empty line, it seems\nHere</p>\n"
     assert markdown(f"{text}*") == "<p>The parser fails.\nOn an empty line, it seems\nHere*</p>\n"
 
 
-def test_where_people_type_a_newline_ends_a_line() -> None:
+def test_newlines_of_a_prompt_become_line_breaks() -> None:
     assert markdown("one\ntwo", has_breaks=True) == "<p>one<br>\ntwo</p>\n"
     assert markdown("*one*\ntwo", has_breaks=True) == "<p><em>one</em><br>\ntwo</p>\n"
 
 
-def test_html_in_markdown_is_text() -> None:
+def test_html_in_markdown_is_escaped() -> None:
     html = markdown("a <script>alert(1)</script> <img src=x onerror=alert(1)>\n\n<div onclick=x>\n\n&lt;b&gt;")
 
     assert re.findall(r"<(\w+)", html) == ["p", "p", "p"]
@@ -45,11 +45,11 @@ def test_html_in_markdown_is_text() -> None:
         "vbscript:x", "//example.com/x", "/relative", "#L1", "ftp://example.com",
     ],
 )  # fmt: skip
-def test_a_link_to_anything_but_the_web_or_a_mailbox_is_text(address: str) -> None:
+def test_a_link_with_any_scheme_but_http_https_and_mailto_is_text(address: str) -> None:
     assert "href" not in markdown(f"[x]({address}) <{address}> [y]\n\n[y]: {address}")
 
 
-def test_a_link_says_where_it_leads_and_tells_nobody_who_follows_it() -> None:
+def test_a_link_shows_its_target_and_sends_no_referrer() -> None:
     html = markdown('[the specification](https://toml.io/?a="<x>)')
 
     assert 'class="named" href="https://toml.io/?a=%22%3Cx%3E"' in html
@@ -57,12 +57,12 @@ def test_a_link_says_where_it_leads_and_tells_nobody_who_follows_it() -> None:
     assert 'target="_blank" rel="noopener noreferrer nofollow"' in html
 
 
-def test_a_link_whose_text_is_its_address_is_not_printed_twice() -> None:
+def test_a_link_with_its_address_as_text_is_not_printed_twice() -> None:
     assert 'class="named"' not in markdown("<https://toml.io>")
 
 
 @pytest.mark.parametrize("address", ["https://example.com/x.png", "x.png", "javascript:x", "data:image/svg+xml,svg"])
-def test_a_picture_in_markdown_is_named_and_never_loaded(address: str) -> None:
+def test_an_image_in_markdown_is_described_and_not_loaded(address: str) -> None:
     html = markdown(f"see ![the *cat*](<{address}>)")
 
     assert "<img" not in html
@@ -70,23 +70,23 @@ def test_a_picture_in_markdown_is_named_and_never_loaded(address: str) -> None:
     assert "image not loaded: the cat " in html
 
 
-def test_the_address_of_a_picture_without_a_name_is_cut() -> None:
+def test_the_long_address_of_an_image_without_a_name_is_truncated() -> None:
     html = markdown(f"![](https://example.com/{'x' * 1000})")
 
     assert f"image not loaded: https://example.com/{'x' * 180}…<" in html
 
 
-def test_headings_are_below_those_of_the_page() -> None:
+def test_headings_are_of_a_lower_level_than_those_of_the_page() -> None:
     assert markdown("# a\n\n#### b") == "<h4>a</h4>\n<h6>b</h6>\n"
 
 
-def test_what_acts_on_a_page_is_shown_also_where_it_came_as_an_entity() -> None:
+def test_control_characters_and_their_entities_are_shown_as_escapes() -> None:
     html = markdown("*a* \x00 \u202e b &#x202e; &#x200b; \r c")
 
     assert "<em>a</em> \\x00 \\u202e b \\u202e \\u200b \\x0d c" in html
 
 
-def test_a_text_too_long_for_markdown_is_shown_as_it_is() -> None:
+def test_a_text_too_long_for_markdown_is_plain_text() -> None:
     html = markdown("*" * (MARKDOWN_MAX + 1) + "<b>")
 
     assert html.startswith("<pre>***")
@@ -94,7 +94,7 @@ def test_a_text_too_long_for_markdown_is_shown_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("part", ["[", "![", "[[](", "*", "> ", "<", "&#", "a\n", "a|b\n-|-\n"])
-def test_no_markdown_takes_long(part: str) -> None:
+def test_hostile_markdown_is_parsed_within_a_time_limit(part: str) -> None:
     text = part * (MARKDOWN_MAX // len(part))
     before = time.process_time()
 
@@ -109,7 +109,7 @@ def test_no_markdown_takes_long(part: str) -> None:
     assert time.process_time() - before < 15
 
 
-def test_fenced_code_has_the_colours_of_its_language() -> None:
+def test_fenced_code_has_the_colors_of_its_language() -> None:
     html = markdown("```python title='x'\ndef f(): return '<b>'  # why\n```\n\n```\nplain\n```\n\n    indented <b>")
 
     assert "<i class=k>def</i> <i class=f>f</i>" in html
@@ -120,7 +120,7 @@ def test_fenced_code_has_the_colours_of_its_language() -> None:
 
 
 @pytest.mark.parametrize("language", ["bash", "python", "json", "no such language", "", "text", "html", "../x"])
-def test_code_of_any_language_says_what_it_said(language: str) -> None:
+def test_colored_code_has_the_same_text_in_any_language(language: str) -> None:
     text = '\n\n  a = {"b": "<script>"}  # c\n\tif $HOME; then\n'
 
     html = code(text, language)
@@ -128,13 +128,13 @@ def test_code_of_any_language_says_what_it_said(language: str) -> None:
     assert re.sub(r"</?i[^>]*>", "", html) == str(plain(text))
 
 
-def test_code_too_long_for_colours_has_none() -> None:
+def test_very_long_code_has_no_colors() -> None:
     assert "<i" not in code("x = 1\n" * CODE_MAX, "python")
 
 
 @pytest.mark.parametrize("language", ["python", "java", "c++", "typescript", "make", "csharp"])
 @pytest.mark.parametrize("part", ["(", '"', "//", "${", "a ", "a.", "a\n", "\n", "f(\n"])
-def test_no_code_takes_long(language: str, part: str) -> None:
+def test_hostile_code_is_colored_within_a_time_limit(language: str, part: str) -> None:
     texts = (part * (size // len(part)) for size in (1000, 4000, CODE_MAX))
     in_lines = "\n".join([part * (400 // len(part))] * (CODE_MAX // 401))
     before = time.process_time()
@@ -145,7 +145,7 @@ def test_no_code_takes_long(language: str, part: str) -> None:
     assert time.process_time() - before < 15
 
 
-def test_long_code_that_is_easy_has_colours() -> None:
+def test_long_code_with_short_lines_has_colors() -> None:
     lines = "def f(number):\n    return number\n"
 
     assert "<i class=k>def" in code(lines * 100, "py")
@@ -155,15 +155,15 @@ def test_long_code_that_is_easy_has_colours() -> None:
     assert "<i" not in code("int a;\n" * 800, "c")
 
 
-def test_a_diff_tells_what_is_added_from_what_is_removed() -> None:
+def test_a_diff_marks_added_and_removed_lines() -> None:
     html = diff("@@ -1 +1 @@\n-a\n-b\n+<c>\n d")
 
     assert html == "<b>@@ -1 +1 @@\n</b><del>-a\n-b\n</del><ins>+&lt;c&gt;\n</ins> d\n"
     assert code("+a", "diff") == "<ins>+a\n</ins>"
 
 
-def test_an_output_without_colours_is_text() -> None:
-    assert terminal("a <b>\r\n\x07\u202e") == "a &lt;b&gt;\n\\x07\\u202e"
+def test_an_output_without_colors_is_text() -> None:
+    assert terminal_markup("a <b>\r\n\x07\u202e") == "a &lt;b&gt;\n\\x07\\u202e"
 
 
 @pytest.mark.parametrize(
@@ -176,22 +176,22 @@ def test_an_output_without_colours_is_text() -> None:
         ("38;5;999;1", "f7 tb"), ("38;2;999;0;0", "f1"), ("38", "f0"), ("38;5", "f0"),
     ],
 )  # fmt: skip
-def test_a_colour_of_a_terminal_becomes_a_class(codes: str, classes: str) -> None:
-    assert terminal(f"\x1b[{codes}mx") == f'<i class="{classes}">x</i>'
+def test_a_terminal_color_becomes_a_class(codes: str, classes: str) -> None:
+    assert terminal_markup(f"\x1b[{codes}mx") == f'<i class="{classes}">x</i>'
 
 
 @pytest.mark.parametrize("codes", ["", "0", "31;0", "31;39", "41;49", "1;22", "2;22", "3;23", "4;24", "7;27", "9;29"])
-def test_a_colour_ends(codes: str) -> None:
-    assert terminal(f"\x1b[{codes}mx") == "x"
+def test_a_reset_ends_a_color(codes: str) -> None:
+    assert terminal_markup(f"\x1b[{codes}mx") == "x"
 
 
 @pytest.mark.parametrize("codes", ["5", "8", "58", "999", "38;7", "6"])
-def test_what_would_blink_or_hide_is_shown(codes: str) -> None:
-    assert re.sub(r"</?i[^>]*>", "", terminal(f"\x1b[{codes}mx")) == "x"
+def test_blinking_and_hidden_text_is_shown_as_plain_text(codes: str) -> None:
+    assert re.sub(r"</?i[^>]*>", "", terminal_markup(f"\x1b[{codes}mx")) == "x"
 
 
-def test_a_colour_holds_until_another_comes() -> None:
-    assert terminal("\x1b[31m\x1b[1ma\n\x1b[32mb\x1b[mc") == '<i class="f1 tb">a\n</i><i class="f2 tb">b</i>c'
+def test_a_color_continues_until_the_next_one() -> None:
+    assert terminal_markup("\x1b[31m\x1b[1ma\n\x1b[32mb\x1b[mc") == '<i class="f1 tb">a\n</i><i class="f2 tb">b</i>c'
 
 
 @pytest.mark.parametrize(
@@ -199,29 +199,29 @@ def test_a_colour_holds_until_another_comes() -> None:
     ["\x1b[2J", "\x1b[1;1H", "\x1b[?25l", "\x1b]0;title\x07", "\x1b]8;;http://x\x1b\\", "\x1b(B", "\x1b7", "\x1bM",
      "\x1b[1 q"],
 )  # fmt: skip
-def test_what_moves_or_titles_a_terminal_is_left_out(sequence: str) -> None:
-    assert terminal(f"a{sequence}b") == "ab"
-    assert without_colours(f"\x1b[31ma{sequence}b") == "ab"
+def test_sequences_that_move_the_cursor_or_set_a_title_are_left_out(sequence: str) -> None:
+    assert terminal_markup(f"a{sequence}b") == "ab"
+    assert without_colors(f"\x1b[31ma{sequence}b") == "ab"
 
 
-def test_half_a_sequence_is_shown() -> None:
-    assert terminal("a\x1b") == "a\\x1b"
-    assert terminal("\x1b[31") == "\\x1b[31"
-    assert terminal("\x1bPq#0\x1b\\") == "\\x1bPq#0"
-    assert without_colours("ab") == "ab"
+def test_an_incomplete_escape_sequence_is_shown() -> None:
+    assert terminal_markup("a\x1b") == "a\\x1b"
+    assert terminal_markup("\x1b[31") == "\\x1b[31"
+    assert terminal_markup("\x1bPq#0\x1b\\") == "\\x1bPq#0"
+    assert without_colors("ab") == "ab"
 
 
-def test_what_a_carriage_return_would_cover_is_shown() -> None:
-    assert terminal("10 %\r20 %\rdone") == "10 %\n20 %\ndone"
+def test_text_before_a_carriage_return_is_shown() -> None:
+    assert terminal_markup("10 %\r20 %\rdone") == "10 %\n20 %\ndone"
 
 
 @pytest.mark.parametrize(
     "part", ["\x1b]", "\x1b", "\x1b[1", "\x1b[31mx", "\x1b[" + "1" * 5000 + "m", "\x1b]8;;" + "x" * 4000, "\x1b[;"]
 )
-def test_a_megabyte_for_a_terminal_takes_no_longer_than_it_must(part: str) -> None:
+def test_a_megabyte_of_escape_sequences_is_processed_within_a_time_limit(part: str) -> None:
     text = part * (1_000_000 // len(part))
     before = time.process_time()
 
-    terminal(text)
+    terminal_markup(text)
 
     assert time.process_time() - before < 15

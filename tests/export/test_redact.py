@@ -9,9 +9,10 @@ import rollout.export
 from rollout.codec import decode_line, encode_json
 from rollout.export import redacted
 from rollout.secrets import Redaction
-from tests.export.sample import PATCH, call, loaded, output, patch
+from tests.builders import call, output_with_code
+from tests.export.sample import PATCH, loaded, patch
 from tests.rollouts import ID, Line, answer, encode, event, meta, paginated_session, prompt, put
-from tests.test_secrets import KEYS
+from tests.secret_samples import KEYS
 
 KEY = "ghp_" + "aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3hJ5"
 OTHER = "01a1fbb5-7abd-7c53-8766-f128212a613c"
@@ -19,7 +20,7 @@ OTHER = "01a1fbb5-7abd-7c53-8766-f128212a613c"
 
 def planted(secret: str) -> list[Line]:
     """
-    Give a session in which a secret stands wherever something may stand.
+    Return a session with a secret in every possible place.
     """
     return [
         meta(cwd=f"/{secret}/x", originator=secret, git={"branch": secret, "repository_url": f"x {secret}"}),
@@ -27,9 +28,9 @@ def planted(secret: str) -> list[Line]:
         *prompt(f"See {secret} here."),
         ("response_item", {"type": "reasoning", "summary": [{"type": "summary_text", "text": f"a {secret}"}]}),
         call("shell", {"command": ["bash", "-lc", f"echo {secret}"], "workdir": f"/{secret}/"}, "1"),
-        output(f"out {secret}", "1"),
+        output_with_code(f"out {secret}", "1"),
         call(f"tool {secret}", {f"key {secret}": f"is {secret}"}, "2"),
-        output([{"type": "input_image", "image_url": f"https://x/?{secret}"}], "2"),
+        output_with_code([{"type": "input_image", "image_url": f"https://x/?{secret}"}], "2"),
         *patch(PATCH.replace("return None", f'return "{secret}"').replace("parsing.py", f"a {secret} b.py")),
         event("plan_update", explanation=f"say {secret}", plan=[{"step": f"do {secret}", "status": f"s {secret}"}]),
         event("error", message=f"lost {secret}"),
@@ -46,7 +47,7 @@ def extended(lines: list[Line], secret: str) -> bytes:
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key[:8])
-def test_no_secret_of_any_kind_is_in_any_export(home: Path, key: str) -> None:
+def test_no_export_contains_a_secret_of_any_kind(home: Path, key: str) -> None:
     # Of one over several lines the longest stands for all.
     telling = max(key.split("\n"), key=len)
     history = redacted(loaded(home, extended(planted(key), key)), Redaction())
@@ -61,7 +62,7 @@ def test_no_secret_of_any_kind_is_in_any_export(home: Path, key: str) -> None:
     assert telling not in repr((history.meta, history.skipped, history.lines))
 
 
-def test_lines_are_encoded_anew_and_equal_what_they_hold(home: Path) -> None:
+def test_redacted_lines_have_bytes_that_equal_their_payloads(home: Path) -> None:
     history = loaded(home, planted(KEY))
     redaction = Redaction()
 
@@ -76,7 +77,7 @@ def test_lines_are_encoded_anew_and_equal_what_they_hold(home: Path) -> None:
     assert any(KEY.encode() in line.raw for line in history.lines)
 
 
-def test_what_is_inherited_is_redacted_too(home: Path) -> None:
+def test_inherited_lines_are_redacted(home: Path) -> None:
     put(home, encode(paginated_session(f"from the base {KEY}"), first_ordinal=0))
     own = meta(session_id=OTHER, history_mode="paginated", history_base={"thread_id": ID, "end_ordinal_exclusive": 8})
     history = rollout.load_history(put(home, encode([own], first_ordinal=8), session_id=OTHER), home=home)
@@ -89,7 +90,7 @@ def test_what_is_inherited_is_redacted_too(home: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [150, 1015])
-def test_what_is_too_deep_to_be_walked_or_encoded_is_redacted_as_text(home: Path, depth: int) -> None:
+def test_lines_too_deep_to_be_walked_or_encoded_are_redacted_as_text(home: Path, depth: int) -> None:
     deep: Any = KEY
     for _ in range(depth):
         deep = [deep]

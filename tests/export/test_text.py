@@ -5,17 +5,11 @@ from pathlib import Path
 import pytest
 
 from rollout import load_history
-from rollout._visible import UNSAFE
-from rollout.document import Call, Image
+from rollout._text import UNSAFE
+from rollout.document import Call, Image, call_facts
 from rollout.export import export_text
+from rollout.export._labels import command_text, image_text
 from rollout.export._text import TextRenderer, first_lines
-from rollout.export._words import (
-    call_facts,
-    clock,
-    command_text,
-    image_text,
-    moment,
-)
 from tests.export.sample import PATCH, PNG, everything, loaded
 from tests.hostile import CANARY, SESSIONS
 from tests.rollouts import ID, Line, encode, event, meta, paginated_session, prompt, put
@@ -27,14 +21,14 @@ def exported(home: Path, lines: bytes | list[Line] | None = None, detail: str = 
     return "".join(export_text(loaded(home, lines), detail=detail))
 
 
-def test_a_transcript_begins_with_what_is_known_and_ends_with_what_became_of_the_lines(home: Path) -> None:
+def test_a_transcript_begins_with_the_facts_of_the_session_and_ends_with_counts_of_its_lines(home: Path) -> None:
     lines = exported(home).splitlines()
 
     assert lines[:8] == [
         "Fix the parser.",
         "",
         f"id           {ID}",
-        "began        2026-11-21 01:25:37",
+        "started      2026-11-21 01:25:37 UTC",
         "folder       /home/dev/demo",
         "git          master  be2a9a36c5",
         "model        gpt-5-codex",
@@ -43,12 +37,12 @@ def test_a_transcript_begins_with_what_is_known_and_ends_with_what_became_of_the
     assert lines[-4:] == [
         "2 turns, 8 min 4 s, 5 calls, 1 failed, 2,100 tokens",
         "Lines in the file: 34; shown: 29.",
-        "With nothing for a reader: 5 lines (session_meta 1, task_started 2, token_count 1, turn_context 1).",
-        "Could not be read: 1 line, shown in place. See rollout verify.",
+        "Lines without content to show: 5 (session_meta 1, task_started 2, token_count 1, turn_context 1).",
+        "Unreadable lines: 1, each marked at its position; see rollout verify.",
     ]
 
 
-def test_every_item_stands_there_with_a_title(home: Path) -> None:
+def test_every_item_has_a_title(home: Path) -> None:
     text = exported(home)
 
     assert [line.partition("  ")[0] for line in text.splitlines() if "  2026-11-21T" in line] == [
@@ -62,7 +56,7 @@ def test_every_item_stands_there_with_a_title(home: Path) -> None:
     assert "\nunreadable: not JSON (Expected object or value)  line 33\n7 bytes from byte" in text
 
 
-def test_calls_stand_with_what_they_were_given_and_what_they_answered(home: Path) -> None:
+def test_calls_have_their_input_and_output(home: Path) -> None:
     text = exported(home)
 
     assert "\nTests first.\n[x] Reproduce\n[>] Fix *it*\n[ ] Test\n\noutput update_plan  exit code 0  0.4 s\n" in text
@@ -73,12 +67,12 @@ def test_calls_stand_with_what_they_were_given_and_what_they_answered(home: Path
     assert "\nAnd this.\n[image: image/png, 9 B]\n[image: https://example.com/evil.png]\n[image: image/svg" in text
 
 
-def test_what_is_left_out_is_said(home: Path) -> None:
-    assert "Left out: the outputs of calls (detail no-outputs)." in exported(home, detail="no-outputs")
-    assert "Left out: 11 items of 15 lines (detail conversation)." in exported(home, detail="conversation")
+def test_omitted_parts_are_named(home: Path) -> None:
+    assert "Left out: the outputs of calls (level of detail: no-outputs)." in exported(home, detail="no-outputs")
+    assert "Left out: 11 items from 15 lines (level of detail: conversation)." in exported(home, detail="conversation")
 
 
-def test_what_is_inherited_and_what_is_missing_is_said(home: Path) -> None:
+def test_inherited_lines_and_a_missing_base_are_named(home: Path) -> None:
     base = put(home, encode(paginated_session("from the base"), first_ordinal=0))
     own = meta(session_id=OTHER, history_mode="paginated", history_base={"thread_id": ID, "end_ordinal_exclusive": 9})
     path = put(home, encode([own, *prompt("of the fork")], first_ordinal=9), session_id=OTHER)
@@ -87,33 +81,33 @@ def test_what_is_inherited_and_what_is_missing_is_said(home: Path) -> None:
     base.unlink()
     without = "".join(export_text(load_history(path)))
 
-    assert "Lines in the file: 3, and 9 of the session that it goes on from; shown: 8." in whole
+    assert "Lines in the file: 3; inherited lines: 9; shown: 8." in whole
     assert "inherited" in whole
-    assert f"What it has from session {ID} is missing: its file is not there." in without
+    assert f"The lines inherited from session {ID} are missing: its file was not found." in without
 
 
 @pytest.mark.parametrize("name", SESSIONS)
-def test_nothing_acts_on_a_terminal(home: Path, name: str) -> None:
+def test_hostile_sessions_have_no_effect_on_a_terminal(home: Path, name: str) -> None:
     text = "".join(export_text(load_history(put(home, SESSIONS[name](CANARY)))))
 
     assert UNSAFE.search(text) is None
     text.encode()
 
 
-def test_lines_are_wrapped_by_nobody(home: Path) -> None:
+def test_lines_are_not_wrapped(home: Path) -> None:
     said = "word " * 1000
 
     assert f"\n{said}\n" in exported(home, [meta(), *prompt(said)])
 
 
-def test_first_lines_are_as_many_and_as_long_as_a_screen_holds() -> None:
+def test_first_lines_are_limited_in_number_and_length() -> None:
     assert first_lines("a\nb\nc\n\n", 2) == ("a\nb", "... 1 more line (--full)")
     assert first_lines("a\nb\n", 2) == ("a\nb", "")
     assert first_lines("a\nb\n", None) == ("a\nb", "")
     assert first_lines("x" * 10_000_000, 2) == ("x" * 1000, "... 9,999,000 more characters (--full)")
 
 
-def test_outputs_and_contexts_can_be_cut_and_messages_are_not(home: Path) -> None:
+def test_outputs_and_contexts_are_truncated_and_messages_are_not(home: Path) -> None:
     document = loaded(home).document()
     renderer = TextRenderer(2)
     items = {item.key: item for turn in document.turns for item in turn.items}
@@ -127,34 +121,27 @@ def test_outputs_and_contexts_can_be_cut_and_messages_are_not(home: Path) -> Non
     assert renderer.output(user) == ""
 
 
-def test_a_turn_whose_end_was_not_known_gets_a_rule_below(home: Path) -> None:
+def test_a_rule_after_a_turn_shows_its_duration_and_tokens(home: Path) -> None:
     before, turn, _ = loaded(home).document().turns
 
     assert TextRenderer().turn_end(turn) == "== turn 1 ended  1 min 24 s  2,100 tokens  gpt-5-codex\n\n"
     assert TextRenderer().turn(before) == TextRenderer().turn_end(before) == ""
 
 
-def test_moments_are_said_for_people() -> None:
-    assert (moment("2026-11-21T01:25:37.122Z"), moment("no\x1b time"), moment(None)) == (
-        "2026-11-21 01:25:37", "no\\x1b time", "",
-    )  # fmt: skip
-    assert (clock("2026-11-21T01:25:37Z"), clock("x\ny"), clock(None)) == ("01:25:37", "x y", "")
-
-
-def test_how_a_call_ended_is_said_as_far_as_it_is_known() -> None:
+def test_the_facts_of_a_call_are_those_that_are_known() -> None:
     assert call_facts(Call("x")) == []
     assert call_facts(Call("x", is_failed=True, elapsed=2.0)) == ["failed", "2.0 s"]
     assert call_facts(Call("x", exit_code=3, is_failed=True, duration=0.5, elapsed=2.0)) == ["exit code 3", "0.5 s"]
 
 
-def test_an_image_is_told_by_its_type_and_size_or_where_it_is() -> None:
+def test_an_image_is_described_by_its_type_and_size_or_by_its_address() -> None:
     assert image_text(Image(PNG, "image/png")) == "image/png, 9 B"
     assert image_text(Image("data:text/html;base64,AAAA")) == "text/html, 3 B"
     assert image_text(Image("/tmp/\x1b[2Jx.png")) == "/tmp/\\x1b[2Jx.png"  # noqa: S108 -- no file
     assert image_text(Image("y" * 500)) == "y" * 200 + "…"
 
 
-def test_a_patch_is_shown_once_and_what_stands_around_it_stays() -> None:
+def test_a_patch_is_not_repeated_in_its_command_and_the_text_around_it_is_kept() -> None:
     changes = loaded_changes()
 
     assert command_text(Call("shell", input="ls")) == "ls"
@@ -171,19 +158,19 @@ def loaded_changes() -> tuple[object, ...]:
     return changes_in(PATCH)
 
 
-def test_a_session_without_a_word_is_a_transcript_too(home: Path) -> None:
+def test_a_session_without_messages_has_a_transcript(home: Path) -> None:
     text = exported(home, [meta(cwd=None, originator=None, git={}), event("token_count", info=None)])
 
-    assert text.startswith(f"id           {ID}\nbegan        2026-11-21 01:25:37\nrecorded by  0.36.0\nfile ")
+    assert text.startswith(f"id           {ID}\nstarted      2026-11-21 01:25:37 UTC\nrecorded by  0.36.0\nfile ")
     assert text.endswith("\n0 turns\nLines in the file: 2; shown: 0.\n" + text.splitlines()[-1] + "\n")
 
 
-def test_where_every_line_says_something_nothing_is_said_of_others(home: Path) -> None:
+def test_no_other_lines_are_counted_if_every_line_is_shown(home: Path) -> None:
     text = exported(home, [meta(instructions="Be brief."), *prompt("x")])
 
     assert text.endswith("\nLines in the file: 3; shown: 3.\n")
 
 
-def test_all_items_of_the_sample_are_in_it(home: Path) -> None:
+def test_every_line_of_the_sample_is_loaded(home: Path) -> None:
     # The sample is what other tests lean on.
     assert len(loaded(home).lines) == len(everything())

@@ -16,7 +16,7 @@ def message(text: object) -> dict[str, Any]:
 
 def record(count: int) -> str:
     """
-    Record into a session of this process, and leave it open.
+    Record into a new session of this process, and leave the recorder open.
     """
     import rollout
 
@@ -30,7 +30,7 @@ def record(count: int) -> str:
 
 def record_in_a_thread(count: int) -> None:
     """
-    Record in a thread that goes on for a while after the main thread has ended.
+    Record in a thread that continues for a while after the main thread has ended.
     """
     import rollout
 
@@ -58,7 +58,7 @@ def _is_ending() -> bool:
 
 def record_in_a_fork(count: int) -> None:
     """
-    Record in a process that this one has forked, and that ends with `SystemExit`.
+    Record in a fork of this process, which ends with `SystemExit`.
     """
     pid = os.fork()
     if not pid:

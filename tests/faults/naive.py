@@ -1,7 +1,7 @@
 """
-The original recorder (Codex, September 2025) as one would port it to Python in an afternoon.
+A plain port of the original recorder (Codex, September 2025) to Python, the work of an afternoon.
 
-What it leaves out is what the tests of this folder are about: run against it, each of them that says so must fail.
+It lacks what the tests of this folder check: each test that is marked so must fail with it.
 """
 
 from __future__ import annotations
@@ -38,20 +38,21 @@ class Recorder:
             "cli_version": "0",
             "instructions": None,
         }
-        self._open(day / f"rollout-{time.strftime('%Y-%m-%dT%H-%M-%S', now)}-{self.session_id}.jsonl", meta)
+        self._begin(day / f"rollout-{time.strftime('%Y-%m-%dT%H-%M-%S', now)}-{self.session_id}.jsonl", meta)
 
     @classmethod
     def resume(cls, path: Any, **_: Any) -> Recorder:
         recorder = cls.__new__(cls)
-        recorder._open(Path(path), None)
+        recorder._begin(Path(path), None)
         return recorder
 
     @property
     def stats(self) -> SimpleNamespace:
         return SimpleNamespace(queued=self._queue.qsize(), pending=0, waiting_size=0)
 
-    def _open(self, path: Path, meta: dict[str, Any] | None) -> None:
+    def _begin(self, path: Path, meta: dict[str, Any] | None, system: Any = os) -> None:
         self.path = path
+        self._system = system
         self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
         self._queue: queue.Queue[tuple[str, Any]] = queue.Queue(256)
         self._thread = threading.Thread(target=self._run, args=(meta,), daemon=True)
@@ -101,7 +102,7 @@ class Recorder:
 
     def _write(self, item: dict[str, Any]) -> None:
         line = json.dumps({"timestamp": _timestamp(), **item}, ensure_ascii=False) + "\n"
-        os.write(self._fd, line.encode())
+        self._system.write(self._fd, line.encode())
 
 
 def _timestamp() -> str:

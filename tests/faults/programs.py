@@ -1,5 +1,5 @@
 """
-Each test here runs a program of its own, which is killed, starved, forked or interrupted, and looks at what is left.
+Programs for the tests: each runs in its own process, which a test kills, starves, forks or interrupts.
 
 With ROLLOUT_SUBJECT=naive the programs use the plain port of the original, and the tests that its marks name fail.
 """
@@ -28,20 +28,15 @@ PROLOGUE = """
 import errno, gc, logging, multiprocessing, os, resource, signal, sys, threading, time
 if {is_naive}:
     from tests.faults import naive as rollout
-    disk_room = rollout
 else:
     import rollout
-    import rollout._file as disk_room
+from tests.disks import Disk
+
+# disk.Recorder is rollout.Recorder, but its file is on this disk, whose functions a program replaces.
+disk = Disk(rollout.Recorder)
 
 def message(text):
     return {{"type": "message", "role": "user", "content": [{{"type": "input_text", "text": text}}]}}
-
-class Disk:
-    '''The os module, with a write and an fsync of the test's.'''
-    def __init__(self, **calls):
-        self.__dict__.update(calls)
-    def __getattr__(self, name):
-        return getattr(os, name)
 
 def wait(pid):
     assert os.waitpid(pid, 0)[1] == 0

@@ -1,5 +1,5 @@
 """
-One file through everything that reads, with what must hold of any bytes at all.
+All readers applied to one file, with the promises that hold for arbitrary bytes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ __all__ = ["read_everything"]
 
 def read_everything(path: Path, home: Path) -> int:
     """
-    Read a rollout, which lies in a home, in every way; how many lines it has.
+    Read a rollout of a home in every way; return the number of its lines.
     """
     with read_lines(path) as reader:
         lines = list(reader)

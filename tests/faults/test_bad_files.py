@@ -1,96 +1,41 @@
 """
-A file is read that no crash, program or person should have left.
+Reading of damaged files, as no crash or program should have left them.
 """
 
 from __future__ import annotations
 
 import os
 import random
-import tracemalloc
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from rollout import InvalidLineError, codec, follow, list_sessions, load_history, read_lines, repair, verify
 from tests import rollouts
+from tests.bad_files import CORPUS, LINE, META
 from tests.faults.programs import Program
 from tests.faults.readers import read_everything
+from tests.memory import peak_memory
 
 FINDS = sorted((Path(__file__).parent / "finds").iterdir())
-
-WHOLE = rollouts.encode(rollouts.seed_session("one", "two"))
-META, *REST = WHOLE.splitlines(keepends=True)
-LINE = REST[1]
-
-
-def deep(levels: int) -> bytes:
-    return b'{"timestamp":"t","type":"event_msg","payload":{"a":' + b"[" * levels + b"]" * levels + b"}}\n"
-
-
-CORPUS: dict[str, bytes] = {
-    "empty": b"",
-    "only newlines": b"\n" * 1000,
-    "one byte": b"{",
-    "NUL bytes": b"\0" * 10_000,
-    "NUL bytes in the middle": META + b"\0" * 4096 + LINE,
-    "NUL bytes at the end": WHOLE + b"\0" * 4096,
-    "not UTF-8": META + LINE.replace(b"one", b"\xff\xfe\xc0\x80"),
-    "UTF-16": WHOLE.decode().encode("utf-16"),
-    "Latin-1": META + LINE.replace(b"one", "caf\xe9".encode("latin-1")),
-    "BOM": b"\xef\xbb\xbf" + WHOLE,
-    "BOM in every line": b"".join(b"\xef\xbb\xbf" + line for line in [META, *REST]),
-    "CRLF": WHOLE.replace(b"\n", b"\r\n"),
-    "CR alone": WHOLE.replace(b"\n", b"\r"),
-    "blank lines": WHOLE.replace(b"\n", b"\n\n \n\t\n"),
-    "no newline at the end": WHOLE[:-1],
-    "torn": WHOLE[:-30],
-    "torn in a character": META + LINE.replace(b"one", "☃".encode()[:2])[:-40],
-    "glued": WHOLE.replace(b"\n", b""),
-    "glued to a torn line": META + LINE[:50] + LINE,
-    "nested 100": META + deep(100) + LINE,
-    "nested 1,000": META + deep(1000) + LINE,
-    "nested 100,000": META + deep(100_000) + LINE,
-    "objects nested 100,000": META + b'{"a":' * 100_000 + b"1" + b"}" * 100_000 + b"\n" + LINE,
-    "open brackets": META + b"[" * 1_000_000 + b"\n" + LINE,
-    "huge numbers": META + LINE.replace(b'"one"', b"1" * 5000) + LINE.replace(b'"one"', b"1e999999") + LINE,
-    "NaN": META + LINE.replace(b'"one"', b"NaN") + LINE.replace(b'"one"', b"-Infinity") + LINE,
-    "lone surrogates": META + LINE.replace(b"one", b"\\ud800") + LINE.replace(b"one", b"\\udfff\\ud800"),
-    "duplicate keys": META + LINE.replace(b'"payload":', b'"payload":{},"payload":'),
-    "unknown types": META + LINE.replace(b"response_item", b"novel_item") + LINE.replace(b"message", b"novelty"),
-    "wrong types": META
-    + b'{"timestamp":1,"type":[],"payload":""}\n{"timestamp":"t","type":"x","payload":null}\n'
-    + LINE,
-    "no object": META + b'1\n"x"\nnull\ntrue\n[]\n{}\n' + LINE,
-    "a PNG": b"\x89PNG\r\n\x1a\n" + random.Random(1).randbytes(5000),
-    "noise": random.Random(2).randbytes(100_000),
-    "two metas": META + META + LINE,
-    "the meta last": b"".join([*REST, META]),
-    "a meta without id": META.replace(b'"id"', b'"xd"') + LINE,
-    "paginated without numbers": META.replace(b'"cwd"', b'"history_mode":"paginated","cwd"') + LINE,
-    "ordinals of all kinds": b"".join(
-        META.replace(b'"type"', b'"ordinal":' + number + b',"type"', 1)
-        for number in (b"0", b"0", b"-1", b"1.5", b'"1"', b"null", b"18446744073709551616", b"99999999999999999999999")
-    ),
-    "before the envelope": rollouts.bare_session("one", "two"),
-    "both forms": WHOLE + rollouts.bare_session("three"),
-}
 
 
 @pytest.mark.promise("read")
 @pytest.mark.parametrize("kind", CORPUS)
-def test_is_read_in_every_way_with_an_error_or_a_counted_skip_and_nothing_lost(home: Path, kind: str) -> None:
+def test_a_bad_file_raises_an_error_or_has_its_bad_lines_counted_in_every_reader(home: Path, kind: str) -> None:
     read_everything(rollouts.put(home, CORPUS[kind]), home)
 
 
 @pytest.mark.promise("read")
 @pytest.mark.parametrize("find", FINDS, ids=lambda path: path.name)
-def test_what_the_fuzzer_found_is_read_in_every_way(home: Path, find: Path) -> None:
+def test_the_inputs_found_by_the_fuzzer_are_read_by_every_reader(home: Path, find: Path) -> None:
     read_everything(rollouts.put(home, find.read_bytes()), home)
 
 
 @pytest.mark.promise("read")
-def test_every_cut_and_every_changed_byte_of_a_session_is_read(home: Path) -> None:
+def test_a_session_that_is_cut_or_changed_at_random_bytes_is_read(home: Path) -> None:
     noise = random.Random(3)
     data = rollouts.encode(rollouts.paginated_session("a"), first_ordinal=0)
     for turn in range(120):
@@ -118,7 +63,7 @@ print(len(list(rollout.follow(path, from_start=True, timeout=0))))
 
 @pytest.mark.slow
 @pytest.mark.promise("read")
-def test_a_line_of_a_gigabyte_is_a_counted_skip_in_less_memory_than_it(
+def test_a_line_of_a_gigabyte_is_skipped_and_counted_in_less_memory_than_its_size(
     program: Program, home: Path, figure: Callable[[str], None]
 ) -> None:
     path = rollouts.put(home, META)
@@ -141,10 +86,9 @@ def test_memory_does_not_grow_with_the_file(home: Path, figure: Callable[[str], 
         "repair": lambda: repair(path),
         "list_sessions": lambda: list_sessions(home=home),
     }.items():
-        tracemalloc.start()
-        read()
-        peaks[name] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        with peak_memory() as peak:
+            read()
+        peaks[name] = peak.size
 
     size = path.stat().st_size
     assert max(peaks.values()) < 4_000_000, peaks
@@ -153,7 +97,7 @@ def test_memory_does_not_grow_with_the_file(home: Path, figure: Callable[[str], 
 
 @pytest.mark.promise("read")
 @pytest.mark.parametrize("read", [load_history, lambda path: list(read_lines(path)), verify, repair, follow])
-def test_a_folder_a_pipe_a_missing_and_a_forbidden_file_are_errors_at_once(
+def test_a_folder_a_pipe_and_a_missing_file_are_errors_without_a_wait(
     tmp_path: Path, read: Callable[[Path], object]
 ) -> None:
     pipe = tmp_path / "pipe.jsonl"
@@ -165,7 +109,7 @@ def test_a_folder_a_pipe_a_missing_and_a_forbidden_file_are_errors_at_once(
 
 
 def test_a_line_at_the_limit_is_read_and_one_byte_more_is_not(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (codec, __import__("rollout._blocks")._blocks):
+    for module in (codec, import_module("rollout.reading._blocks")):
         monkeypatch.setattr(module, "MAX_LINE_SIZE", len(LINE))
     path = rollouts.put(home, LINE + LINE.replace(b"one", b"more"))
 

@@ -1,5 +1,5 @@
 """
-A program records what has no JSON form.
+Recording of values that have no JSON form.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ from typing import Any
 import pytest
 
 from rollout import EncodeError, Recorder, RecorderClosedError, keep_all, load_history, read_lines, schema
-from rollout import _intake as intake_room
+from rollout.recording import _prepare as prepare_module
 from tests.faults.programs import Program, in_order
-
-
-def message(text: Any) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+from tests.rollouts import user_item as message
 
 
 def cycle() -> list[Any]:
@@ -49,7 +46,7 @@ def boom(*args: Any, **options: Any) -> Any:
 
 class Broken(Mapping[str, Any]):
     """
-    A mapping of which one method raises.
+    A mapping with one method that raises.
     """
 
     def __getitem__(self, key: str) -> Any:
@@ -93,7 +90,7 @@ def endless_items(*args: Any) -> Iterator[tuple[str, int]]:
 
 class Lying:
     """
-    A proxy whose class is what stands behind it.
+    A proxy whose `__class__` is that of its target.
     """
 
     def __init__(self, behind: Any) -> None:
@@ -170,44 +167,48 @@ BAD: dict[str, tuple[Callable[[], Any], str]] = {
 }
 
 
-@pytest.mark.promise("record")
-@pytest.mark.parametrize("kind", BAD)
-def test_the_error_names_the_path_to_the_value_and_the_items_beside_it_are_recorded(
-    recorder: Recorder, kind: str
-) -> None:
-    make, reason = BAD[kind]
-
+def error_of(recorder: Recorder, value: Any) -> EncodeError:
+    """
+    Return the error of a call that records a message with a bad value between two good ones; a later call and a close
+    succeed.
+    """
     with pytest.raises(EncodeError) as caught:
-        recorder.record(message("before"), message(make()), message("after"))
+        recorder.record(message("before"), message(value), message("after"))
     recorder.record(message("later"))
     recorder.close()
+    return caught.value
+
+
+@pytest.mark.promise("record")
+@pytest.mark.parametrize("kind", BAD)
+def test_the_error_names_the_path_to_the_value_and_the_other_items_are_recorded(recorder: Recorder, kind: str) -> None:
+    make, reason = BAD[kind]
+
+    error = error_of(recorder, make())
 
     assert in_order(recorder.path) == ["before", "after", "later"]
-    assert caught.value.path.startswith("content[0].text")
-    assert reason in caught.value.reason
-    assert str(caught.value).startswith("content[0].text")
+    assert error.path.startswith("content[0].text")
+    assert reason in error.reason
+    assert str(error).startswith("content[0].text")
 
 
 @pytest.mark.promise("record")
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_a_value_whose_own_code_fails_is_refused_by_its_path_and_costs_no_item_beside_it(
+def test_a_value_with_failing_code_is_refused_with_its_path_and_the_other_items_are_recorded(
     recorder: Recorder, kind: str
 ) -> None:
     make, path, reason = FOREIGN[kind]
 
-    with pytest.raises(EncodeError) as caught:
-        recorder.record(message("before"), message(make()), message("after"))
-    recorder.record(message("later"))
-    recorder.close()
+    error = error_of(recorder, make())
 
     assert in_order(recorder.path) == ["before", "after", "later"]
-    assert caught.value.path == f"content[0].text{path}"
-    assert reason in caught.value.reason
+    assert error.path == f"content[0].text{path}"
+    assert reason in error.reason
 
 
 @pytest.mark.promise("record")
 @pytest.mark.parametrize("kind", FOREIGN)
-def test_an_item_whose_own_code_fails_costs_no_item_beside_it(recorder: Recorder, kind: str) -> None:
+def test_an_item_with_failing_code_is_refused_and_the_other_items_are_recorded(recorder: Recorder, kind: str) -> None:
     make, _, _ = FOREIGN[kind]
     wrapped = {"type": "response_item", "payload": make(), "metadata": make()}
 
@@ -221,7 +222,7 @@ def test_an_item_whose_own_code_fails_costs_no_item_beside_it(recorder: Recorder
 
 
 @pytest.mark.promise("record")
-def test_what_a_values_own_code_raises_is_the_cause(recorder: Recorder) -> None:
+def test_the_exception_of_a_value_s_own_code_is_the_cause(recorder: Recorder) -> None:
     for item in (broken(object, "__getattr__"), message(broken(list, "__iter__"))):
         with pytest.raises(EncodeError) as caught:
             recorder.record(item)
@@ -230,7 +231,7 @@ def test_what_a_values_own_code_raises_is_the_cause(recorder: Recorder) -> None:
 
 
 @pytest.mark.promise("record")
-def test_a_string_or_number_whose_methods_lie_or_raise_is_recorded_as_what_it_holds(recorder: Recorder) -> None:
+def test_a_string_or_number_with_wrong_or_raising_methods_is_recorded_with_its_real_value(recorder: Recorder) -> None:
     raising = dict.fromkeys(("__str__", "__len__", "isascii", "__eq__", "__format__", "__repr__", "__iter__"), boom)
     text = type("Foreign", (str,), {**raising, "__hash__": boom})
     lying = type("Foreign", (str,), {"isascii": lambda self: True})
@@ -247,7 +248,9 @@ def test_a_string_or_number_whose_methods_lie_or_raise_is_recorded_as_what_it_ho
 
 
 @pytest.mark.promise("record")
-def test_a_userdict_changed_by_another_thread_costs_no_item_beside_it(recorder: Recorder) -> None:
+def test_a_userdict_changed_by_another_thread_may_be_refused_and_the_other_items_are_recorded(
+    recorder: Recorder,
+) -> None:
     changing = collections.UserDict({f"k{n}": n for n in range(50)})
     ends = threading.Event()
 
@@ -318,7 +321,7 @@ def refuses_two(kind: str, payload: Mapping[str, Any]) -> bool:
 
 
 @pytest.mark.promise("record")
-def test_a_policy_that_raises_costs_the_item_it_was_asked_about_only(home: Any) -> None:
+def test_a_policy_that_raises_refuses_only_the_item_it_was_called_with(home: Any) -> None:
     with Recorder(home=home, policy=refuses_two) as recorder:
         with pytest.raises(EncodeError, match="item: the policy raised BoomError: a bug") as caught:
             recorder.record(message("one"), message("two"), message("three"))
@@ -331,7 +334,7 @@ def test_a_policy_that_raises_costs_the_item_it_was_asked_about_only(home: Any) 
 
 
 @pytest.mark.promise("record")
-def test_a_policy_that_changes_what_it_is_shown_changes_neither_the_callers_item_nor_the_line(home: Any) -> None:
+def test_a_policy_that_changes_its_arguments_changes_neither_the_caller_s_item_nor_the_line(home: Any) -> None:
     def change(kind: str, payload: Any) -> bool:
         payload["evil"] = object()
         payload.get("content", [{}])[0]["text"] = "evil"
@@ -356,7 +359,7 @@ def test_a_policy_that_changes_what_it_is_shown_changes_neither_the_callers_item
 
 
 @pytest.mark.promise("record")
-def test_a_policy_keeps_by_whether_its_result_is_true(home: Any) -> None:
+def test_a_policy_keeps_the_items_for_which_its_result_is_true(home: Any) -> None:
     results = {"none": None, "zero": 0, "empty": "", "one": 1, "text": "no", "list": [False]}
 
     def answer(kind: str, payload: Mapping[str, Any]) -> Any:
@@ -391,7 +394,7 @@ def test_a_policy_may_record_flush_and_close(home: Any) -> None:
 
 
 @pytest.mark.promise("record")
-def test_a_policy_that_records_without_end_is_refused_and_the_recorder_goes_on(home: Any) -> None:
+def test_a_policy_with_endless_recursion_is_refused_and_the_recorder_continues(home: Any) -> None:
     is_endless = True
 
     def ask(kind: str, payload: Mapping[str, Any]) -> bool:
@@ -410,7 +413,7 @@ def test_a_policy_that_records_without_end_is_refused_and_the_recorder_goes_on(h
 
 @pytest.mark.promise("record")
 @pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
-def test_an_interrupt_inside_of_an_item_or_a_policy_passes_and_loses_nothing_accepted(
+def test_an_interrupt_inside_an_item_or_a_policy_is_raised_and_no_accepted_item_is_lost(
     home: Any, interrupt: type[BaseException]
 ) -> None:
     def stop(*args: Any) -> Any:
@@ -431,7 +434,7 @@ def test_an_interrupt_inside_of_an_item_or_a_policy_passes_and_loses_nothing_acc
 
 
 @pytest.mark.promise("record")
-def test_ctrl_c_in_the_middle_of_record_loses_nothing_accepted_and_records_all_of_a_call_or_nothing(
+def test_ctrl_c_during_record_loses_no_accepted_item_and_records_all_items_of_a_call_or_none(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     path, accepted, interrupted = program.run("""
@@ -469,7 +472,7 @@ print(rec.path, accepted, interrupted)
 
 
 @pytest.mark.promise("record", naive="fails")
-def test_a_bad_item_among_many_costs_none_of_the_others(program: Program) -> None:
+def test_a_bad_item_among_many_is_refused_and_all_others_are_recorded(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 refused = 0
@@ -488,7 +491,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("record", naive="fails")
-def test_what_is_changed_after_record_stays_as_it_was(program: Program) -> None:
+def test_changes_of_an_item_after_record_do_not_change_the_line(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 item = message("")
@@ -532,12 +535,12 @@ def test_a_string_of_256_mb_is_recorded_and_read_back(home: Any) -> None:
 
 
 @pytest.mark.promise("record")
-def test_what_nobody_could_read_back_for_its_length_is_refused(
+def test_an_item_with_a_line_too_long_to_be_read_is_refused(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake_room, "MAX_LINE_SIZE", 50_000)
+    monkeypatch.setattr(prepare_module, "MAX_LINE_SIZE", 50_000)
 
-    with pytest.raises(EncodeError, match="60151 bytes as a line, of which 50000 are read"):
+    with pytest.raises(EncodeError, match="its line has 60151 bytes; lines of more than 50000 bytes cannot be read"):
         recorder.record(message("\x01" * 10_000), message("x" * 10_000))
     recorder.close()
 

@@ -1,5 +1,5 @@
 """
-Recorders that live in the processes a program starts, and recorders that are made while a process ends.
+Recorders in child processes, and recorders that are created while a process ends.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ COUNTS = {"Process": 3, "Pool": 3, "ProcessPoolExecutor": 3, "thread": 1, "fork 
 @pytest.mark.promise("children")
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("kind", ENDINGS)
-def test_a_recorder_made_in_a_child_and_never_closed_has_every_line_in_its_file(
+def test_an_unclosed_recorder_of_a_child_has_every_line_in_its_file(
     program: Program, home: Path, method: str, kind: str, figure: Callable[[str], None]
 ) -> None:
     program.run(
@@ -105,7 +105,7 @@ process.join()
 
 
 @pytest.mark.promise("children")
-def test_a_child_records_into_a_session_of_its_own_beside_that_of_its_parent(program: Program, home: Path) -> None:
+def test_a_child_records_into_its_own_session_while_its_parent_has_another(program: Program, home: Path) -> None:
     program.run(
         """
 from tests.faults import children
@@ -123,7 +123,9 @@ process.join()
 
 
 @pytest.mark.promise("children")
-def test_a_pool_that_is_terminated_keeps_what_was_flushed_and_its_sessions_go_on(program: Program, home: Path) -> None:
+def test_the_sessions_of_a_terminated_pool_have_the_flushed_lines_and_can_be_resumed(
+    program: Program, home: Path
+) -> None:
     program.run(
         """
 def work(n):
@@ -145,7 +147,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
 @pytest.mark.slow
 @pytest.mark.promise("children")
 @pytest.mark.parametrize("method", METHODS)
-def test_twenty_thousand_lines_of_a_child_are_all_in_the_file_each_of_twenty_times(
+def test_twenty_children_with_20_000_lines_each_have_every_line_in_their_files(
     program: Program, home: Path, method: str, figure: Callable[[str], None]
 ) -> None:
     program.run(
@@ -189,7 +191,7 @@ def late():
     ],
     ids=["first", "before", "after", "after a recorder", "in a thread that outlives main", "in a finalizer"],
 )
-def test_a_recorder_made_while_the_program_ends_works_or_is_refused_before_a_file_is_made(
+def test_a_recorder_created_while_the_program_ends_works_or_is_refused_before_a_file_is_created(
     program: Program, home: Path, order: str
 ) -> None:
     done = subprocess.run(
@@ -207,9 +209,7 @@ def test_a_recorder_made_while_the_program_ends_works_or_is_refused_before_a_fil
 
 
 @pytest.mark.promise("children")
-def test_where_there_can_be_no_more_threads_no_file_is_left_and_the_recorder_of_a_child_says_so(
-    program: Program, home: Path
-) -> None:
+def test_if_no_thread_can_start_a_child_s_recorder_raises_and_no_file_is_left(program: Program, home: Path) -> None:
     program.run("""
 real = threading.Thread.start
 def start(self):
@@ -235,7 +235,7 @@ wait(pid)
 
 
 @pytest.mark.promise("fork")
-def test_a_child_that_was_forked_behind_pythons_back_is_refused_in_time(program: Program) -> None:
+def test_a_recorder_in_a_child_forked_without_os_fork_raises_and_does_not_hang(program: Program) -> None:
     done = program.end("""
 import ctypes
 rec = rollout.Recorder(queue_size=1)
@@ -278,7 +278,7 @@ def application(environ, start_response):
 @pytest.mark.promise("children")
 @pytest.mark.parametrize("worker", ["sync", "gthread"])
 @pytest.mark.parametrize("preload", [False, True], ids=["", "preload"])
-def test_the_workers_of_gunicorn_have_every_line_in_the_file_when_it_is_stopped(
+def test_the_workers_of_a_stopped_gunicorn_have_every_line_in_their_files(
     tmp_path: Path, home: Path, worker: str, preload: bool
 ) -> None:
     pytest.importorskip("gunicorn")

@@ -1,5 +1,5 @@
 """
-The clock jumps.
+Jumps of the system clock.
 """
 
 from __future__ import annotations
@@ -55,9 +55,7 @@ def test_two_sessions_in_one_second_are_two_files_and_both_listed(home: Path, se
     assert {page.items[0].preview for page in listed} == {"first", "second"}
 
 
-def test_the_hour_that_comes_twice_in_autumn_keeps_its_sessions_apart(
-    home: Path, set_clock: Callable[[str], None]
-) -> None:
+def test_sessions_in_the_repeated_hour_in_autumn_stay_separate(home: Path, set_clock: Callable[[str], None]) -> None:
     set_clock("2026-10-25T00:30:00")
     summer = record(home, "02:30 in summer time")
     set_clock("2026-10-25T01:30:00")
@@ -70,7 +68,7 @@ def test_the_hour_that_comes_twice_in_autumn_keeps_its_sessions_apart(
     assert find_session(summer.session_id, home=home) == summer.path
 
 
-def test_the_hour_that_never_is_in_spring_is_left_out_of_names(home: Path, set_clock: Callable[[str], None]) -> None:
+def test_names_skip_the_missing_hour_in_spring(home: Path, set_clock: Callable[[str], None]) -> None:
     set_clock("2026-03-29T00:59:59")
     before = record(home, "before")
     set_clock("2026-03-29T01:00:00")
@@ -81,7 +79,7 @@ def test_the_hour_that_never_is_in_spring_is_left_out_of_names(home: Path, set_c
     assert [item.preview for item in list_sessions(home=home).items] == ["after", "before"]
 
 
-def test_a_clock_that_is_set_back_changes_neither_the_order_of_lines_nor_what_is_read(
+def test_a_clock_that_is_set_back_does_not_change_the_order_of_lines(
     home: Path, set_clock: Callable[[str], None]
 ) -> None:
     set_clock("2026-06-01T10:00:00")
@@ -99,7 +97,7 @@ def test_a_clock_that_is_set_back_changes_neither_the_order_of_lines_nor_what_is
         assert resumed.path == recorder.path
 
 
-def test_midnight_between_creation_and_the_first_line_leaves_the_session_under_its_first_day(
+def test_a_session_stays_under_the_day_of_its_creation_if_midnight_passes_before_the_first_line(
     home: Path, set_clock: Callable[[str], None]
 ) -> None:
     set_clock("2026-06-01T21:59:59.999")

@@ -1,12 +1,13 @@
 """
-The program ends, by every road. `make test-all` runs these on each Python from 3.10 to 3.13.
+All ways in which a program ends. `make test-all` runs these tests on each Python from 3.10 to 3.13.
 """
 
 from __future__ import annotations
 
 import signal
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ for n in range({COUNT}):
     ],
     ids=["end", "exception", "sys.exit", "sys.exit in a thread", "collected", "collected in a cycle", "in a module"],
 )
-def test_a_program_that_ends_without_close_has_everything_in_the_file(program: Program, ending: str, code: int) -> None:
+def test_a_program_that_ends_without_close_has_every_item_in_the_file(program: Program, ending: str, code: int) -> None:
     done = program.end(RECORDING + ending)
 
     assert done.returncode == code
@@ -60,7 +61,7 @@ def test_a_program_that_ends_without_close_has_everything_in_the_file(program: P
     ],
     ids=["end", "exception", "sys.exit", "KeyboardInterrupt", "SIGINT", "closed before"],
 )
-def test_leaving_the_body_by_any_road_writes_everything_and_frees_thread_and_lock(
+def test_leaving_the_with_body_in_any_way_writes_every_item_and_releases_thread_and_lock(
     program: Program, leaving: str, code: int
 ) -> None:
     done = program.end(
@@ -121,7 +122,7 @@ time.sleep(0.3)
 
 @pytest.mark.promise("exit", naive="fails")
 @pytest.mark.parametrize("ending", ["os._exit(0)", "os.kill(os.getpid(), signal.SIGTERM); time.sleep(9)", "os.abort()"])
-def test_what_was_flushed_stays_and_the_session_goes_on_after_an_end_that_nobody_can_catch(
+def test_after_an_end_that_cannot_be_caught_flushed_lines_are_in_the_file_and_the_session_can_be_resumed(
     program: Program, ending: str
 ) -> None:
     done = program.end(
@@ -199,9 +200,9 @@ signal.signal(signal.SIGALRM, interrupt)
 def slow(fd, data):
     time.sleep(0.05)
     return os.write(fd, data)
+disk.write = slow
 for turn in range(20):
-    disk_room.os = Disk(write=slow)
-    rec = rollout.Recorder()
+    rec = disk.Recorder()
     for n in range(20):
         rec.record(message(str(n)))
     try:
@@ -228,30 +229,40 @@ print(rec.path)
 """
 
 
-@pytest.mark.promise("exit")
-@pytest.mark.filterwarnings("ignore")
-def test_a_notebook_whose_kernel_is_restarted_has_everything_in_the_file_and_goes_on(home: Path) -> None:
+@contextmanager
+def new_kernel() -> Iterator[tuple[Any, Any]]:
+    """
+    Yield the manager and the client of a new kernel.
+    """
     manager_of = pytest.importorskip("jupyter_client.manager")
     pytest.importorskip("ipykernel")
     manager, client = manager_of.start_new_kernel(kernel_name="python3")
-
-    def run(cell: str) -> str:
-        said: list[str] = []
-        reply = client.execute_interactive(
-            cell, timeout=60, output_hook=lambda m: said.append(m["content"].get("text") or str(m["content"]))
-        )
-        assert reply["content"]["status"] == "ok", said
-        return "".join(text for text in said if "execution_state" not in text and "execution_count" not in text)
-
     try:
-        path = run(KERNEL).strip()
-        manager.restart_kernel(now=False)
-        client.wait_for_ready(timeout=60)
-        before = in_order(path)
-        run(f"from rollout import Recorder\nwith Recorder.resume({path!r}) as rec: rec.user_message('after')")
+        yield manager, client
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+def output_of(cell: str, client: Any) -> str:
+    outputs: list[str] = []
+    reply = client.execute_interactive(
+        cell, timeout=60, output_hook=lambda m: outputs.append(m["content"].get("text") or str(m["content"]))
+    )
+    assert reply["content"]["status"] == "ok", outputs
+    return "".join(text for text in outputs if "execution_state" not in text and "execution_count" not in text)
+
+
+@pytest.mark.promise("exit")
+@pytest.mark.filterwarnings("ignore")
+def test_after_a_kernel_restart_every_item_is_in_the_file_and_the_session_can_be_resumed(home: Path) -> None:
+    with new_kernel() as (manager, client):
+        path = output_of(KERNEL, client).strip()
+        manager.restart_kernel(now=False)
+        client.wait_for_ready(timeout=60)
+        before = in_order(path)
+        resumed = f"from rollout import Recorder\nwith Recorder.resume({path!r}) as rec: rec.user_message('after')"
+        output_of(resumed, client)
 
     assert before == [str(n) for n in range(1000)]
     assert in_order(path)[1000:] == ["after"]
@@ -280,12 +291,8 @@ def reply_to(message_id: str, client: Any) -> dict[str, Any]:
 
 @pytest.mark.promise("exit")
 @pytest.mark.filterwarnings("ignore")
-def test_a_notebook_that_is_interrupted_inside_the_with_body_has_every_accepted_line_in_the_file(home: Path) -> None:
-    manager_of = pytest.importorskip("jupyter_client.manager")
-    pytest.importorskip("ipykernel")
-    manager, client = manager_of.start_new_kernel(kernel_name="python3")
-
-    try:
+def test_a_notebook_interrupted_inside_the_with_body_has_every_accepted_line_in_the_file(home: Path) -> None:
+    with new_kernel() as (manager, client):
         interrupted = client.execute(INTERRUPTED_CELL)
         while ".jsonl" not in client.get_iopub_msg(timeout=60)["content"].get("text", ""):
             pass
@@ -295,9 +302,6 @@ def test_a_notebook_that_is_interrupted_inside_the_with_body_has_every_accepted_
         while after["status"] == "aborted":
             # A kernel aborts what it is sent right after an error.
             after = reply_to(client.execute("raise ValueError(accepted, rec.closed)"), client)
-    finally:
-        client.stop_channels()
-        manager.shutdown_kernel(now=True)
 
     assert reply["ename"] == "KeyboardInterrupt"
     accepted, closed = after["evalue"].strip("()").split(", ")

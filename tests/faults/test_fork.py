@@ -1,5 +1,5 @@
 """
-A process forks while it records. Each test is a program of its own, since a fork copies the whole test run.
+Forks of a process that records. Each test runs its own process, since a fork would copy the whole test run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.faults.programs import Program, texts
 @pytest.mark.parametrize(
     "ending", ["os._exit(0)", "sys.exit()", "rec.close(); os._exit(0)", "rec.flush(); os._exit(0)"]
 )
-def test_what_the_parent_has_queued_is_written_once_however_the_child_ends(program: Program, ending: str) -> None:
+def test_items_in_the_parent_s_queue_are_written_once_with_any_end_of_the_child(program: Program, ending: str) -> None:
     path = program.run(
         f"""
 rec = rollout.Recorder(queue_size=64)
@@ -44,7 +44,7 @@ print(rec.path)
 
 @pytest.mark.promise("fork", naive="fails")
 @pytest.mark.parametrize("resumed", [False, True], ids=["new", "resumed"])
-def test_four_children_and_their_parent_write_every_line_whole_and_once(
+def test_four_children_and_their_parent_write_every_line_complete_and_once(
     program: Program, resumed: bool, figure: Callable[[str], None]
 ) -> None:
     path = program.run(
@@ -74,17 +74,25 @@ print(rec.path)
     figure(f"5 processes x 10,000 lines: {found.total():,} whole, none lost, none twice")
 
 
-def test_a_child_that_records_waits_for_the_first_line_of_its_parent(program: Program, tmp_path: Path) -> None:
-    fake = tmp_path / "bin"
-    fake.mkdir()
-    (fake / "git").write_text("#!/bin/sh\nsleep 0.4\n")
-    (fake / "git").chmod(0o755)
-    (tmp_path / ".git").mkdir()
+def recorder_with_slow_git(folder: Path, seconds: float) -> str:
+    """
+    Return the beginning of a program: a recorder in a folder in which git takes some time to answer.
+    """
+    git = folder / "bin" / "git"
+    git.parent.mkdir()
+    git.write_text(f"#!/bin/sh\nsleep {seconds}\n")
+    git.chmod(0o755)
+    (folder / ".git").mkdir()
+    return f"""
+os.environ["PATH"] = {str(git.parent)!r} + ":/usr/bin:/bin"
+rec = rollout.Recorder(cwd={str(folder)!r})
+"""
 
+
+def test_a_child_that_records_waits_for_the_first_line_of_its_parent(program: Program, tmp_path: Path) -> None:
     path = program.run(
-        f"""
-os.environ["PATH"] = {str(fake)!r} + ":/usr/bin:/bin"
-rec = rollout.Recorder(cwd={str(tmp_path)!r})
+        recorder_with_slow_git(tmp_path, 0.4)
+        + """
 pid = os.fork()
 if not pid:
     rec.record(message("child"))
@@ -98,13 +106,15 @@ print(rec.path)
     assert texts(path) == Counter(["child"])
 
 
-def test_a_fork_while_git_is_asked_does_not_make_git_wait_for_the_child(program: Program, tmp_path: Path) -> None:
+def test_a_fork_during_a_git_command_does_not_make_the_parent_wait_for_the_child(
+    program: Program, tmp_path: Path
+) -> None:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
 
     seconds = program.run(
         f"""
 import threading, time
-from rollout import _git
+from rollout.recording import _git
 sys.setswitchinterval(1e-6)
 asked = []
 def ask():
@@ -188,17 +198,17 @@ rec.close()
     assert told == "True"
 
 
-def test_half_a_line_beside_other_writers_is_closed_off_and_written_again(program: Program) -> None:
+def test_an_incomplete_line_is_ended_and_written_again_while_other_processes_write(program: Program) -> None:
     path = program.run(
         """
 full = []
 def write(fd, data):
     if full:
-        disk_room.os = os
+        del disk.write
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     full.append(True)
     return os.write(fd, data[:20])
-rec = rollout.Recorder()
+rec = disk.Recorder()
 rec.flush()
 recorded, may_end = os.pipe(), os.pipe()
 if not (pid := os.fork()):
@@ -208,7 +218,7 @@ if not (pid := os.fork()):
     os.read(may_end[0], 1)
     os._exit(0)
 os.read(recorded[0], 1)
-disk_room.os = Disk(write=write)
+disk.write = write
 rec.record(message("whole"))
 for call in range(2):
     try:
@@ -227,7 +237,7 @@ print(rec.path)
     assert [skipped.size for skipped in history.skipped] == [20]
 
 
-def test_the_warning_of_python_3_12_that_a_fork_beside_threads_may_deadlock_changes_nothing(program: Program) -> None:
+def test_python_s_warning_about_forks_with_threads_does_not_affect_recording(program: Program) -> None:
     done = program.end(
         """
 import warnings
@@ -250,12 +260,12 @@ print(rec.path)
 
 @pytest.mark.promise("fork")
 @pytest.mark.parametrize("take", [pickle.dumps, copy.copy, copy.deepcopy])
-def test_a_recorder_is_not_pickled_or_copied_but_says_what_to_do(recorder: Recorder, take: Any) -> None:
+def test_pickling_or_copying_a_recorder_raises_an_error_with_advice(recorder: Recorder, take: Any) -> None:
     with pytest.raises(TypeError, match="a session of its own"):
         take(recorder)
 
 
-def test_a_recorder_that_is_sent_to_a_spawned_process_is_refused_by_name(program: Program) -> None:
+def test_sending_a_recorder_to_a_spawned_process_raises_an_error_with_the_reason(program: Program) -> None:
     done = program.end(
         """
 rec = rollout.Recorder()
@@ -266,11 +276,11 @@ except TypeError as error:
 """
     )
 
-    assert "cannot be pickled; let the other process record into a session of its own" in done.stdout
+    assert "cannot be pickled; the other process must record into a session of its own" in done.stdout
 
 
 @pytest.mark.promise("fork")
-def test_a_spawned_process_cannot_take_the_session_of_its_parent(recorder: Recorder) -> None:
+def test_a_session_with_an_open_recorder_cannot_be_resumed(recorder: Recorder) -> None:
     with pytest.raises(SessionBusyError):
         Recorder.resume(recorder.path)
 
@@ -290,47 +300,45 @@ os.read(recorded[0], 1)
 
 
 @pytest.mark.promise("fork")
-def test_a_process_that_closed_off_half_a_line_still_keeps_others_from_cutting_the_file(program: Program) -> None:
+def test_a_process_that_ended_an_incomplete_line_keeps_its_shared_lock_on_the_file(program: Program) -> None:
     program.run(
-        "rec = rollout.Recorder()\nrec.flush()\n"
+        "rec = disk.Recorder()\nrec.flush()\n"
         + CHILD
         + """
 import fcntl
+def is_locked():
+    with open(rec.path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+        except BlockingIOError:
+            return True
 calls = []
 def write(fd, data):
     calls.append(1)
     return os.write(fd, data[:20] if len(calls) == 1 else data)
-disk_room.os = Disk(write=write)
+disk.write = write
 rec.record(message("parent"))
 try:
     rec.flush()
     raise SystemExit("the first write was to be short")
 except rollout.WriteError as error:
-    assert "another process may append behind it" in str(error), error
+    assert "another process may append after it" in str(error), error
 rec.flush()
-with open(rec.path) as file:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        raise SystemExit("nobody holds the shared lock")
-    except BlockingIOError:
-        pass
+assert is_locked()
 os.write(may_end[1], b"x")
 wait(pid)
-with open(rec.path) as file:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        raise SystemExit("the parent has lost its shared lock")
-    except BlockingIOError:
-        pass
+# The parent has kept its shared lock.
+assert is_locked()
 rec.close()
 """
     )
 
 
 @pytest.mark.promise("fork")
-def test_after_a_short_write_no_line_of_another_process_comes_into_the_middle_of_ours(program: Program) -> None:
+def test_after_a_short_write_no_line_of_another_process_is_joined_to_ours(program: Program) -> None:
     path = program.run(
-        "rec = rollout.Recorder()\nrec.flush()\n"
+        "rec = disk.Recorder()\nrec.flush()\n"
         + CHILD
         + """
 calls = []
@@ -342,7 +350,7 @@ def write(fd, data):
     os.write(may_end[1], b"x")
     wait(pid)
     return written
-disk_room.os = Disk(write=write)
+disk.write = write
 rec.record(message("parent"))
 try:
     rec.close()
@@ -361,18 +369,12 @@ print(rec.path)
 
 
 @pytest.mark.promise("fork")
-def test_a_daemon_whose_parent_ended_before_the_first_line_writes_it_itself(program: Program, tmp_path: Path) -> None:
-    fake = tmp_path / "bin"
-    fake.mkdir()
-    (fake / "git").write_text("#!/bin/sh\nsleep 1\n")
-    (fake / "git").chmod(0o755)
-    (tmp_path / ".git").mkdir()
+def test_a_daemon_writes_the_first_line_if_its_parent_ended_before_it(program: Program, tmp_path: Path) -> None:
     told = tmp_path / "told"
 
     program.run(
-        f"""
-os.environ["PATH"] = {str(fake)!r} + ":/usr/bin:/bin"
-rec = rollout.Recorder(cwd={str(tmp_path)!r})
+        recorder_with_slow_git(tmp_path, 1)
+        + f"""
 if os.fork():
     os._exit(0)
 rec.record(message("daemon"))
@@ -397,7 +399,7 @@ os._exit(0)
 
 
 @pytest.mark.promise("fork")
-def test_a_child_whose_file_was_cut_since_the_fork_writes_the_meta_first(program: Program) -> None:
+def test_a_child_writes_the_meta_first_if_the_file_was_truncated_after_the_fork(program: Program) -> None:
     path = program.run("""
 logging.disable()
 rec = rollout.Recorder()
@@ -419,7 +421,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("fork")
-def test_the_session_stays_locked_while_a_child_records_after_its_parent_has_closed(program: Program) -> None:
+def test_the_session_stays_locked_while_a_child_records_after_the_parent_s_close(program: Program) -> None:
     program.run("""
 rec = rollout.Recorder()
 rec.flush()

@@ -1,5 +1,5 @@
 """
-The disk is full, over quota or failing, and comes back.
+A disk that is full, over quota or failing, and that works again later.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ EVERY_CALL = """
 paths = []
 for code in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, None):
     for part in (0, 1, 57)[code is None:]:
-        for n in range(1, 17):
+        for n in range(1, 23):
             calls = 0
             def failing():
                 global calls
@@ -38,23 +38,23 @@ for code in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EINTR, None):
                 if failing() and code is not None:
                     raise OSError(code, os.strerror(code))
                 os.fsync(fd)
-            rec = rollout.Recorder()
+            rec = disk.Recorder()
             paths.append(rec.path)
-            disk_room.os = Disk(write=write, fsync=fsync)
+            disk.write, disk.fsync = write, fsync
             for number in range({lines}):
                 rec.record(message(str(number)))
                 try:
                     rec.flush(fsync=number % 4 == 3)
                 except rollout.WriteError:
                     pass
-            disk_room.os = os
+            del disk.write, disk.fsync
             rec.close()
 print(*paths, sep="\\n")
 """
 
 
 @pytest.mark.promise("full", naive="fails")
-def test_whatever_call_fails_every_line_is_in_the_file_once_and_in_order_afterwards(
+def test_after_failed_calls_to_the_disk_every_line_is_in_the_file_once_and_in_order(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     paths = program.run(EVERY_CALL.replace("{lines}", str(LINES))).splitlines()
@@ -69,7 +69,7 @@ def test_whatever_call_fails_every_line_is_in_the_file_once_and_in_order_afterwa
 
 
 @pytest.mark.promise("full", naive="fails")
-def test_what_waits_at_a_file_size_limit_is_written_when_it_is_lifted_without_a_call(program: Program) -> None:
+def test_lines_waiting_at_a_file_size_limit_are_written_without_a_call_when_it_is_lifted(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 rec.flush()
@@ -97,7 +97,7 @@ os._exit(0)
 
 
 @pytest.mark.promise("full", naive="fails")
-def test_what_waits_on_a_full_file_system_is_written_when_there_is_room(program: Program, tmp_path: Path) -> None:
+def test_lines_waiting_for_a_full_file_system_are_written_when_there_is_space(program: Program, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     with mounted(disk, "-t", "tmpfs", "-o", "size=1m", "none"):
         path = program.run(
@@ -134,16 +134,16 @@ print(rec.path)
 FILL = """
 def full(fd, data):
     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-disk_room.os = Disk(write=full)
+disk.write = full
 LIMIT = 8 * 2**20
-rec = rollout.Recorder(max_waiting_size=LIMIT, on_full=sys.argv[1])
+rec = disk.Recorder(max_waiting_size=LIMIT, on_full=sys.argv[1])
 import tracemalloc
 tracemalloc.start()
 """
 
 
 @pytest.mark.promise("bound", naive="fails")
-def test_waiting_lines_take_no_more_than_their_bytes_and_then_record_raises(
+def test_record_raises_at_the_limit_of_waiting_bytes_and_memory_stays_near_it(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     path, peak, accepted = program.run(
@@ -165,7 +165,7 @@ try:
 except rollout.RecorderFullError as error:
     assert error.waiting_size <= LIMIT and "No space left" in str(error), error
 peak = tracemalloc.get_traced_memory()[1]
-disk_room.os = os
+del disk.write
 rec.close()
 print(rec.path, peak, accepted)
 """,
@@ -180,7 +180,7 @@ print(rec.path, peak, accepted)
 
 
 @pytest.mark.promise("bound", naive="fails")
-def test_a_record_that_waits_for_room_goes_on_when_there_is(program: Program) -> None:
+def test_record_waiting_for_space_continues_when_the_disk_has_space(program: Program) -> None:
     path = program.run(
         FILL
         + """
@@ -197,7 +197,7 @@ while len(accepted) != before:
     time.sleep(0.3)
 assert 1000 < before < 3000, before
 assert rec.stats.waiting_size <= LIMIT
-disk_room.os = os
+del disk.write
 thread.join()
 rec.close()
 print(rec.path)
@@ -209,7 +209,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("bound")
-def test_a_record_that_waits_for_room_ends_when_the_recorder_is_closed(program: Program) -> None:
+def test_record_waiting_for_space_raises_when_the_recorder_is_closed(program: Program) -> None:
     program.run(
         FILL
         + """
@@ -230,7 +230,7 @@ except rollout.WriteError:
     pass
 thread.join(10)
 assert ends == ["closed"]
-disk_room.os = os
+del disk.write
 rec.close()
 """,
         "block",
@@ -238,7 +238,7 @@ rec.close()
 
 
 @pytest.mark.promise("bound")
-def test_one_item_that_is_larger_than_the_bound_is_taken_when_nothing_else_waits(program: Program) -> None:
+def test_one_item_larger_than_the_limit_is_accepted_if_no_other_waits(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder(max_waiting_size=1000, on_full="raise")
 rec.flush()
@@ -251,7 +251,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("full", naive="fails")
-def test_a_program_that_ends_with_a_full_disk_says_what_was_not_written(program: Program) -> None:
+def test_a_program_that_ends_with_a_full_disk_reports_the_lines_that_were_not_written(program: Program) -> None:
     done = program.end("""
 rec = rollout.Recorder()
 rec.flush()
@@ -262,5 +262,5 @@ for n in range(20):
 """)
 
     assert "at exit: " in done.stderr
-    assert "lines wait in memory" in done.stderr
+    assert "lines that wait in memory: " in done.stderr
     assert os.strerror(27) in done.stderr

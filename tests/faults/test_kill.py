@@ -1,5 +1,5 @@
 """
-The program is killed, at any moment.
+A program that is killed at any moment.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ for n in range(1_000_000):
 
 @pytest.mark.promise("kill", naive="fails")
 @pytest.mark.parametrize("kills", [20, pytest.param(1000, marks=pytest.mark.slow)])
-def test_killed_while_it_writes_every_acknowledged_line_stays_and_the_session_goes_on(
+def test_after_a_kill_every_acknowledged_line_is_in_the_file_and_the_session_can_be_resumed(
     program: Program, kills: int, figure: Callable[[str], None]
 ) -> None:
     moments = random.Random(kills)

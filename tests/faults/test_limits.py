@@ -1,5 +1,5 @@
 """
-The system refuses: no locks on this file system, no descriptors left.
+Limits of the system: a file system without locks, no free descriptors.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from rollout import Recorder
-from rollout._lock import SessionLock, session_locks
-from rollout._walk import walk
-from rollout.search import _sessions as _sessions_room
+from rollout.home._locks import SessionLock, lock_files
+from rollout.home._walk import walk
+from rollout.search import _catalog as catalog_module
 from rollout.search import indexed_sessions
 from rollout.store import delete
 from tests.faults.programs import Program, in_order, run_under_strace
@@ -69,7 +69,7 @@ print(json.dumps({
 @pytest.mark.parametrize(
     ("code", "which"), [("ENOLCK", ""), ("ENOLCK", ":when=2+"), ("ENOSYS", ""), ("EOPNOTSUPP", ""), ("EIO", ":when=2+")]
 )
-def test_where_locks_fail_the_error_names_the_lock_file_and_nothing_is_changed_or_left(
+def test_if_locks_fail_the_error_names_the_lock_file_and_nothing_is_changed(
     program: Program, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, which: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -87,7 +87,7 @@ def test_where_locks_fail_the_error_names_the_lock_file_and_nothing_is_changed_o
         assert ended == errno.errorcode[getattr(errno, code)], (name, told)
         text, file, descriptors, threads, new = rest
         assert file.endswith(".lock"), (name, told)
-        assert "fails on this file system; use a home on another one" in text
+        assert "does not work on this file system; use a home on another file system" in text
         assert (descriptors, threads) == (0, 0), (name, told)
         assert [path for path in new if not is_usual_lock(path)] == [], (name, told)
     assert recorder.path.read_bytes() == before
@@ -101,7 +101,7 @@ def is_usual_lock(path: str) -> bool:
 
 
 @pytest.mark.promise("two writers")
-def test_a_lock_that_fails_leaves_the_lock_file_of_another_writer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_lock_keeps_the_lock_file_of_another_writer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, asked = fcntl.flock, []
 
     def flock(fd: int, flags: int) -> None:
@@ -118,7 +118,7 @@ def test_a_lock_that_fails_leaves_the_lock_file_of_another_writer(home: Path, mo
         monkeypatch.undo()
         monkeypatch.setenv("CODEX_HOME", str(home))
 
-        assert list(session_locks(home)) == [recorder.session_id]
+        assert list(lock_files(home)) == [recorder.session_id]
 
 
 WITHOUT_DESCRIPTORS = (
@@ -176,7 +176,7 @@ print(json.dumps({"path": str(rec.path), "told": told}))
 
 
 @pytest.mark.promise("two writers")
-def test_where_no_descriptor_is_left_the_error_says_so_and_nothing_is_left_or_missing(
+def test_without_free_descriptors_calls_raise_an_error_with_the_reason_and_leave_no_files(
     program: Program, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, figure: Callable[[str], None]
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
@@ -216,29 +216,31 @@ def test_where_no_descriptor_is_left_the_error_says_so_and_nothing_is_left_or_mi
 
 
 @pytest.mark.promise("two writers")
-def test_no_folder_is_taken_for_empty_where_no_descriptor_is_left(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_free_descriptors_no_folder_counts_as_empty(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Recorder().close()
 
     def short(*args: Any, **options: Any) -> Any:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), "path")
 
     monkeypatch.setattr(os, "listdir", short)
-    for look in (lambda: list(walk(home)), lambda: session_locks(home)):
+    for look in (lambda: list(walk(home)), lambda: lock_files(home)):
         with pytest.raises(OSError, match="Too many open files"):
             look()
     monkeypatch.undo()
     monkeypatch.setenv("CODEX_HOME", str(home))
-    monkeypatch.setattr(_sessions_room, "facts_of", short)
+    monkeypatch.setattr(catalog_module, "read_facts", short)
     with pytest.raises(OSError, match="Too many open files"):
         list(indexed_sessions())
 
 
-def test_a_session_that_is_gone_is_left_out_of_a_list_of_others(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_is_removed_while_sessions_are_listed_is_left_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Recorder().close()
 
     def gone(*args: Any, **options: Any) -> Any:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "path")
 
-    monkeypatch.setattr(_sessions_room, "facts_of", gone)
+    monkeypatch.setattr(catalog_module, "read_facts", gone)
 
     assert list(indexed_sessions()) == []

@@ -1,36 +1,29 @@
 """
-A file is listed whose size, or what is in it, no list may pay for.
+Listing of files that are huge or have huge contents, within bounds on time and memory.
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import tracemalloc
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout import RolloutLine, follow, list_sessions, read_lines, repair, verify
-from rollout import _listed as listed_room
-from rollout import reader as reader_room
-from rollout._blocks import Bounds
-from rollout._facts import Filters
-from rollout._prompts import cwd_in
+from rollout import RolloutLine, follow, list_sessions, overview, read_lines, repair, verify
+from rollout.interpret._facts import Filters
+from rollout.interpret._prompts import cwd_in
+from rollout.reading import _lines as lines_module
+from rollout.reading._blocks import Bounds
 from rollout.stats import session_stats
-from tests import rollouts
+from tests import rollouts, zstd
+from tests.memory import peak_memory
 from tests.rollouts import encode, message, meta, prompt, put
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-listing_room = sys.modules[list_sessions.__module__]
-REAL = listing_room._BOUNDS  # type: ignore[attr-defined]
+listing_module = sys.modules[list_sessions.__module__]
+REAL = listing_module._BOUNDS  # type: ignore[attr-defined]
 BOUNDS = Bounds(size=128 * 2**10, line_count=300, unpacked_size=2**20)
 # One block more may be read before a bound is noticed.
 BLOCK = 64 * 2**10
@@ -106,7 +99,7 @@ class Counted:
 @pytest.fixture
 def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
     found = Counts()
-    real_open, real_decode = reader_room.open_rollout, reader_room.decode_line
+    real_open, real_decode = lines_module.open_rollout, lines_module.decode_line
 
     def opened(path: Path, *bounds: Bounds) -> tuple[Any, Any]:
         file, damage = real_open(path, *bounds)
@@ -116,42 +109,33 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
         found.lines += 1
         return real_decode(raw)
 
-    monkeypatch.setattr(reader_room, "open_rollout", opened)
-    monkeypatch.setattr(reader_room, "decode_line", decoded)
+    monkeypatch.setattr(lines_module, "open_rollout", opened)
+    monkeypatch.setattr(lines_module, "decode_line", decoded)
     return found
 
 
 @pytest.fixture
 def bounds(monkeypatch: pytest.MonkeyPatch) -> Bounds:
-    monkeypatch.setattr(listing_room, "_BOUNDS", BOUNDS)
-    monkeypatch.setattr(listed_room, "_COUNTED", BOUNDS)
+    monkeypatch.setattr(listing_module, "_BOUNDS", BOUNDS)
+    monkeypatch.setattr(overview, "_COUNTED", BOUNDS)
     return BOUNDS
-
-
-@contextmanager
-def peak() -> Iterator[Callable[[], int]]:
-    tracemalloc.start()
-    try:
-        yield lambda: tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
 
 
 @pytest.mark.promise("listing")
 @pytest.mark.parametrize("kind", CONTENTS)
 @pytest.mark.parametrize("suffix", ["", ".zst"])
-def test_a_listing_reads_a_bounded_part_of_a_file_whatever_is_in_it(
+def test_a_listing_reads_a_bounded_part_of_a_file_with_any_content(
     home: Path, kind: str, suffix: str, bounds: Bounds, counts: Counts
 ) -> None:
     data = CONTENTS[kind]
     put(home, zstd.compress(data) if suffix else data, suffix=suffix)
 
-    with peak() as used:
+    with peak_memory() as peak:
         (item,) = list_sessions().items
 
     assert counts.lines <= 2 * bounds.line_count
     assert counts.size <= bounds.size + BLOCK + (bounds.unpacked_size if suffix else bounds.size) + BLOCK
-    assert used() < 3 * 2**20
+    assert peak.size < 3 * 2**20
     assert (item.meta is None) == (kind == "newlines before the meta")
 
 
@@ -161,7 +145,7 @@ def test_a_listing_reads_a_bounded_number_of_frames(home: Path, kind: str, bound
     path = put(home, FRAMES[kind], suffix=".zst")
 
     (item,) = list_sessions().items
-    (shown,) = listed_room.listing(home, Filters(archived=False), count=1).sessions
+    (shown,) = overview.read_page(home, Filters(archived=False), count=1).items
 
     assert counts.size < 100_000
     assert (item.problem or "") == ("" if item.meta else "no session_meta in the first lines")
@@ -170,7 +154,7 @@ def test_a_listing_reads_a_bounded_number_of_frames(home: Path, kind: str, bound
 
 
 @pytest.mark.promise("listing")
-def test_a_listing_of_a_bomb_stops_at_the_bounds_that_are_set(
+def test_a_listing_of_a_decompression_bomb_stops_at_the_default_bounds(
     home: Path, counts: Counts, figure: Callable[[str], None]
 ) -> None:
     compressor = zstd.ZstdCompressor()
@@ -178,9 +162,9 @@ def test_a_listing_of_a_bomb_stops_at_the_bounds_that_are_set(
     data = compressor.compress(META) + b"".join(compressor.compress(block) for _ in range(256)) + compressor.flush()
     path = put(home, data, suffix=".zst")
 
-    (shown,) = listed_room.listing(home, Filters(archived=False), count=1).sessions
+    (shown,) = overview.read_page(home, Filters(archived=False), count=1).items
 
-    most = REAL.size + REAL.unpacked_size + listed_room._COUNTED.size + 3 * BLOCK
+    most = REAL.size + REAL.unpacked_size + overview._COUNTED.size + 3 * BLOCK
     assert counts.size <= most
     assert counts.lines <= 3
     assert (shown.turns, shown.tokens, shown.problem) == (None, None, None)
@@ -188,13 +172,13 @@ def test_a_listing_of_a_bomb_stops_at_the_bounds_that_are_set(
 
 
 @pytest.mark.promise("listing")
-def test_a_small_file_of_garbage_is_left_after_so_many_lines(home: Path, counts: Counts) -> None:
+def test_a_listing_reads_a_bounded_number_of_lines_of_garbage(home: Path, counts: Counts) -> None:
     put(home, META + b"x\n" * 30_000 + encode(prompt("last")))
 
     (item,) = list_sessions().items
-    (shown,) = listed_room.listing(home, Filters(archived=False), count=1).sessions
+    (shown,) = overview.read_page(home, Filters(archived=False), count=1).items
 
-    assert counts.lines <= 4 * REAL.line_count + listed_room._COUNTED.line_count
+    assert counts.lines <= 4 * REAL.line_count + overview._COUNTED.line_count
     assert item.preview is None
     assert item.tail == (message("user", "last")[1],)
     assert (shown.turns, shown.tokens) == (None, None)
@@ -211,7 +195,7 @@ def test_both_ends_of_a_file_are_listed_with_any_garbage_between_them(home: Path
 
 
 @pytest.mark.promise("listing")
-def test_the_tail_of_a_compressed_session_is_its_last_items_up_to_a_size(home: Path, bounds: Bounds) -> None:
+def test_the_tail_of_a_compressed_session_has_its_last_items_up_to_a_size(home: Path, bounds: Bounds) -> None:
     said = [message("assistant", f"{number:0500d}") for number in range(1500)]
     put(home, zstd.compress(encode([meta(), *said])), suffix=".zst")
     (whole,) = list_sessions().items
@@ -236,7 +220,7 @@ def test_a_damaged_compressed_session_has_the_tail_before_the_damage(home: Path)
 
 
 @pytest.mark.promise("listing")
-def test_a_folder_mark_that_is_never_closed_is_looked_for_once() -> None:
+def test_an_unclosed_folder_tag_is_searched_for_once() -> None:
     text = "<environment_context>" + "<cwd>" * 1_000_000 + "</environment_context>"
 
     assert cwd_in(message("user", text)[1]) is None
@@ -255,7 +239,7 @@ READ: dict[str, Callable[[Path], object]] = {
 @pytest.mark.promise("listing")
 @pytest.mark.parametrize("blank", [b"\n", b"\r\n", b" " * 100 + b"\n"], ids=["newlines", "CRLF", "spaces"])
 @pytest.mark.parametrize("read", READ.values(), ids=READ)
-def test_blank_lines_are_passed_over_without_being_looked_at_one_by_one(
+def test_blank_lines_are_skipped_without_a_call_for_each(
     home: Path, read: Callable[[Path], object], blank: bytes
 ) -> None:
     path = put(home, META + blank * (SIZE // len(blank)) + encode(prompt("last")))
@@ -276,16 +260,16 @@ def test_blank_lines_are_passed_over_without_being_looked_at_one_by_one(
 
 
 @pytest.mark.promise("listing")
-def test_the_places_of_bad_lines_are_counted_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_offsets_of_bad_lines_are_computed_in_linear_time(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(home, b"{}\n" * 50_000)
-    real, counted = reader_room._size, 0
+    real, counted = lines_module._size, 0
 
     def count(lines: list[bytes]) -> int:
         nonlocal counted
         counted += len(lines)
         return real(lines)
 
-    monkeypatch.setattr(reader_room, "_size", count)
+    monkeypatch.setattr(lines_module, "_size", count)
     reader = read_lines(path)
 
     assert list(reader) == []
@@ -294,7 +278,7 @@ def test_the_places_of_bad_lines_are_counted_once(home: Path, monkeypatch: pytes
 
 
 @pytest.mark.promise("listing")
-def test_lines_behind_blank_ones_have_the_numbers_and_bytes_that_an_editor_shows(home: Path) -> None:
+def test_lines_after_blank_lines_have_their_correct_numbers_and_offsets(home: Path) -> None:
     data = META + b"\n" * 300_000 + b"bad\n" + b" \n" * 100_000 + encode([message("user", "last")]) + b"\n" * 70_000
     path = put(home, data)
 

@@ -68,7 +68,7 @@ print(read, resume, listing, checking, loading)
 
 @pytest.mark.slow
 @pytest.mark.promise("record")
-def test_a_million_lines_cost_the_same_each_and_no_memory_and_are_resumed_listed_verified_and_loaded(
+def test_a_million_lines_take_constant_time_each_and_constant_memory(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     program.limit = 1800

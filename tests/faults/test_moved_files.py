@@ -1,5 +1,5 @@
 """
-The rollout is renamed, archived, linked, cut or written to by other programs while it is recorded.
+Other programs rename, archive, link, truncate or write to the rollout while it is recorded.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from rollout import Recorder, SessionBusyError, WriteError, load_history, read_lines
-from rollout import _open_rollout as open_room
-from rollout._lock import LOCKS_FOLDER
-from rollout._open_rollout import OpenRollout
+from rollout.home._locks import LOCKS_FOLDER
+from rollout.recording import _open_rollout as open_rollout_module
+from rollout.recording._open_rollout import OpenRollout
+from tests.disks import Disk
 from tests.faults.programs import Program, in_order
 from tests.rollouts import ID
 
@@ -27,8 +28,16 @@ def say(recorder: Recorder, text: str) -> None:
 
 
 @pytest.fixture
-def started(home: Path) -> Recorder:
-    recorder = Recorder(home=home)
+def disk() -> Disk:
+    return Disk()
+
+
+@pytest.fixture
+def started(home: Path, disk: Disk) -> Recorder:
+    """
+    Create a recorder whose file is on `disk`, and record one message.
+    """
+    recorder = disk.Recorder(home=home)
     say(recorder, "one")
     recorder.flush()
     return recorder
@@ -85,7 +94,7 @@ def test_after_a_move_every_line_is_in_the_file_that_path_names(
     assert [path.name for path in (home / LOCKS_FOLDER).iterdir()] == [".coordination.lock"]
 
 
-def test_a_move_to_a_place_where_no_session_is_listed_is_a_warning_and_an_archive_is_none(
+def test_a_move_out_of_the_listed_folders_is_logged_as_a_warning_and_an_archive_is_not(
     home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for move, warnings in ((archive, 0), (rename, 1)):
@@ -99,9 +108,7 @@ def test_a_move_to_a_place_where_no_session_is_listed_is_a_warning_and_an_archiv
 
 
 @pytest.mark.promise("moved")
-def test_an_archive_is_followed_also_where_the_system_does_not_tell_the_names_of_open_files(
-    started: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_archived_file_is_found_on_systems_without_proc(started: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: Path) -> Path:
         raise OSError(2, "no /proc here")
 
@@ -113,7 +120,7 @@ def test_an_archive_is_followed_also_where_the_system_does_not_tell_the_names_of
 
 
 @pytest.mark.promise("moved")
-def test_a_file_whose_descriptor_was_closed_and_that_was_archived_is_found_again(started: Recorder) -> None:
+def test_an_archived_file_is_found_after_its_descriptor_was_closed(started: Recorder) -> None:
     moved = archive(started.path)
     os.close(started._writer._file._rollout.fd)
 
@@ -148,17 +155,17 @@ def remove(path: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (link_and_remove, "the rollout was removed; what was written is in the file with inode"),
+        (link_and_remove, "the rollout was removed; the lines are in the file with inode"),
         (
             link_and_replace,
-            "another file has taken the place of the rollout; what was written is in the file with inode",
+            "another file has taken the place of the rollout; the lines are in the file with inode",
         ),
         (replace, "the rollout was deleted"),
         (remove, "the rollout was deleted"),
     ],
 )
 @pytest.mark.parametrize("waiting", [True, False])
-def test_a_file_that_has_lost_its_name_is_told_at_every_flush_and_close_and_the_lines_wait(
+def test_every_flush_and_close_raises_after_the_file_lost_its_name_and_the_lines_wait(
     started: Recorder, harm: Callable[[Path], None], message: str, waiting: bool
 ) -> None:
     harm(started.path)
@@ -178,7 +185,7 @@ def test_a_file_that_has_lost_its_name_is_told_at_every_flush_and_close_and_the_
 
 
 @pytest.mark.promise("moved")
-def test_what_waits_for_a_name_is_written_when_the_file_has_it_again(started: Recorder) -> None:
+def test_lines_waiting_for_a_lost_name_are_written_when_the_file_has_it_again(started: Recorder) -> None:
     link_and_replace(started.path)
     say(started, "two")
     with pytest.raises(WriteError):
@@ -191,7 +198,7 @@ def test_what_waits_for_a_name_is_written_when_the_file_has_it_again(started: Re
 
 
 @pytest.mark.promise("moved")
-def test_a_lost_name_is_noticed_without_a_flush_by_a_write_that_comes_a_second_later(started: Recorder) -> None:
+def test_a_write_detects_a_lost_name_without_a_flush(started: Recorder) -> None:
     say(started, "two")
     started.flush()
     link_and_replace(started.path)
@@ -208,7 +215,7 @@ def test_a_lost_name_is_noticed_without_a_flush_by_a_write_that_comes_a_second_l
 
 
 @pytest.mark.promise("moved")
-def test_after_a_cut_to_nothing_the_file_begins_with_its_meta_again(
+def test_a_file_truncated_to_zero_begins_with_its_meta_again(
     started: Recorder, caplog: pytest.LogCaptureFixture
 ) -> None:
     copy = started.path.with_suffix(".1")
@@ -229,7 +236,7 @@ def test_after_a_cut_to_nothing_the_file_begins_with_its_meta_again(
 
 
 @pytest.mark.promise("moved")
-def test_a_resumed_file_that_is_cut_begins_with_its_meta_again(started: Recorder) -> None:
+def test_a_resumed_file_truncated_to_zero_begins_with_its_meta_again(started: Recorder) -> None:
     started.close()
     with Recorder.resume(started.path) as recorder:
         os.truncate(recorder.path, 0)
@@ -241,7 +248,7 @@ def test_a_resumed_file_that_is_cut_begins_with_its_meta_again(started: Recorder
 
 @pytest.mark.promise("moved")
 @pytest.mark.parametrize("size", [-5, -1])
-def test_a_line_that_another_program_has_cut_does_not_glue_to_the_next(started: Recorder, size: int) -> None:
+def test_a_line_truncated_by_another_program_is_not_joined_to_the_next(started: Recorder, size: int) -> None:
     os.truncate(started.path, started.path.stat().st_size + size)
 
     say(started, "two")
@@ -254,7 +261,7 @@ def test_a_line_that_another_program_has_cut_does_not_glue_to_the_next(started: 
 
 
 @pytest.mark.promise("moved")
-def test_lines_that_were_cut_off_before_a_flush_was_answered_are_told_once_as_lost(started: Recorder) -> None:
+def test_lines_truncated_before_the_end_of_a_flush_are_reported_once_as_lost(started: Recorder) -> None:
     size = started.path.stat().st_size
     say(started, "two")
     wait_until(lambda: started.stats.written_lines == 3)
@@ -271,7 +278,7 @@ def test_lines_that_were_cut_off_before_a_flush_was_answered_are_told_once_as_lo
 
 
 @pytest.mark.promise("moved")
-def test_half_a_line_of_another_program_does_not_glue_to_the_next(started: Recorder) -> None:
+def test_an_incomplete_line_of_another_program_is_not_joined_to_the_next(started: Recorder) -> None:
     with started.path.open("ab") as other:
         other.write(b'{"half')
 
@@ -284,11 +291,11 @@ def test_half_a_line_of_another_program_does_not_glue_to_the_next(started: Recor
 
 
 @pytest.mark.promise("moved")
-def test_a_removed_folder_of_locks_is_made_again_and_keeps_others_out(
+def test_a_removed_folder_of_locks_is_created_again_and_the_session_stays_locked(
     started: Recorder, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.rmtree(home / LOCKS_FOLDER)
-    monkeypatch.setattr(open_room, "_CHECK_INTERVAL", 0.0)
+    monkeypatch.setattr(open_rollout_module, "_CHECK_INTERVAL", 0.0)
     started._writer._file._rollout._next_check = 0.0
 
     say(started, "two")
@@ -301,9 +308,7 @@ def test_a_removed_folder_of_locks_is_made_again_and_keeps_others_out(
 
 
 @pytest.mark.promise("moved")
-def test_a_session_that_another_took_after_the_lock_was_removed_is_told_and_the_lines_wait(
-    started: Recorder, home: Path
-) -> None:
+def test_flush_raises_and_the_lines_wait_if_another_writer_has_taken_the_session(started: Recorder, home: Path) -> None:
     shutil.rmtree(home / LOCKS_FOLDER)
     other = Recorder.resume(started.path)
     started._writer._file._rollout._next_check = 0.0
@@ -320,7 +325,7 @@ def test_a_session_that_another_took_after_the_lock_was_removed_is_told_and_the_
     assert in_order(started.path) == ["one", "other", "two"]
 
 
-def test_a_rollout_that_lies_in_no_home_and_was_renamed_is_followed(home: Path, tmp_path: Path) -> None:
+def test_a_renamed_rollout_outside_any_home_is_followed(home: Path, tmp_path: Path) -> None:
     with Recorder(home=home, session_id=ID) as first:
         say(first, "one")
     alone = first.path.rename(tmp_path / "alone.jsonl")
@@ -333,7 +338,7 @@ def test_a_rollout_that_lies_in_no_home_and_was_renamed_is_followed(home: Path, 
 
 
 @pytest.mark.promise("moved")
-def test_a_child_goes_on_where_the_file_was_moved_to(program: Program) -> None:
+def test_a_child_and_its_parent_continue_in_a_moved_file(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 rec.record(message("parent"))
@@ -359,7 +364,7 @@ print(moved[:-2])
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give up its rights")
-def test_a_child_that_has_given_up_its_rights_goes_on_by_the_descriptor_of_its_parent(program: Program) -> None:
+def test_a_child_without_privileges_continues_with_the_descriptor_of_its_parent(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 rec.record(message("parent"))
@@ -379,7 +384,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("full")
-def test_a_subprocess_with_a_function_before_its_exec_leaves_no_half_line_on_a_disk_that_fills_up(
+def test_after_a_subprocess_with_a_preexec_function_a_full_disk_leaves_no_incomplete_line(
     program: Program,
 ) -> None:
     path = program.run("""
@@ -406,7 +411,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("full")
-def test_items_that_do_not_fit_into_memory_are_written_when_they_do(program: Program) -> None:
+def test_items_that_do_not_fit_into_memory_are_written_when_memory_is_free(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 rec.flush()
@@ -430,7 +435,7 @@ print(rec.path)
     assert [text[-1] for text in in_order(path)] == list("01234")
 
 
-def test_a_file_system_without_locks_for_files_closes_off_half_a_line(
+def test_without_file_locks_the_recorder_does_not_count_as_the_only_writer(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with Recorder(home=home) as recorder:
@@ -440,34 +445,29 @@ def test_a_file_system_without_locks_for_files_closes_off_half_a_line(
         def fail(fd: int, how: int) -> None:
             raise OSError(38, "Function not implemented")
 
-        monkeypatch.setattr(open_room.fcntl, "flock", fail)
-        file._share()
+        monkeypatch.setattr(open_rollout_module.fcntl, "flock", fail)
+        file._lock_shared()
         with file.alone() as is_alone:
             assert not is_alone
         monkeypatch.undo()
 
 
-def test_a_rollout_that_another_replaces_while_it_is_opened_again_is_not_written_to(
-    started: Recorder, monkeypatch: pytest.MonkeyPatch
+def test_a_file_that_replaced_the_rollout_while_it_was_reopened_is_not_written_to(
+    started: Recorder, disk: Disk
 ) -> None:
-    real = os.open
+    def replace_and_open(path: Path, flags: int) -> int:
+        replace(path)
+        return os.open(path, flags)
 
-    def replaced(path: Path, *args: int) -> int:
-        if path == started.path:
-            replace(started.path)
-        return real(path, *args)
-
-    file = started._writer._file._rollout
-    with monkeypatch.context() as patched:
-        patched.setattr(open_room.os, "open", replaced)
-        with pytest.raises(OSError, match="another file has taken the place"):
-            file.open_again(0)
+    disk.open = replace_and_open
+    with pytest.raises(OSError, match="another file has taken the place"):
+        started._writer._file._rollout.open_again(0)
     started._writer._file.drop()
     with pytest.raises(WriteError, match="was deleted"):
         started.close()
 
 
-def test_a_rollout_in_no_home_that_was_moved_into_another_such_place_keeps_its_lock(home: Path, tmp_path: Path) -> None:
+def test_a_rollout_moved_out_of_its_home_keeps_its_lock(home: Path, tmp_path: Path) -> None:
     with Recorder(home=home) as recorder:
         recorder.flush()
         (tmp_path / "elsewhere").mkdir()
@@ -479,7 +479,9 @@ def test_a_rollout_in_no_home_that_was_moved_into_another_such_place_keeps_its_l
     assert recorder.path == moved
 
 
-def test_a_place_that_cannot_be_looked_at_counts_as_told(started: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_without_permission_counts_as_the_given_default(
+    started: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     descriptor = started._writer._file._rollout._file
 
     def fail(self: Path) -> os.stat_result:
@@ -493,7 +495,7 @@ def test_a_place_that_cannot_be_looked_at_counts_as_told(started: Recorder, monk
     assert known == [False, True]
 
 
-def test_a_rollout_that_lies_in_no_home_and_lost_its_name_is_told(home: Path, tmp_path: Path) -> None:
+def test_flush_and_close_raise_after_a_rollout_outside_any_home_lost_its_name(home: Path, tmp_path: Path) -> None:
     with Recorder(home=home, session_id=ID) as first:
         say(first, "one")
     alone = first.path.rename(tmp_path / "alone.jsonl")
@@ -505,19 +507,16 @@ def test_a_rollout_that_lies_in_no_home_and_lost_its_name_is_told(home: Path, tm
             call()
 
 
-def test_a_child_that_cannot_open_the_file_uses_the_descriptor_of_its_parent(
-    started: Recorder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_child_that_cannot_open_the_file_uses_the_descriptor_of_its_parent(started: Recorder, disk: Disk) -> None:
     file = started._writer._file._rollout
     fd = file.fd
 
-    def fail(*args: object) -> int:
+    def refuse(path: Path, flags: int) -> int:
         raise PermissionError(13, "Permission denied")
 
     file.inherit()
-    with monkeypatch.context() as patched:
-        patched.setattr(open_room.os, "open", fail)
-        size = file.status().st_size
+    disk.open = refuse
+    size = file.status().st_size
     started.close()
 
     assert file.fd == fd
@@ -525,7 +524,7 @@ def test_a_child_that_cannot_open_the_file_uses_the_descriptor_of_its_parent(
 
 
 @pytest.mark.promise("moved")
-def test_a_session_whose_meta_is_too_long_to_keep_is_cut_without_gluing_anything(home: Path) -> None:
+def test_a_truncated_session_with_a_very_long_meta_has_no_joined_lines(home: Path) -> None:
     with Recorder(home=home, instructions="x" * 2**21) as first:
         say(first, "one")
     with Recorder.resume(first.path) as recorder:
@@ -538,7 +537,7 @@ def test_a_session_whose_meta_is_too_long_to_keep_is_cut_without_gluing_anything
 
 
 @pytest.mark.promise("moved")
-def test_a_meta_that_is_not_the_first_line_and_two_cuts_make_no_second_one(home: Path) -> None:
+def test_a_truncated_session_with_its_meta_in_a_later_line_gets_no_second_meta(home: Path) -> None:
     recorder = Recorder(home=home)
     say(recorder, "one")
     recorder.close()
@@ -551,7 +550,7 @@ def test_a_meta_that_is_not_the_first_line_and_two_cuts_make_no_second_one(home:
 
 
 @pytest.mark.promise("moved")
-def test_the_lock_stays_with_a_home_whose_sessions_lie_behind_a_link(home: Path, tmp_path: Path) -> None:
+def test_the_lock_stays_in_a_home_with_a_linked_sessions_folder(home: Path, tmp_path: Path) -> None:
     (tmp_path / "big" / "sessions").mkdir(parents=True)
     home.mkdir()
     (home / "sessions").symlink_to(tmp_path / "big" / "sessions")
@@ -571,7 +570,7 @@ def test_the_lock_stays_with_a_home_whose_sessions_lie_behind_a_link(home: Path,
 
 
 @pytest.mark.promise("moved")
-def test_a_lock_that_another_has_taken_since_is_left_to_it(started: Recorder, home: Path) -> None:
+def test_close_does_not_release_a_lock_that_another_writer_has_taken(started: Recorder, home: Path) -> None:
     shutil.rmtree(home / LOCKS_FOLDER)
     other = Recorder.resume(started.path)
     started.close()
@@ -581,10 +580,10 @@ def test_a_lock_that_another_has_taken_since_is_left_to_it(started: Recorder, ho
     other.close()
 
 
-def test_a_flock_of_another_program_on_the_rollout_does_not_hold_up_a_resume(
+def test_a_lock_of_another_program_on_the_rollout_does_not_block_a_resume(
     started: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(open_room, "_SHARE_TIMEOUT", 0.01)
+    monkeypatch.setattr(open_rollout_module, "_LOCK_TIMEOUT", 0.01)
     started.close()
     with started.path.open("rb") as other:
         fcntl.flock(other, fcntl.LOCK_EX)

@@ -1,5 +1,5 @@
 """
-The power goes: what the operating system had not been told to sync is gone.
+A power cut: bytes that were not synced are lost.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tests.faults.programs import Program, file_system, in_order, mounted
 
 
 @pytest.mark.promise("power", naive="fails")
-def test_a_synced_flush_returns_after_the_write_the_file_and_each_folder_above_it_in_this_order(
+def test_a_synced_flush_writes_then_syncs_the_file_and_its_folders_and_then_returns(
     program: Program, home: Path, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     if shutil.which("strace") is None:
@@ -50,7 +50,7 @@ print(rec.path)
 
 @pytest.mark.promise("power", naive="fails")
 @pytest.mark.parametrize("cuts", [8, pytest.param(20, marks=pytest.mark.slow)])
-def test_what_was_acknowledged_as_synced_is_on_a_disk_whose_other_writes_are_thrown_away(
+def test_synced_lines_survive_the_loss_of_all_unsynced_writes(
     program: Program, tmp_path: Path, cuts: int, figure: Callable[[str], None]
 ) -> None:
     disk, kept = tmp_path / "disk", tmp_path / "kept"

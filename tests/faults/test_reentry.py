@@ -1,6 +1,7 @@
 """
-Something records while this thread is in the middle of recording: a signal handler, `__del__`, a weakref callback,
-a logging handler. Each test is a program of its own with a time limit, since what it must not do is hang.
+Re-entrant recording: a signal handler, `__del__`, a weakref callback or a logging handler records inside `record()`.
+
+Most tests run a program in another process with a time limit, since a deadlock would hang it.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import queue
+import re
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -17,8 +19,8 @@ from typing import Any
 import pytest
 
 from rollout import FlushTimeoutError, Recorder, load_history
-from rollout._commands import Add, Flush, Options, Shutdown
-from rollout._queue import Commands
+from rollout.recording._commands import Add, Flush, Options, Shutdown
+from rollout.recording._queue import Commands
 from tests.faults.programs import Program, texts
 
 PROLOGUE = """
@@ -39,7 +41,7 @@ print(rec.path, said["loop"], said["other"])
 
 def run(program: Program, script: str, figure: Callable[[str], None] = print) -> None:
     """
-    Run a program that records as "loop" and, from where it interrupts that, as "other"; see that all is in the file.
+    Run a program that records as "loop", and re-entrantly as "other"; check that all its items are in the file.
     """
     path, loop, other = program.run(PROLOGUE + script + EPILOGUE).split()
     found = texts(path)
@@ -86,7 +88,7 @@ for n in range(5_000):
 
 
 @pytest.mark.promise("re-entry")
-def test_a_cycle_whose_del_records_does_not_deadlock(program: Program, figure: Callable[[str], None]) -> None:
+def test_recording_in_the_del_of_a_cycle_does_not_deadlock(program: Program, figure: Callable[[str], None]) -> None:
     run(
         program,
         """
@@ -125,25 +127,25 @@ gc.collect()
 
 
 @pytest.mark.promise("re-entry")
-def test_a_logging_handler_that_records_may_run_on_the_writers_thread(
+def test_a_logging_handler_that_records_may_run_on_the_writer_s_thread(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     run(
         program,
         """
-import rollout._encoder as room
-real = room.encode_item
+import rollout.recording._encoder as encoder
+real = encoder.encode_item
 def encode_item(kind, payload, *rest):
     if payload.get("content", [{}])[0].get("text") == "loop":
         logging.getLogger("agent").warning("encoding")
     return real(kind, payload, *rest)
-room.encode_item = encode_item
+encoder.encode_item = encode_item
 class Handler(logging.Handler):
     def emit(self, record):
         for n in range(10):
             say("other")
 logging.getLogger("agent").addHandler(Handler())
-logging.getLogger("agent").propagate = False
+logging.getLogger("agent").propalock = False
 for n in range(500):
     say("loop")
 rec.flush()
@@ -152,7 +154,7 @@ rec.flush()
     )
 
 
-def test_a_logging_handler_on_the_writers_thread_is_told_that_it_cannot_wait_for_that_thread(home: Path) -> None:
+def test_flush_and_close_in_a_logging_handler_on_the_writer_s_thread_raise_instead_of_waiting(home: Path) -> None:
     told: list[str] = []
     is_told = threading.Event()
 
@@ -183,12 +185,12 @@ def test_a_logging_handler_on_the_writers_thread_is_told_that_it_cannot_wait_for
 
 def interrupted_by(commands: Commands, call: Callable[[], object]) -> None:
     """
-    Let *call* come while the next command is put, or taken.
+    Make the next put or take of a command run *call* while it holds the mutex.
     """
-    for name in ("_put", "_open_space"):
+    for name in ("_put", "_wake_callers"):
 
         def interrupt(*args: Any, name: str = name) -> Any:
-            for patched in ("_put", "_open_space"):
+            for patched in ("_put", "_wake_callers"):
                 vars(commands).pop(patched, None)
             call()
             return getattr(commands, name)(*args)
@@ -200,12 +202,20 @@ def add(size: int = 0) -> Add:
     return Add("x", {}, size=size)
 
 
+def test_every_test_named_in_the_rules_of_the_queue_exists() -> None:
+    names = re.findall(r"\btest_\w+", re.sub(r"\S+\.py", "", Commands.__doc__ or ""))
+    source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+
+    assert len(names) > 12
+    assert [name for name in names if f"def {name}(" not in source] == []
+
+
 class TestCommands:
     """
-    The queue itself, interrupted at a known place.
+    Tests of the queue alone, interrupted at a known position.
     """
 
-    def test_what_interrupts_a_put_is_put_after_it(self) -> None:
+    def test_a_reentrant_command_is_put_after_the_interrupted_one(self) -> None:
         commands = Commands(Options(), RuntimeError)
         outer, inner = Flush(), Flush()
         is_put = []
@@ -216,24 +226,24 @@ class TestCommands:
         assert commands.take_all() == [outer, inner]
         assert is_put == [False, True]
 
-    def test_what_interrupts_a_put_is_put_before_another_thread_can_close(self) -> None:
+    def test_a_deferred_command_is_put_before_another_thread_can_close(self) -> None:
         commands = Commands(Options(), RuntimeError)
         outer, inner, last = add(), add(), Shutdown()
         interrupted_by(commands, lambda: commands.hand_over(inner))
-        gate = commands._try_to_put(outer)
+        lock = commands._try_to_put(outer)
         commands.end(last)
 
-        assert gate is None
+        assert lock is None
         assert commands.take_all() == [outer, inner, last]
 
-    def test_what_follows_something_late_in_an_interruption_is_put_behind_it(self) -> None:
+    def test_reentrant_commands_keep_their_order_if_the_mutex_becomes_free(self) -> None:
         commands = Commands(Options(), RuntimeError)
         first, second, outer = Flush(), Flush(), Flush()
         is_put = []
 
         def interrupt() -> None:
             commands.hand_over(first)
-            # Another thread held the mutex, and has let it go.
+            # As if another thread had held the mutex, and released it.
             commands.mutex.release()
             is_put.append(commands.hand_over(second))
             commands.mutex.acquire()
@@ -244,23 +254,23 @@ class TestCommands:
         assert is_put == [False]
         assert commands.take_all() == [outer, first, second]
 
-    def test_the_writer_is_woken_even_where_an_interrupt_follows_the_put(self) -> None:
+    def test_the_writer_is_woken_even_if_an_interrupt_follows_the_append(self) -> None:
         class Interrupted(deque[Any]):
             def append(self, item: Any) -> None:
                 super().append(item)
                 raise KeyboardInterrupt
 
         commands = Commands(Options(queue_size=1), RuntimeError)
-        gate = commands._close_gate(0, is_lingering=False)
+        lock = commands._lock_for_commands(0, is_lingering=False)
         commands.queue = Interrupted()
 
         with pytest.raises(KeyboardInterrupt):
             commands.hand_over(add())
 
-        assert gate is not None
-        assert gate.acquire(blocking=False)
+        assert lock is not None
+        assert lock.acquire(blocking=False)
 
-    def test_what_interrupts_a_put_that_is_refused_is_put_all_the_same(self) -> None:
+    def test_a_deferred_command_is_put_if_the_interrupted_one_is_refused(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
         first, inner = add(), Flush()
         commands.hand_over(first)
@@ -276,7 +286,7 @@ class TestCommands:
 
         assert commands.take_all() == [first, inner]
 
-    def test_the_consumer_never_waits_for_a_place(self) -> None:
+    def test_the_consumer_never_waits_for_space(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
         commands.consumer = threading.get_ident()
 
@@ -285,17 +295,17 @@ class TestCommands:
 
         assert len(commands.take_all()) == 5
 
-    def test_what_interrupts_the_taking_is_taken_with_it_and_has_a_time(self) -> None:
+    def test_a_command_that_interrupts_taking_is_in_the_batch_and_has_a_time(self) -> None:
         commands = Commands(Options(), RuntimeError)
         commands.hand_over(Flush())
         interrupted_by(commands, lambda: commands.hand_over(add()))
 
-        _, late = commands.take_all()
+        _, deferred = commands.take_all()
 
-        assert isinstance(late, Add)
-        assert late.time_ms > 0
+        assert isinstance(deferred, Add)
+        assert deferred.time_ms > 0
 
-    def test_what_interrupts_while_there_is_no_space_is_refused_for_it_cannot_wait(self) -> None:
+    def test_a_reentrant_command_without_space_is_refused(self) -> None:
         commands = Commands(Options(max_waiting_size=10), RuntimeError)
         commands.hand_over(add(6))
 
@@ -311,7 +321,7 @@ class TestCommands:
 
         assert [type(command) for command in commands.take_all()] == [Add, Flush]
 
-    def test_what_interrupts_a_close_is_refused(self) -> None:
+    def test_a_command_that_interrupts_close_is_refused(self) -> None:
         commands = Commands(Options(), RuntimeError)
         refused = []
 
@@ -326,12 +336,12 @@ class TestCommands:
         assert refused
         assert [type(command) for command in commands.take_all()] == [Shutdown]
 
-    def test_a_close_by_another_thread_refuses_what_was_taken_in_an_interruption(self) -> None:
+    def test_a_deferred_command_is_refused_if_another_thread_has_closed(self) -> None:
         commands = Commands(Options(), RuntimeError)
 
         def interrupt() -> None:
             commands.hand_over(add())
-            # As if the other thread came between this put and the late one.
+            # As if another thread closed the queue between this put and the deferred one.
             commands._is_ended = True
 
         interrupted_by(commands, interrupt)
@@ -340,7 +350,7 @@ class TestCommands:
 
         assert len(commands.take_all()) == 1
 
-    def test_a_close_inside_of_a_record_is_put_behind_it(self) -> None:
+    def test_a_reentrant_close_is_put_after_the_interrupted_command(self) -> None:
         commands = Commands(Options(), RuntimeError)
 
         interrupted_by(commands, lambda: commands.end(Shutdown()))
@@ -348,16 +358,16 @@ class TestCommands:
 
         assert [type(command) for command in commands.take_all()] == [Add, Shutdown]
 
-    def test_what_an_exception_left_behind_in_an_interruption_is_put_by_the_next_call(self) -> None:
+    def test_a_deferred_command_left_by_an_exception_is_put_by_the_next_call(self) -> None:
         commands = Commands(Options(), RuntimeError)
         left, following = Flush(), Flush()
-        commands._late[threading.get_ident()] = [left]
+        commands._deferred[threading.get_ident()] = [left]
 
         assert commands.hand_over(following)
 
         assert commands.take_all() == [following, left]
 
-    def test_a_full_queue_is_waited_for_no_longer_than_asked(self) -> None:
+    def test_a_full_queue_raises_after_the_timeout(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)
         commands.hand_over(add())
 
@@ -365,7 +375,7 @@ class TestCommands:
             with pytest.raises(queue.Full):
                 commands.hand_over(Flush(), timeout=timeout)
 
-    def test_a_flush_or_close_inside_of_record_does_not_wait(self, home: Path) -> None:
+    def test_a_reentrant_flush_or_close_does_not_wait(self, home: Path) -> None:
         recorder = Recorder(home=home)
         recorder.flush()
         said = []
@@ -383,7 +393,7 @@ class TestCommands:
         assert len(said) == 2
         assert [turn.prompt for turn in load_history(recorder.path).turns] == ["outer"]
 
-    def test_an_answer_given_twice_is_given(self) -> None:
+    def test_a_flush_can_be_answered_twice(self) -> None:
         command = Flush()
 
         command.answer(None)

@@ -1,5 +1,5 @@
 """
-Somebody else has a say in the surroundings: names, links, permissions, a repository. Git's part is in test_git.
+Hostile surroundings: names, links, permissions, a repository. Tests of git are in test_git.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ HOSTILE_IDS = [
 
 @pytest.mark.promise("security", naive="fails")
 @pytest.mark.parametrize("umask", [0o000, 0o022, pytest.param(0o077, marks=pytest.mark.promise("security"))])
-def test_files_are_for_their_owner_only_whatever_the_umask_allows(program: Program, home: Path, umask: int) -> None:
+def test_new_files_are_only_for_their_owner_with_any_umask(program: Program, home: Path, umask: int) -> None:
     path = program.run(f"os.umask({umask})\nrec = rollout.Recorder()\nrec.flush()\nrec.close()\nprint(rec.path)")
 
     below = [home, *home.rglob("*")]
@@ -48,7 +48,7 @@ def test_files_are_for_their_owner_only_whatever_the_umask_allows(program: Progr
     assert Path(path) in below
 
 
-def test_files_that_are_there_keep_their_modes(home: Path) -> None:
+def test_existing_files_keep_their_modes(home: Path) -> None:
     path = rollouts.put(home, rollouts.seed_session("one"))
     path.chmod(0o640)
     path.parent.chmod(0o750)
@@ -61,7 +61,7 @@ def test_files_that_are_there_keep_their_modes(home: Path) -> None:
 
 
 @pytest.mark.parametrize("session_id", HOSTILE_IDS)
-def test_an_id_that_is_no_uuid_makes_and_opens_nothing(home: Path, session_id: str) -> None:
+def test_an_id_that_is_no_uuid_creates_and_opens_no_file(home: Path, session_id: str) -> None:
     with pytest.raises(ValueError, match=r"badly formed|null"):
         Recorder(home=home, session_id=session_id)
     with pytest.raises((SessionNotFoundError, OSError, ValueError)):
@@ -71,7 +71,7 @@ def test_an_id_that_is_no_uuid_makes_and_opens_nothing(home: Path, session_id: s
 
 
 @pytest.mark.parametrize("session_id", HOSTILE_IDS)
-def test_an_id_inside_of_a_file_names_no_lock_outside_of_the_home(home: Path, session_id: str) -> None:
+def test_a_hostile_id_in_a_file_creates_no_lock_outside_the_home(home: Path, session_id: str) -> None:
     path = rollouts.put(home, rollouts.seed_session("one", session_id=session_id))
     before = path.read_bytes()
 
@@ -107,7 +107,7 @@ def test_a_linked_rollout_is_neither_listed_nor_found_nor_resumed(home: Path, ou
 
 
 @pytest.mark.parametrize("place", ["2026", "2026/11", "2026/11/21"])
-def test_a_linked_folder_of_a_day_is_not_walked(home: Path, outside: Path, place: str) -> None:
+def test_a_linked_year_month_or_day_folder_is_not_followed(home: Path, outside: Path, place: str) -> None:
     real = rollouts.put(outside, rollouts.seed_session("secret"))
     link = home / "sessions" / place
     link.parent.mkdir(parents=True)
@@ -118,7 +118,7 @@ def test_a_linked_folder_of_a_day_is_not_walked(home: Path, outside: Path, place
         find_session(rollouts.ID, home=home)
 
 
-def test_no_session_is_made_behind_a_linked_folder_but_the_folder_of_all_may_be_a_link(
+def test_no_session_is_created_in_a_linked_folder_but_the_sessions_folder_may_be_a_link(
     home: Path, outside: Path
 ) -> None:
     home.mkdir()
@@ -130,13 +130,13 @@ def test_no_session_is_made_behind_a_linked_folder_but_the_folder_of_all_may_be_
     year.rename(outside / "elsewhere")
     year.symlink_to(outside / "elsewhere")
 
-    with pytest.raises(OSError, match="a link in the place of a folder"):
+    with pytest.raises(OSError, match="a symbolic link is in the place of a session folder"):
         Recorder(home=home)
 
     assert len(list((outside / "elsewhere").rglob("*.jsonl"))) == 1
 
 
-def test_a_link_in_the_place_of_a_lock_is_not_followed(home: Path, outside: Path) -> None:
+def test_a_link_instead_of_a_lock_file_is_not_followed(home: Path, outside: Path) -> None:
     victim = outside / "victim"
     victim.write_text("precious")
     locks = home / "thread-writer-locks"
@@ -149,7 +149,7 @@ def test_a_link_in_the_place_of_a_lock_is_not_followed(home: Path, outside: Path
     assert victim.read_text() == "precious"
 
 
-def test_a_repair_follows_no_link_and_copies_no_permissions(home: Path, outside: Path) -> None:
+def test_repair_follows_no_link_and_copies_no_permissions(home: Path, outside: Path) -> None:
     path = rollouts.put(home, rollouts.seed_session("one"))
     path.chmod(0o666)
     victim = outside / "victim"
@@ -167,7 +167,7 @@ def test_a_repair_follows_no_link_and_copies_no_permissions(home: Path, outside:
     assert stat.S_IMODE(done.copy.stat().st_mode) == 0o600
 
 
-def test_a_pipe_a_socket_and_a_device_are_errors_and_no_wait(tmp_path: Path) -> None:
+def test_a_pipe_a_device_and_a_folder_are_errors_without_a_wait(tmp_path: Path) -> None:
     pipe = tmp_path / "rollout-2026-11-21T01-25-37-01a1fbb5-7abd-7c53-8766-f128212a613b.jsonl"
     os.mkfifo(pipe)
 
@@ -177,7 +177,7 @@ def test_a_pipe_a_socket_and_a_device_are_errors_and_no_wait(tmp_path: Path) -> 
                 read(path)
 
 
-def test_a_recorded_cwd_is_text_and_nothing_is_done_with_it(home: Path, outside: Path) -> None:
+def test_a_recorded_cwd_is_never_executed_or_opened(home: Path, outside: Path) -> None:
     meta = rollouts.meta(cwd=f"{outside}/$(touch pwned)", git={"commit_hash": "`touch pwned`"})
     path = rollouts.put(home, [meta, *rollouts.prompt("one")])
 

@@ -1,5 +1,5 @@
 """
-The disk is slow: each write or sync takes its time, really, as strace delays it.
+A slow disk: strace delays each real write or sync.
 """
 
 from __future__ import annotations
@@ -45,21 +45,21 @@ def check(told: Any, figure: Callable[[str], None], what: str) -> None:
 
 
 @pytest.mark.promise("bound")
-def test_while_there_is_space_no_call_waits_for_a_slow_write_and_close_waits_for_all(
+def test_record_does_not_wait_for_a_slow_write_while_the_queue_has_space_and_close_does(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     check(run_under_strace(program, f"write:delay_enter={DELAY * 1e6:.0f}", SLOW), figure, "write")
 
 
 @pytest.mark.promise("bound")
-def test_while_there_is_space_no_call_waits_for_a_slow_sync_and_close_waits_for_all(
+def test_record_does_not_wait_for_a_slow_sync_while_the_queue_has_space_and_close_does(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     check(run_under_strace(program, f"fsync:delay_enter={DELAY * 1e6:.0f}", SLOW, "fsync"), figure, "fsync")
 
 
 @pytest.mark.promise("bound")
-def test_without_space_record_waits_for_a_slow_disk_and_loses_nothing(
+def test_record_waits_for_a_slow_disk_when_the_queue_is_full_and_loses_nothing(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     told = run_under_strace(

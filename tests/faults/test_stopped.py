@@ -1,5 +1,5 @@
 """
-The process is stopped for a while, as by Ctrl-Z, a debugger or a paused container, and goes on.
+A process that is stopped for a while, as by Ctrl-Z, a debugger or a paused container, and continues.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from rollout import Recorder
-from rollout._commands import Answered, Deadline, Flush
+from rollout.recording._commands import Flush
+from rollout.recording._waiting import Deadline, InterruptibleEvent
 from tests.faults.programs import Program, in_order
 
 ROUNDS = 6
@@ -21,7 +22,7 @@ ROUNDS = 6
 
 def go_on(pid: int, seconds: float) -> None:
     """
-    Wait until a child of ours is stopped and for some seconds more, and let it go on.
+    Wait until a child process is stopped, and some seconds more; then continue it.
     """
     os.waitid(os.P_PID, pid, os.WSTOPPED)
     # What is tested is that time goes by.
@@ -30,7 +31,7 @@ def go_on(pid: int, seconds: float) -> None:
 
 
 @pytest.mark.promise("record")
-def test_a_process_that_is_stopped_again_and_again_loses_nothing(
+def test_a_process_that_is_stopped_repeatedly_loses_no_line(
     program: Program, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     over = tmp_path / "over"
@@ -63,7 +64,7 @@ print(n, flush=True)
 
 
 @pytest.mark.promise("hang")
-def test_a_flush_or_close_whose_process_was_stopped_for_longer_than_its_limit_still_waits_for_what_is_all_but_done(
+def test_flush_and_close_in_a_process_stopped_beyond_their_timeout_wait_for_a_write_that_is_almost_done(
     program: Program, figure: Callable[[str], None]
 ) -> None:
     running = program.start(
@@ -76,20 +77,20 @@ def write(fd, data):
     os.system(f"kill -STOP {os.getpid()}")
     return os.write(fd, data)
 late = 0
-rec = rollout.Recorder()
+rec = disk.Recorder()
 for n in range(int(sys.argv[1])):
     rec.flush()
     asked = threading.Event()
-    disk_room.os = Disk(write=write)
+    disk.write = write
     rec.record(message(str(n)))
     asked.set()
     try:
         rec.close(timeout=0.5) if n % 2 else rec.flush(timeout=0.5)
     except rollout.FlushTimeoutError:
         late += 1
-    disk_room.os = os
+    del disk.write
     rec.close()
-    rec = rollout.Recorder.resume(rec.path)
+    rec = disk.Recorder.resume(rec.path)
 rec.close()
 print(rec.path, late)
 """,
@@ -109,7 +110,7 @@ print(rec.path, late)
     )
 
 
-class AnsweredTooLate(Answered):
+class SetTooLate(InterruptibleEvent):
     """
     Is set between the end of the first wait for it and the look at the clock.
     """
@@ -121,9 +122,9 @@ class AnsweredTooLate(Answered):
 
 
 @pytest.mark.promise("hang")
-def test_an_answer_that_comes_when_the_limit_is_over_counts(recorder: Recorder) -> None:
-    command = Flush(done=AnsweredTooLate())
+def test_an_answer_that_comes_at_the_end_of_the_timeout_counts(recorder: Recorder) -> None:
+    command = Flush(done=SetTooLate())
 
-    recorder._writer._await(command, True, "flush", 0.5, Deadline(0))
+    recorder._writer._wait_for_answer(command, True, "flush", 0.5, Deadline(0))
 
     assert command.done.is_set()

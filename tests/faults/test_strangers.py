@@ -1,5 +1,5 @@
 """
-The program lives in a world of its own: gevent, eventlet, a subinterpreter, closed descriptors, another folder.
+Unusual environments: gevent, eventlet, a subinterpreter, closed descriptors, another folder.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ ALL = Counter(f"{name}:{n}" for name in ["a", "b", "c", "main"] for n in range(3
 @pytest.mark.promise("strangers")
 @pytest.mark.parametrize("library", ["gevent", "eventlet"])
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_in_a_program_that_patches_its_threads_away_everything_is_recorded(
+def test_every_item_is_recorded_in_a_program_patched_by_gevent_or_eventlet(
     tmp_path: Path, program: Program, library: str, when: str
 ) -> None:
     pytest.importorskip(library)
@@ -57,7 +57,9 @@ def test_in_a_program_that_patches_its_threads_away_everything_is_recorded(
 
 
 @pytest.mark.promise("strangers")
-def test_in_a_subinterpreter_it_records_or_says_why_not(program: Program, home: Path) -> None:
+def test_a_recorder_in_a_subinterpreter_records_or_raises_an_error_with_the_reason(
+    program: Program, home: Path
+) -> None:
     name = {12: "_xxsubinterpreters", 13: "_interpreters"}.get(sys.version_info.minor, "_xxsubinterpreters")
 
     done = program.end(
@@ -102,7 +104,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("descriptors", naive="fails")
-def test_when_the_program_closes_all_descriptors_no_line_goes_into_a_strangers_file(
+def test_after_the_program_closed_all_descriptors_no_line_goes_into_another_file(
     program: Program, tmp_path: Path
 ) -> None:
     path = program.run(CLOSED, tmp_path)
@@ -112,7 +114,7 @@ def test_when_the_program_closes_all_descriptors_no_line_goes_into_a_strangers_f
 
 
 @pytest.mark.promise("descriptors", naive="fails")
-def test_a_daemon_goes_on_with_the_session_and_holds_its_lock(program: Program, tmp_path: Path) -> None:
+def test_a_daemon_continues_the_session_and_holds_its_lock(program: Program, tmp_path: Path) -> None:
     path = program.run(
         """
 rec = rollout.Recorder()
@@ -151,7 +153,7 @@ os._exit(0)
 
 
 @pytest.mark.promise("descriptors")
-def test_when_another_writer_has_taken_the_session_meanwhile_the_lines_wait_and_flush_says_so(
+def test_flush_raises_and_the_lines_wait_after_another_writer_has_taken_the_session(
     program: Program, tmp_path: Path
 ) -> None:
     path = program.run("""
@@ -177,7 +179,7 @@ print(rec.path)
 
 @pytest.mark.promise("descriptors")
 @pytest.mark.parametrize("fate", ["deleted", "replaced"])
-def test_when_the_rollout_is_deleted_or_another_file_takes_its_place_flush_says_so(program: Program, fate: str) -> None:
+def test_flush_and_close_raise_after_the_rollout_was_deleted_or_replaced(program: Program, fate: str) -> None:
     program.run(
         """
 rec = rollout.Recorder()
@@ -204,7 +206,7 @@ os._exit(0)
 
 
 @pytest.mark.promise("descriptors", naive="fails")
-def test_a_change_of_folder_changes_nothing(program: Program, tmp_path: Path) -> None:
+def test_a_change_of_the_working_directory_has_no_effect_on_a_recorder(program: Program, tmp_path: Path) -> None:
     path = program.run(
         """
 os.chdir(sys.argv[1])

@@ -1,5 +1,5 @@
 """
-A line was half written when the program before ended.
+An incomplete last line that an earlier program has left.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ META_SIZE = DATA.index(b"\n") + 1
 
 
 @pytest.mark.promise("resume", naive="fails")
-def test_wherever_the_file_is_cut_every_whole_line_before_and_after_is_read(
+def test_every_complete_line_before_and_after_a_torn_tail_is_read(
     program: Program, tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     cuts = sorted(random.Random(1).sample(range(META_SIZE, len(DATA)), 200))

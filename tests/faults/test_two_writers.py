@@ -1,5 +1,5 @@
 """
-Two want to write to one session. The real Codex as the other is in tests/codex.
+Two writers for one session. Tests with the real Codex as the second are in tests/codex.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tests.faults.programs import Program, in_order, mounted
 
 
 @pytest.mark.promise("two writers", naive="fails")
-def test_a_second_process_is_refused_by_name_and_the_first_goes_on(program: Program) -> None:
+def test_a_second_process_is_refused_with_the_session_s_id_and_the_first_continues(program: Program) -> None:
     path = program.run(
         """
 import subprocess
@@ -52,7 +52,7 @@ for again in (lambda: rollout.Recorder.resume(rec.path), lambda: rollout.Recorde
         again()
         raise SystemExit("two writers")
     except rollout.SessionBusyError as error:
-        assert "is held by another writer" in str(error)
+        assert "is locked by another writer" in str(error)
 rec.close()
 with rollout.Recorder.resume(rec.path) as second:
     second.record(message("second"))
@@ -63,7 +63,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("two writers", naive="fails")
-def test_of_many_who_resume_at_once_one_has_the_session_at_any_time(program: Program) -> None:
+def test_only_one_of_many_concurrent_resumes_has_the_session_at_a_time(program: Program) -> None:
     path = program.run("""
 rec = rollout.Recorder()
 rec.close()
@@ -98,7 +98,7 @@ print(rec.path)
 
 
 @pytest.mark.promise("two writers")
-def test_a_lock_file_that_a_killed_process_left_keeps_nobody_out(program: Program, home: Path) -> None:
+def test_the_lock_file_of_a_killed_process_does_not_block_a_resume(program: Program, home: Path) -> None:
     path = Path(
         program.end("""
 rec = rollout.Recorder()
@@ -143,7 +143,9 @@ def read_only(home: Path) -> Iterator[Recorder]:
 
 
 @pytest.mark.promise("two writers")
-def test_a_read_only_home_is_read_and_not_written_and_the_error_names_the_path(read_only: Recorder, home: Path) -> None:
+def test_a_read_only_home_is_readable_and_the_error_of_a_recorder_names_the_path(
+    read_only: Recorder, home: Path
+) -> None:
     for make in (lambda: Recorder(home=home), lambda: Recorder.resume(read_only.path)):
         with pytest.raises(OSError) as caught:
             make()
@@ -161,7 +163,7 @@ def test_a_read_only_home_is_read_and_not_written_and_the_error_names_the_path(r
     ["with spaces and\ttabs", "naïve ☃ 日本語", "x" * 200, "-rf", "a'b\"c$(d)`e`", "new\nline", "\udcff not UTF-8"],
     ids=["spaces", "non-ASCII", "200 characters", "dash", "quotes", "newline", "not UTF-8"],
 )
-def test_a_home_of_any_name_is_written_listed_found_and_resumed(tmp_path: Path, name: str) -> None:
+def test_sessions_in_a_home_of_any_name_are_recorded_listed_found_and_resumed(tmp_path: Path, name: str) -> None:
     home = tmp_path / name
     with Recorder(home=home, cwd=home.parent) as recorder:
         recorder.user_message("one")
@@ -176,12 +178,12 @@ def test_a_home_of_any_name_is_written_listed_found_and_resumed(tmp_path: Path, 
 
 
 @pytest.mark.promise("two writers")
-def test_a_name_longer_than_the_system_takes_is_its_error(tmp_path: Path) -> None:
+def test_a_home_with_a_name_too_long_for_the_system_raises_its_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="File name too long"):
         Recorder(home=tmp_path / ("x" * 300))
 
 
 @pytest.mark.promise("two writers")
-def test_two_new_sessions_of_one_id_at_once_are_not_one_file(home: Path) -> None:
+def test_a_second_new_session_with_the_same_id_is_refused(home: Path) -> None:
     with Recorder(home=home) as first, pytest.raises(SessionBusyError):
         Recorder(home=home, session_id=first.session_id)

@@ -1,5 +1,5 @@
 """
-A program records objects of other libraries: those that dump themselves are recorded, others are refused with a hint.
+Recording of objects of other libraries: those that can dump themselves are recorded, others are refused with a hint.
 """
 
 from __future__ import annotations
@@ -21,12 +21,9 @@ import pytest
 
 from rollout import EncodeError, Recorder
 from tests.faults.programs import in_order
+from tests.rollouts import user_item as message
 
 NOON = datetime.datetime(2026, 11, 26, 12, tzinfo=datetime.timezone.utc)
-
-
-def message(text: Any) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 @attrs.define
@@ -98,7 +95,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
 
 @pytest.mark.promise("record")
 @pytest.mark.parametrize("kind", REFUSED)
-def test_what_has_no_json_form_is_refused_with_its_path_its_type_and_how_to_convert_it(
+def test_a_value_without_a_json_form_is_refused_with_its_path_its_type_and_advice(
     recorder: Recorder, kind: str
 ) -> None:
     make, name, conversion = REFUSED[kind]
@@ -112,7 +109,7 @@ def test_what_has_no_json_form_is_refused_with_its_path_its_type_and_how_to_conv
 
 
 @pytest.mark.promise("record")
-def test_a_whole_item_that_is_no_dict_is_refused_with_how_to_convert_it(recorder: Recorder) -> None:
+def test_an_item_that_is_no_dict_is_refused_with_advice(recorder: Recorder) -> None:
     with pytest.raises(EncodeError, match=r"item: Point has no JSON form; .* attrs\.asdict\(\)"):
         recorder.record(Point())
     with pytest.raises(EncodeError, match=r"item: an item is a dict or an object of rollout\.schema, not str"):
@@ -120,7 +117,7 @@ def test_a_whole_item_that_is_no_dict_is_refused_with_how_to_convert_it(recorder
 
 
 @pytest.mark.promise("record")
-def test_numpys_subclasses_of_float_and_str_are_recorded(recorder: Recorder) -> None:
+def test_numpy_subclasses_of_float_and_str_are_recorded(recorder: Recorder) -> None:
     np = numpy()
 
     recorder.record(message([np.float64(2.5), np.str_("hi")]))
@@ -173,7 +170,9 @@ def test_a_pydantic_model_of_either_version_is_recorded_as_json_values_without_u
 @pytest.mark.promise("record")
 @pytest.mark.filterwarnings("ignore:.*Pydantic V1")
 @pytest.mark.parametrize("version", ["1", "2"])
-def test_a_pydantic_model_that_cannot_dump_itself_costs_no_item_beside_it(recorder: Recorder, version: str) -> None:
+def test_a_pydantic_model_that_cannot_dump_itself_is_refused_and_the_other_items_are_recorded(
+    recorder: Recorder, version: str
+) -> None:
     library = models()[version]
 
     class Broken(library.BaseModel):  # type: ignore[misc, name-defined]

@@ -1,5 +1,5 @@
 """
-The writer's thread dies, of a bug.
+A bug ends the writer's thread.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from tests.faults.programs import Program
 
 @pytest.mark.promise("death", naive="fails")
 @pytest.mark.parametrize("waiting", ["flush", "close", "record"])
-def test_nobody_waits_for_ever_and_every_later_call_says_so(
+def test_after_the_writer_s_death_no_call_waits_forever_and_every_later_call_raises(
     program: Program, waiting: str, figure: Callable[[str], None]
 ) -> None:
     seconds = program.run(
@@ -27,8 +27,8 @@ def bug(*args, **rest):
     gate.wait()
     raise RuntimeError("bug")
 if rollout.__name__ == "rollout":
-    import rollout._writer
-    rollout._writer.Writer._encode = bug
+    import rollout.recording._writer
+    rollout.recording._writer.Writer._encode = bug
 else:
     rollout.json.dumps = bug
     threading.excepthook = lambda args: None

@@ -9,20 +9,22 @@ from typing import Any
 
 import attrs
 import pytest
+from IPython.core.formatters import DisplayFormatter
 
-from rollout import MissingSessionMetaError, Problem, Recorder, SessionSummary, list_sessions, load_history
-from rollout._notebook import history_bundle, page_bundle, recorder_bundle, summary_bundle
-from rollout._notebook._html import SIZE_MAX
-from rollout._visible import UNSAFE
+from rollout import MissingSessionMetaError, Page, Problem, Recorder, SessionInfo, list_sessions, load_history
+from rollout._text import UNSAFE
 from rollout.document import Call, Document, FileChange, Image, Item, PlanStep, Turn
-from rollout.listing import Page
+from rollout.notebook import history_bundle
+from rollout.notebook._html import SIZE_MAX
+from rollout.recording._display import recorder_bundle
 from rollout.schema import SessionMeta
-from rollout.search import Facts
+from rollout.search import SessionFacts
+from rollout.sessions._display import page_bundle, session_bundle
 from rollout.stats import SessionStats, Tokens, ToolStats
 from tests.hostile import CONTROLS, SESSIONS, html
 from tests.rollouts import ID, put, seed_session
 
-TAGS = {"style", "div", "details", "summary", "span", "p", "pre", "table", "thead", "tbody", "tr", "th", "td"}
+TAGS = {"style", "div", "b", "details", "summary", "span", "p", "pre", "table", "thead", "tbody", "tr", "th", "td"}
 CLASSES = {
     "rollout-view", "rv-title", "rv-facts", "rv-note", "rv-more", "rv-item", "rv-code", "rv-number", "rv-failed",
     "rv-user", "rv-agent", "rv-reasoning", "rv-other",
@@ -63,11 +65,11 @@ class Elements(HTMLParser):
 
 def assert_harmless(bundle: dict[str, str]) -> str:
     """
-    Nothing but our elements, classes and one style; give what a reader reads.
+    Check that the HTML has only our elements, classes and one style. Return its visible text.
     """
     page = Elements(bundle["text/html"])
     assert set(page.tags) <= TAGS
-    assert page.tags.count("style") == 1
+    assert page.tags.count("style") <= 1
     assert {name for name, _ in page.attributes} <= {"class"}
     assert {part for _, value in page.attributes for part in str(value).split()} <= CLASSES
     assert (page.other, page.open) == ([], [])
@@ -104,7 +106,7 @@ def test_a_history_shows_its_facts_and_its_turns(recorder: Recorder) -> None:
         "What is <b>here</b>?",
         recorder.session_id,
         str(recorder.path),
-        "1 tool call",
+        "1 call",
         "ls",
         "README.md",
         "A README.",
@@ -129,28 +131,28 @@ def test_a_page_shows_a_row_for_each_session(home: Path) -> None:
     text = assert_harmless(bundle)
     assert Elements(bundle["text/html"]).tags.count("tr") == 4
     assert [f"prompt {number}" in text for number in range(3)] == [True] * 3
-    assert f"3 sessions, newest first; more behind the cursor 2026-11-20T01-00-00|{ID[:-1]}0" in text
+    assert f"3 sessions, newest first; more after the cursor 2026-11-20T01-00-00|{ID[:-1]}0" in text
     assert "problem: empty session file" in assert_harmless(last)
     assert "1 session; 1 problem, in Page.problems" in last["text/plain"]
 
 
-def test_an_empty_page_says_so() -> None:
+def test_an_empty_page_is_shown_as_empty() -> None:
     assert assert_harmless(list_sessions()._repr_mimebundle_()).strip() == "0 sessions"
 
 
 def test_a_page_of_a_thousand_sessions_shows_two_hundred() -> None:
-    session = SessionSummary(Path("/r.jsonl"), ID, "2026-11-21T01-00-00", preview="<script>" * 100)
+    session = SessionInfo(Path("/r.jsonl"), ID, "2026-11-21T01-00-00", preview="<script>" * 100)
 
     text = assert_harmless(Page((session,) * 1000, None, 1000, False)._repr_mimebundle_())
 
     assert "1,000 sessions, newest first; the first 200 are shown" in text
 
 
-def test_a_summary_shows_what_is_known_and_nothing_else(home: Path) -> None:
+def test_a_session_shows_only_known_facts(home: Path) -> None:
     put(home, seed_session("hello"))
     (session,) = list_sessions().items
     archived = attrs.evolve(
-        session, is_archived=True, problem="line 3: not JSON", facts=Facts(cwd="/elsewhere"), preview=None
+        session, is_archived=True, problem="line 3: not JSON", facts=SessionFacts(cwd="/elsewhere"), preview=None
     )
 
     text, other = (assert_harmless(each._repr_mimebundle_()) for each in (session, archived))
@@ -161,20 +163,20 @@ def test_a_summary_shows_what_is_known_and_nothing_else(home: Path) -> None:
     assert other.lstrip().startswith(ID)
 
 
-def test_a_live_recorder_shows_how_far_it_is_and_takes_no_lock(recorder: Recorder) -> None:
+def test_a_live_recorder_shows_its_progress_without_a_lock(recorder: Recorder) -> None:
     recorder.user_message("x")
 
     with recorder._writer._commands.mutex:
-        # The queue's own: whoever wanted it would wait for ever.
+        # The lock of the queue: a display that takes it would wait for ever.
         text = assert_harmless(recorder._repr_mimebundle_())
 
     assert "Recorder, open" in text and recorder.session_id in text
 
 
-def test_a_recorder_says_what_waits_and_why() -> None:
-    from rollout import Stats
+def test_a_recorder_shows_waiting_items_and_the_error() -> None:
+    from rollout import RecorderStats
 
-    stats = Stats(3, 2, 4096, 10, 2000, OSError(28, "No space left on <device>\x1b[2J"))
+    stats = RecorderStats(3, 2, 4096, 10, 2000, OSError(28, "No space left on <device>\x1b[2J"))
     bundle = recorder_bundle(Path("/r.jsonl"), ID, closed=True, stats=stats)
 
     text = assert_harmless(bundle)
@@ -184,20 +186,22 @@ def test_a_recorder_says_what_waits_and_why() -> None:
     assert "OSError: [Errno 28] No space left on <device>\\x1b[2J" in text
     assert (
         "waiting       nothing"
-        in recorder_bundle(Path("/r"), ID, closed=False, stats=Stats(0, 0, 0, 0, 0, None))["text/plain"]
+        in recorder_bundle(Path("/r"), ID, closed=False, stats=RecorderStats(0, 0, 0, 0, 0, None))["text/plain"]
     )
 
 
-def test_a_closed_recorder_says_so(recorder: Recorder) -> None:
+def test_a_closed_recorder_is_shown_as_closed(recorder: Recorder) -> None:
     recorder.close()
 
     assert "Recorder, closed" in recorder._repr_html_()
 
 
-def test_ipython_is_given_the_kinds_that_it_asks_for(recorder: Recorder) -> None:
-    assert set(recorder._repr_mimebundle_()) == {"text/plain", "text/html"}
-    assert set(recorder._repr_mimebundle_(include={"text/html"})) == {"text/html"}
-    assert set(recorder._repr_mimebundle_(exclude={"text/html"})) == {"text/plain"}
+def test_ipython_gets_the_media_types_that_it_requests(recorder: Recorder) -> None:
+    formatter = DisplayFormatter()
+
+    assert set(formatter.format(recorder)[0]) == {"text/plain", "text/html"}
+    assert set(formatter.format(recorder, include={"text/html"})[0]) == {"text/html"}
+    assert set(formatter.format(recorder, exclude={"text/html"})[0]) == {"text/plain"}
 
 
 @pytest.mark.parametrize("name", SESSIONS)
@@ -223,27 +227,27 @@ def test_hostile_text_in_every_field_becomes_no_element(hostile_text: str) -> No
         1, evil, [item], {evil: [evil]}, evil, evil, evil, 1.0, status=evil, is_rolled_back=True, is_inherited=True
     )
     meta = SessionMeta(id=evil, timestamp=evil, cwd=evil, originator=evil, cli_version=evil, git=None)
-    facts = Facts(*[evil] * 7)
-    session = SessionSummary(Path("/" + evil), evil, evil, None, 1, facts, preview=evil, is_archived=True, problem=evil)
+    facts = SessionFacts(*[evil] * 7)
+    session = SessionInfo(Path("/" + evil), evil, evil, None, 1, facts, preview=evil, is_archived=True, problem=evil)
 
     bundles = [
         history_bundle(Document(evil, Path("/" + evil), meta, [turn], missing_base=evil)),
-        page_bundle([session], evil, [Problem(Path("/"), evil)]),
-        summary_bundle(session),
+        page_bundle(Page((session,), evil, problems=(Problem(Path("/"), evil),))),
+        session_bundle(session),
     ]
 
     for bundle in bundles:
         assert_harmless(bundle)
 
 
-def test_the_check_of_harmlessness_fails_for_a_script_that_is_not_escaped(recorder: Recorder) -> None:
+def test_the_check_finds_a_script_that_is_not_escaped(recorder: Recorder) -> None:
     bundle = recorder._repr_mimebundle_()
 
     with pytest.raises(AssertionError):
         assert_harmless({**bundle, "text/html": bundle["text/html"].replace("Recorder", "<script>1</script>")})
 
 
-def test_output_of_ten_megabytes_is_cut_with_a_note() -> None:
+def test_output_of_ten_megabytes_is_truncated_with_a_note() -> None:
     call = Call("shell", input="cat", output="a" * 5_000_000 + "b" * 5_000_000)
 
     text = shown(Item("1", "call", call=call))
@@ -261,10 +265,10 @@ def test_a_session_too_large_for_a_notebook_counts_what_it_leaves_out() -> None:
 
     assert "200 turns not shown here" in text
     assert "prompt 20 " in text and "prompt 21 " not in text and "prompt 220 " not in text and "prompt 221 " in text
-    assert "500 more items not shown here, for their size; 1 line of settings and counters" in text
+    assert "500 more items not shown here because of their size; 1 line of settings and counters" in text
 
 
-def test_the_space_that_short_turns_leave_is_for_long_ones() -> None:
+def test_long_turns_get_the_space_that_short_ones_leave() -> None:
     short = [Turn(number, "short", [Item("1", "agent", text="yes")]) for number in range(1, 50)]
     long = Turn(50, "long", [Item(str(number), "agent", text="x" * 1000) for number in range(100)])
 
@@ -273,7 +277,7 @@ def test_the_space_that_short_turns_leave_is_for_long_ones() -> None:
     assert text.count("x" * 1000) > 80
 
 
-def test_each_kind_of_item_is_shown_in_its_way() -> None:
+def test_each_kind_of_item_has_its_own_form() -> None:
     assert "context · orders · line 1 · 5 characters" in shown(Item("1", "context", "orders", "12345"))
     assert "12345" not in shown(Item("1", "context", "orders", "12345"))
     assert "✓ a\n▸ b\n○ c" in shown(
@@ -290,7 +294,7 @@ def test_each_kind_of_item_is_shown_in_its_way() -> None:
     assert "rv-failed" in history_bundle(document(Turn(1, "x", [Item("1", "error", text="no")])))["text/html"]
 
 
-def test_turns_say_what_is_known_of_them() -> None:
+def test_turns_show_their_facts() -> None:
     turns = [
         Turn(0, None, [Item("1", "notice", "began")]),
         Turn(1, None, duration=80.0, tokens=Tokens(total_tokens=1234), status="interrupted"),
@@ -301,23 +305,26 @@ def test_turns_say_what_is_known_of_them() -> None:
 
     assert text == [
         "   0  before the first prompt  (1 item)",
-        "   1  without a prompt  (0 items, 1 min 20 s, 1,234 tokens, interrupted)",
+        "   1  no prompt  (0 items, 1 min 20 s, 1,234 tokens, interrupted)",
         "   2  again  (0 items, rolled back, inherited)",
     ]
 
 
-def test_a_document_says_what_it_took() -> None:
+def test_a_document_shows_its_time_calls_and_tokens() -> None:
     stats = SessionStats(turns=2, tools={"a": ToolStats(3, 1)}, tokens=Tokens(total_tokens=1000), duration=7200.0)
     one = document(Turn(0), Turn(1, "x", model="gpt"), stats=stats, missing_base="b", line_count=2)
 
     text = assert_harmless(history_bundle(one))
 
-    assert "2 h · 2 turns · 3 tool calls (1 failed) · 1,000 tokens" in text
-    assert "modelgpt" in text and "b, which is not there" in text and "before the first" not in text
+    assert "2 turns · 2 h · 3 calls, 1 failed · 1,000 tokens" in text
+    assert "modelgpt" in text and "b, which is missing" in text and "before the first" not in text
 
 
-def test_the_style_speaks_of_nothing_but_what_is_shown_and_loads_nothing(recorder: Recorder) -> None:
-    page = recorder._repr_html_()
+def test_the_style_applies_only_to_our_elements_and_loads_nothing(recorder: Recorder) -> None:
+    recorder.user_message("x")
+    recorder.flush()
+
+    page = load_history(recorder.path)._repr_html_()
 
     style = re.findall(r"<style>(.*)</style>", page, re.DOTALL)[0]
     selectors = [part.strip() for rule in re.findall(r"([^{}]+)\{", style) for part in rule.split(",")]
@@ -327,10 +334,10 @@ def test_the_style_speaks_of_nothing_but_what_is_shown_and_loads_nothing(recorde
     assert not re.search(r"url\(|@|expression|http", style)
 
 
-def test_recording_and_listing_load_nothing_that_only_a_notebook_needs() -> None:
+def test_recording_and_listing_load_no_module_for_notebooks() -> None:
     script = (
         "import sys, rollout; rollout.Recorder, rollout.list_sessions;"
-        "print('html' in sys.modules, 'rollout._notebook' in sys.modules)"
+        "print('html' in sys.modules, any('notebook' in name or '_display' in name for name in sys.modules))"
     )
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)

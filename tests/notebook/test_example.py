@@ -65,14 +65,14 @@ def test_every_cell_runs_without_an_error_or_a_warning(cells: dict[str, Any]) ->
         ("sessions", "tool_failures"),
     ],
 )
-def test_objects_show_themselves_as_html_and_as_text(cells: dict[str, Any], cell: str, says: str) -> None:
+def test_objects_are_shown_as_html_and_as_text(cells: dict[str, Any], cell: str, says: str) -> None:
     assert says in shown(cells, cell, "text/html")
     assert shown(cells, cell, "text/plain")
 
 
-def test_the_figure_is_shown_though_pyplot_was_never_imported(cells: dict[str, Any]) -> None:
+def test_the_figure_is_shown_without_pyplot(cells: dict[str, Any]) -> None:
     assert "Tokens used" in shown(cells, "figure", "image/svg+xml")
 
 
-def test_the_search_finds_what_was_said(cells: dict[str, Any]) -> None:
+def test_the_search_finds_the_text(cells: dict[str, Any]) -> None:
     assert "It is a Mersenne number; Lucas and Lehmer have a test for those." in shown(cells, "hits", "text/plain")

@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 
 from rollout import Recorder, load_history
-from rollout._frame import ITEM_COLUMNS, document_frame, frame_of
 from rollout.document import Call, Document, Item, Turn
+from rollout.document._frame import ITEM_COLUMNS, document_frame, frame_of
 from rollout.frames import SESSION_COLUMNS, _read, _row, sessions_dataframe
 from rollout.schema import SessionMeta
 from rollout.search import Filters, indexed_sessions, update_index
+from tests import zstd
 from tests.hostile import SESSIONS
-from tests.rollouts import ID, encode, event, message, meta, put, seed_session
+from tests.rollouts import ID, encode, message, meta, put, seed_session, token_count
 
 pd: Any = pytest.importorskip("pandas", reason="tables need pandas")
 
@@ -76,7 +77,7 @@ def test_a_table_has_the_same_dtypes_without_rows() -> None:
     assert (len(empty), dtypes(empty)) == (0, ITEM_COLUMNS)
 
 
-def test_calls_have_their_time_and_their_end() -> None:
+def test_calls_have_their_duration_and_exit_code() -> None:
     calls = [
         Call("a", input="x", output="y", exit_code=1, is_failed=True, duration=2.0, elapsed=9.0),
         Call("b", output="", elapsed=3.0),
@@ -91,7 +92,7 @@ def test_calls_have_their_time_and_their_end() -> None:
     assert frame["is_failed"].tolist() == [True, False, pd.NA]
 
 
-def test_tokens_are_those_used_until_then() -> None:
+def test_each_item_has_the_tokens_used_before_it() -> None:
     items = [Item(str(second), "agent", timestamp=at(second)) for second in (1, 3, 5)]
     other = Turn(1, items=[Item("b1", "agent", timestamp=at(1))], is_inherited=True)
 
@@ -116,13 +117,13 @@ def test_damaged_times_and_numbers_are_missing() -> None:
     assert frame["exit_code"].isna().all()
 
 
-def test_a_time_beyond_what_nanoseconds_hold_is_kept() -> None:
+def test_a_time_beyond_the_range_of_nanoseconds_is_kept() -> None:
     frame = document_frame(document(Turn(1, items=[Item("1", "agent", timestamp="9999-12-31T23:59:59.000Z")])))
 
     assert frame["timestamp"].iloc[0].year == 9999
 
 
-def test_a_table_can_be_written_whatever_was_recorded(tmp_path: Path) -> None:
+def test_a_table_of_any_recorded_text_can_be_written(tmp_path: Path) -> None:
     frame = document_frame(document(Turn(1, items=[Item("1", "agent", text="half \ud800 of one")])))
 
     frame.to_csv(tmp_path / "table.csv")
@@ -131,7 +132,7 @@ def test_a_table_can_be_written_whatever_was_recorded(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SESSIONS if name != "damaged"])
-def test_hostile_sessions_are_tables(home: Path, name: str) -> None:
+def test_hostile_sessions_become_tables(home: Path, name: str) -> None:
     path = put(home, SESSIONS[name]("http://127.0.0.1:9"))
 
     frame, sessions = load_history(path).to_dataframe(), sessions_dataframe()
@@ -140,19 +141,19 @@ def test_hostile_sessions_are_tables(home: Path, name: str) -> None:
     assert (len(frame) > 0, len(sessions)) == (True, 1)
 
 
+def put_archived(home: Path) -> Path:
+    own = f"{ID[:-1]}2"
+    return put(home, seed_session("archived", session_id=own), session_id=own, folder=home / "archived_sessions")
+
+
 def test_a_home_is_a_table_of_its_sessions(home: Path) -> None:
     usage = {"input_tokens": 90, "cached_input_tokens": 40, "output_tokens": 10, "total_tokens": 100}
-    counted = event("token_count", info={"total_token_usage": usage, "last_token_usage": usage})
+    counted = token_count(usage)
     call = "response_item", {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "1"}
     answer = "response_item", {"type": "function_call_output", "call_id": "1", "output": "err: no"}
     put(home, [*seed_session("older", session_id=f"{ID[:-1]}1"), counted, call, answer], session_id=f"{ID[:-1]}1")
     put(home, seed_session("newer"), timestamp="2026-11-22T01-25-37")
-    put(
-        home,
-        seed_session("archived", session_id=f"{ID[:-1]}2"),
-        session_id=f"{ID[:-1]}2",
-        folder=home / "archived_sessions",
-    )
+    put_archived(home)
 
     frame = sessions_dataframe(home)
 
@@ -185,14 +186,9 @@ def test_an_empty_home_has_the_same_columns(home: Path) -> None:
     assert (len(frame), dtypes(frame)) == (0, SESSION_COLUMNS)
 
 
-def test_filters_say_which_sessions(home: Path) -> None:
+def test_filters_select_sessions(home: Path) -> None:
     put(home, seed_session("live"))
-    put(
-        home,
-        seed_session("archived", session_id=f"{ID[:-1]}2"),
-        session_id=f"{ID[:-1]}2",
-        folder=home / "archived_sessions",
-    )
+    put_archived(home)
 
     assert sessions_dataframe(filters=Filters(archived=True))["first_words"].tolist() == ["archived"]
     assert len(sessions_dataframe(filters=Filters(cwd="/elsewhere"))) == 0
@@ -212,8 +208,7 @@ def test_a_session_of_the_31st_of_november_has_no_time(home: Path) -> None:
     assert sessions_dataframe()["started"].isna().tolist() == [True]
 
 
-def test_a_session_whose_end_is_gone_is_counted_as_far_as_it_goes(home: Path) -> None:
-    zstd: Any = pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+def test_a_truncated_session_has_the_counts_of_its_readable_lines(home: Path) -> None:
     path = put(home, zstd.compress(encode([*seed_session("x"), *noise(500)])), suffix=".zst")
     path.write_bytes(path.read_bytes()[:-100])
 
@@ -222,7 +217,7 @@ def test_a_session_whose_end_is_gone_is_counted_as_far_as_it_goes(home: Path) ->
     assert (row["turns"], row["problem"].startswith("line ")) == (1, True)
 
 
-def test_a_session_that_goes_meanwhile_has_no_counts(home: Path) -> None:
+def test_a_session_deleted_while_it_is_read_has_no_counts(home: Path) -> None:
     put(home, seed_session("x"))
     (session,) = indexed_sessions()
     session.path.unlink()
@@ -244,7 +239,9 @@ def test_without_pandas_the_error_names_the_extra(make: Callable[[], Any], monke
 
 
 def test_importing_loads_no_pandas() -> None:
-    script = "import sys, rollout, rollout.frames, rollout.history, rollout._frame; print('pandas' in sys.modules)"
+    script = (
+        "import sys, rollout, rollout.frames, rollout.sessions, rollout.document._frame; print('pandas' in sys.modules)"
+    )
 
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True)
 

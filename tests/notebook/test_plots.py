@@ -16,21 +16,15 @@ import pytest
 pytest.importorskip("matplotlib", reason="plots need matplotlib")
 
 from rollout import load_history
+from rollout._text import short_duration_text
 from rollout.document import Call, Document, Item, Turn
-from rollout.plots import (
-    activity_figure,
-    activity_of,
-    durations_figure,
-    figure_svg,
-    session_figure,
-    tools_figure,
-)
-from rollout.plots._style import amount, duration_text, label
+from rollout.plots import activity_figure, activity_of, durations_figure, figure_svg, session_figure, tools_figure
+from rollout.plots._style import label_text
 from rollout.schema import SessionMeta
 from rollout.search import update_index
 from rollout.stats import SessionStats, ToolStats
 from tests.hostile import CONTROLS, SESSIONS, html
-from tests.rollouts import ID, event, put, seed_session
+from tests.rollouts import ID, put, seed_session, token_count
 
 ELEMENTS = {"svg", "g", "path", "text", "defs", "clipPath", "rect", "use"}
 ATTRIBUTES = {
@@ -63,7 +57,7 @@ def document(*, turns: int = 1, calls: int = 0, points: int = 0, span: float = 6
 
 def checked(figure: Any) -> list[str]:
     """
-    Nothing but shapes and text; give what it says.
+    Check that the figure has only shapes and text. Return its text.
     """
     text = figure_svg(figure)
     root = ElementTree.fromstring(text)  # noqa: S314 -- our own
@@ -101,7 +95,7 @@ FIGURES: dict[str, Callable[[bool], Any]] = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_a_figure_is_shapes_and_text_of_its_own(name: str) -> None:
+def test_a_figure_consists_of_shapes_and_text(name: str) -> None:
     light, dark = checked(FIGURES[name](False)), checked(FIGURES[name](True))
 
     assert light
@@ -109,7 +103,7 @@ def test_a_figure_is_shapes_and_text_of_its_own(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["session", "tools", "activity", "durations"])
-def test_the_same_figure_gives_the_same_text_also_after_it_was_a_file(name: str, tmp_path: Path) -> None:
+def test_the_same_figure_has_the_same_svg_even_after_it_was_saved(name: str, tmp_path: Path) -> None:
     figure, again = FIGURES[name](False), FIGURES[name](False)
 
     figure.savefig(tmp_path / "figure.png", dpi=130)
@@ -122,13 +116,13 @@ def test_a_figure_of_ten_thousand_points_is_small() -> None:
     assert len(figure_svg(FIGURES["session of 10,000 points"](False))) < 120_000
 
 
-def test_a_session_says_its_tokens_and_the_time_of_its_tools() -> None:
+def test_a_session_figure_shows_tokens_and_the_time_of_tools() -> None:
     said = checked(session_figure(document(turns=2, calls=10, points=30, span=1500, tool="tool {}")))
 
-    assert {"Tokens used", "30 k", "25 min", "Time in tools", "tool 9", "10 s  ·  1 call", "3 others"} <= set(said)
+    assert {"Tokens used", "30k", "25 min", "Time in tools", "tool 9", "10 s  ·  1 call", "3 others"} <= set(said)
 
 
-def test_time_that_was_not_measured_is_that_until_the_answer() -> None:
+def test_an_unmeasured_duration_lasts_until_the_output() -> None:
     one = document(turns=2)
     one.turns[0].items = [Item("1", "call", call=Call("a", elapsed=30.0)), Item("2", "call", call=Call("b"))]
     one.turns[1].items = [Item("3", "call", call=Call("c", duration=99.0))]
@@ -139,7 +133,7 @@ def test_time_that_was_not_measured_is_that_until_the_answer() -> None:
     assert "30 s  ·  1 call" in said and "0 s  ·  1 call" in said and "c" not in said
 
 
-def test_tools_say_calls_failures_and_time() -> None:
+def test_a_tools_figure_shows_calls_failures_and_time() -> None:
     tools = {"shell": ToolStats(1200, 3, 300.0), "web_search": ToolStats(2)}
 
     figure = tools_figure(SessionStats(tools=tools))
@@ -149,27 +143,26 @@ def test_tools_say_calls_failures_and_time() -> None:
 
 
 @pytest.mark.parametrize(("count", "unit"), [(60, "day"), (365, "week"), (3000, "month")])
-def test_long_times_are_counted_by_week_and_by_month(count: int, unit: str) -> None:
+def test_long_periods_are_counted_by_week_and_by_month(count: int, unit: str) -> None:
     figure = activity_figure({DAY - timedelta(number): (1, 1000) for number in range(count)})
 
     assert {f"Sessions by {unit}", f"Tokens by {unit}"} <= set(checked(figure))
     assert figure.get_label().startswith(f"Activity by {unit}: {count:,} sessions")
 
 
-def test_days_say_their_month() -> None:
+def test_the_labels_of_days_contain_the_month() -> None:
     assert "21 Nov" in checked(activity_figure({DAY: (1, 5)}))
 
 
-def test_durations_say_their_median() -> None:
+def test_durations_show_their_median() -> None:
     assert {"median 1 min", "1 s", "10 min"} <= set(checked(durations_figure([1.0, 60.0, 900.0])))
 
 
 def test_activity_is_counted_by_the_day_a_session_began(home: Path) -> None:
     usage = {"input_tokens": 90, "output_tokens": 10, "total_tokens": 100}
-    tokens = event("token_count", info={"total_token_usage": usage, "last_token_usage": usage})
     for number, day in enumerate(["2026-11-20", "2026-11-21", "2026-11-21", "2026-11-22"]):
         own = f"{ID[:-1]}{number}"
-        put(home, [*seed_session("x", session_id=own), tokens], session_id=own, timestamp=f"{day}T01-00-00")
+        put(home, [*seed_session("x", session_id=own), token_count(usage)], session_id=own, timestamp=f"{day}T01-00-00")
     put(home, seed_session("x"), timestamp="2026-11-31T01-00-00", folder=home / "archived_sessions")
     read = activity_of()
 
@@ -189,8 +182,8 @@ def test_the_name_of_a_tool_is_text_and_short() -> None:
 
     said = {text for part in parts for text in checked(tools_figure(part))}
 
-    assert {label(text) for text in texts} <= said
-    assert max(len(label(text)) for text in texts) == 26
+    assert {label_text(text) for text in texts} <= said
+    assert max(len(label_text(text)) for text in texts) == 26
     assert not set("".join(said)) & {"\x00", "\x1b", "\u202e", "\ud800", "\uffff", "\u4e2d"}
 
 
@@ -202,7 +195,7 @@ def test_hostile_sessions_are_drawn(home: Path, name: str) -> None:
     checked(tools_figure(made.stats))
 
 
-def test_threads_draw_at_once() -> None:
+def test_threads_can_draw_at_the_same_time() -> None:
     make = FIGURES["durations"]
     expected, drawn = figure_svg(make(False)), list[str]()
     threads = [threading.Thread(target=lambda: drawn.append(figure_svg(make(False)))) for _ in range(4)]
@@ -215,7 +208,7 @@ def test_threads_draw_at_once() -> None:
     assert drawn == [expected] * 4
 
 
-def test_drawing_leaves_the_settings_of_matplotlib_as_they_are() -> None:
+def test_drawing_does_not_change_the_settings_of_matplotlib() -> None:
     import matplotlib
 
     before = {**matplotlib.rcParams}
@@ -225,7 +218,7 @@ def test_drawing_leaves_the_settings_of_matplotlib_as_they_are() -> None:
     assert {**matplotlib.rcParams} == before
 
 
-def test_any_figure_can_be_put_into_a_page() -> None:
+def test_any_figure_can_be_embedded_in_a_page() -> None:
     from matplotlib.figure import Figure
 
     figure = Figure()
@@ -234,14 +227,14 @@ def test_any_figure_can_be_put_into_a_page() -> None:
     assert "aria-label" not in figure_svg(figure) and ">theirs<" in figure_svg(figure)
 
 
-def test_a_notebook_shows_a_figure_with_a_background_of_its_own() -> None:
+def test_a_notebook_shows_a_figure_with_its_own_background() -> None:
     shown = FIGURES["one tool"](True)._repr_svg_()
 
     assert "#16191d" in shown and "#16191d" not in figure_svg(FIGURES["one tool"](True))
     assert 'font-family="sans-serif"' in shown and 'width="' in shown
 
 
-def test_a_font_that_is_said_in_one_is_left_to_the_page() -> None:
+def test_text_in_a_page_has_the_font_of_the_page() -> None:
     from rollout.plots._svg import _attributes
 
     assert _attributes("font", "bold 8.5px 'DejaVu Sans', sans-serif") == {"font-size": "8.5px", "font-weight": "bold"}
@@ -249,20 +242,12 @@ def test_a_font_that_is_said_in_one_is_left_to_the_page() -> None:
 
 
 def test_numbers_are_written_in_few_digits() -> None:
-    assert [amount(value) for value in (0, 950, 999.6, 12_500, 3.2e6, 5e9)] == [
-        "0",
-        "950",
-        "1 k",
-        "12.5 k",
-        "3.2 M",
-        "5 G",
-    ]
-    assert [duration_text(value) for value in (0.42, 12, 119, 200, 9000, 3 * 86400)] == [
+    assert [short_duration_text(value) for value in (0.42, 12, 119, 200, 9000, 3 * 86400)] == [
         "0.42 s", "12 s", "2 min", "3.3 min", "2.5 h", "3 d",
     ]  # fmt: skip
 
 
-def test_pyplot_is_never_loaded_and_no_screen_is_needed() -> None:
+def test_figures_need_neither_pyplot_nor_a_screen() -> None:
     script = (
         "import sys; from rollout.plots import *; figure_svg(activity_figure({}));"
         "print('matplotlib.pyplot' in sys.modules)"

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import schema
-from rollout._plain import Extent, snapshot
-from rollout._structure import to_item
 from rollout.codec import RolloutLine, decode_line, encode_item, encode_line
+from rollout.schema._plain import CopyStats, snapshot
+from rollout.schema._structure import to_item
 
 KNOWN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 NUMBERS = st.integers(-(2**64) + 1, 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
@@ -81,7 +81,7 @@ def instances(kind: Any) -> st.SearchStrategy[Any]:
 )
 @settings(max_examples=settings.default.max_examples // 4)
 @given(data=st.data())
-def test_every_item_survives_the_way_to_bytes_and_back(kind: Any, data: st.DataObject) -> None:
+def test_every_item_is_equal_after_encoding_and_decoding(kind: Any, data: st.DataObject) -> None:
     item = data.draw(instances(kind))
 
     line = decode_line(encode_item(item.line_type, snapshot(item), time_ms=0))
@@ -98,7 +98,7 @@ def test_every_class_is_found_by_its_name_and_has_a_docstring(kind: Any) -> None
 
 @given(payload=OBJECTS, metadata=st.none() | OBJECTS, ordinal=st.none() | st.integers(0, 2**64 - 1))
 @settings(deadline=None)
-def test_any_payload_survives_the_way_to_bytes_and_back(payload: Any, metadata: Any, ordinal: int | None) -> None:
+def test_any_payload_is_equal_after_encoding_and_decoding(payload: Any, metadata: Any, ordinal: int | None) -> None:
     line = RolloutLine(timestamp="t", type="novel", payload=payload, metadata=metadata, ordinal=ordinal)
 
     again = decode_line(encode_line(line))
@@ -110,8 +110,8 @@ def test_any_payload_survives_the_way_to_bytes_and_back(payload: Any, metadata: 
 
 @given(payload=OBJECTS)
 @settings(deadline=None)
-def test_what_is_known_to_be_ascii_is_encoded_to_the_same_bytes(payload: Any) -> None:
-    extent = Extent()
+def test_a_payload_known_to_be_ascii_is_encoded_to_the_same_bytes(payload: Any) -> None:
+    extent = CopyStats()
 
     copy = snapshot(payload, extent)
 
@@ -121,7 +121,7 @@ def test_what_is_known_to_be_ascii_is_encoded_to_the_same_bytes(payload: Any) ->
 
 @given(value=OBJECTS)
 @settings(deadline=None)
-def test_a_line_that_was_read_encodes_to_an_equal_value_with_the_same_order(value: Any) -> None:
+def test_a_decoded_line_encodes_to_an_equal_value_with_the_same_order_of_keys(value: Any) -> None:
     envelope = {"novel": value, "payload": value, "type": "event_msg", "timestamp": "t", "ordinal": None}
     raw = json.dumps(envelope, ensure_ascii=False).encode()
 
@@ -146,7 +146,7 @@ def test_a_snapshot_is_equal_and_shares_no_container(value: Any) -> None:
 
 @given(payload=OBJECTS | JSON)
 @settings(deadline=None)
-def test_asking_for_the_item_never_raises_and_loses_nothing(payload: Any) -> None:
+def test_any_payload_becomes_an_item_without_an_error_or_a_loss(payload: Any) -> None:
     for kind in [*schema.LINE_TYPES, "novel"]:
         item = to_item(kind, payload)
 

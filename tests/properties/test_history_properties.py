@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rollout import History, schema
-from rollout._prompts import is_context, is_prompt
-from rollout._turns import Turns, prompt_of
 from rollout.codec import RolloutLine
-from rollout.history import _SENT, _UNSENT_KEY, _paired
+from rollout.interpret._prompts import is_context, is_prompt
+from rollout.interpret._turns import TurnDetector, prompt_of
+from rollout.sessions._history import _SENT_TYPES, _UNSENT_KEY, _pair_calls
 from tests.rollouts import ID, event, message, meta, surroundings
 
 _AGENTS = "# AGENTS.md instructions for /x\n\n<INSTRUCTIONS>\nx\n</INSTRUCTIONS>"
@@ -61,12 +61,12 @@ def input_of(lines: Sequence[RolloutLine]) -> list[dict[str, Any]]:
             items = compacted(items, line.payload)
         elif is_sent(line.payload):
             items.append(line.payload)
-    return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _paired(items)]
+    return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _pair_calls(items)]
 
 
 def is_sent(item: dict[str, Any]) -> bool:
     kind = item.get("type")
-    return isinstance(kind, str) and kind in _SENT
+    return isinstance(kind, str) and kind in _SENT_TYPES
 
 
 def effective(lines: Sequence[RolloutLine]) -> list[RolloutLine]:
@@ -103,9 +103,9 @@ def turns_of(lines: Sequence[RolloutLine]) -> list[tuple[str | None, bool, int]]
     has_prompt: list[bool] = []
     are_back: list[bool] = []
     counts: list[int] = []
-    beginnings = Turns()
+    beginnings = TurnDetector()
     for line in lines:
-        if beginnings.begins(line):
+        if beginnings.is_start(line):
             prompts.append(None)
             has_prompt.append(False)
             are_back.append(False)
@@ -125,7 +125,7 @@ def turns_of(lines: Sequence[RolloutLine]) -> list[tuple[str | None, bool, int]]
 
 @pytest.mark.promise("growth")
 @given(st.lists(_LINES, max_size=8), st.lists(_LINES, max_size=30))
-def test_what_goes_to_a_model_is_what_looking_back_each_time_gives(
+def test_the_input_equals_that_of_a_simple_quadratic_implementation(
     inherited: list[tuple[str, Any]], lines: list[tuple[str, Any]]
 ) -> None:
     history = history_of(inherited, lines)
@@ -135,7 +135,7 @@ def test_what_goes_to_a_model_is_what_looking_back_each_time_gives(
 
 @pytest.mark.promise("growth")
 @given(st.lists(_LINES, max_size=8), st.lists(_LINES, max_size=30))
-def test_the_turns_taken_back_are_those_that_looking_back_each_time_gives(
+def test_rolled_back_turns_equal_those_of_a_simple_quadratic_implementation(
     inherited: list[tuple[str, Any]], lines: list[tuple[str, Any]]
 ) -> None:
     history = history_of(inherited, lines)

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Cursor, list_sessions
-from rollout._walk import walk
-from rollout.layout import RolloutName
+from rollout.home._layout import RolloutName
+from rollout.home._walk import walk
 from tests import rollouts
 from tests.rollouts import encode, meta
 
@@ -21,7 +21,7 @@ DATA = encode([meta(rollouts.ID)])
 
 
 @given(timestamp=MOMENTS, session_id=IDS, rollout_id=st.none() | IDS, is_compressed=st.booleans())
-def test_name_to_time_and_id_and_back(
+def test_a_parsed_name_equals_the_name_it_was_made_from(
     timestamp: str, session_id: str, rollout_id: str | None, is_compressed: bool
 ) -> None:
     name = RolloutName(timestamp, session_id, rollout_id, is_compressed)
@@ -34,7 +34,7 @@ def test_name_to_time_and_id_and_back(
 
 
 @given(text=st.text(max_size=60) | st.from_regex(r"rollout-[0-9T:-]{19}-[0-9a-f-]{36}\.jsonl"))
-def test_what_is_no_name_is_none_or_reads_back_as_it_was(text: str) -> None:
+def test_any_text_parses_to_none_or_to_a_name_with_the_same_text(text: str) -> None:
     name = RolloutName.parse(text)
 
     assert (
@@ -45,7 +45,7 @@ def test_what_is_no_name_is_none_or_reads_back_as_it_was(text: str) -> None:
 
 
 @given(timestamp=MOMENTS, session_id=IDS)
-def test_cursor_to_token_and_back(timestamp: str, session_id: str) -> None:
+def test_a_parsed_token_equals_the_cursor_it_was_made_from(timestamp: str, session_id: str) -> None:
     cursor = Cursor(timestamp, session_id)
 
     assert Cursor.parse(str(cursor)) == cursor

@@ -7,14 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Recorder, list_sessions, load_history, read_lines
-from rollout import _blocks as blocks_room
+from rollout.reading import _blocks as blocks_module
 from tests import rollouts
 from tests.rollouts import encode, put
 
 
 def hostile_lines() -> st.SearchStrategy[rollouts.Line]:
     """
-    Lines whose keys mean something and whose values do not.
+    Lines with known keys and arbitrary values.
     """
     odd = st.sampled_from([None, 1, [], {}, "", "message", "user", [{}], [1], {"type": "UserMessage", "content": 1}])
     tags = st.sampled_from(
@@ -44,7 +44,7 @@ ENDS = [i for i, byte in enumerate(DATA) if byte == 0x0A]
 
 
 @pytest.mark.promise("read")
-def test_a_rollout_cut_at_every_byte_gives_exactly_the_whole_lines_before_the_cut(tmp_path: Path) -> None:
+def test_a_rollout_truncated_at_any_byte_yields_exactly_the_complete_lines_before_it(tmp_path: Path) -> None:
     path = tmp_path / "cut.jsonl"
 
     for cut in range(len(DATA) + 1):
@@ -60,7 +60,7 @@ def test_a_rollout_cut_at_every_byte_gives_exactly_the_whole_lines_before_the_cu
 
 @pytest.mark.promise("resume")
 @pytest.mark.parametrize("cut", [*range(ENDS[0], len(DATA) + 1, 37), *ENDS, *(end + 1 for end in ENDS)])
-def test_resume_keeps_every_whole_line_before_the_cut_and_what_comes_after(home: Path, cut: int) -> None:
+def test_after_a_resume_every_complete_line_before_the_cut_and_every_new_line_is_read(home: Path, cut: int) -> None:
     path = put(home, DATA[:cut])
 
     with Recorder.resume(path) as recorder:
@@ -77,7 +77,7 @@ def test_resume_keeps_every_whole_line_before_the_cut_and_what_comes_after(home:
 @settings(deadline=None)
 @given(data=st.binary(max_size=300) | st.lists(st.sampled_from([b"\n", b"\r", b"\x00", b"{", b"}", b"[", b'"', b"\xff",
        encode(SESSION[:1]), encode(SESSION[1:2])]), max_size=40).map(b"".join))  # fmt: skip
-def test_whatever_is_in_a_file_is_read_or_counted(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_every_line_of_any_file_is_read_or_counted(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     path = tmp_path_factory.mktemp("any") / "any.jsonl"
     path.write_bytes(data)
     reader = read_lines(path)
@@ -94,7 +94,7 @@ def test_whatever_is_in_a_file_is_read_or_counted(tmp_path_factory: pytest.TempP
 
 @settings(deadline=None)
 @given(payloads=st.lists(hostile_lines(), max_size=8))
-def test_a_history_of_whatever_lines_is_told_and_sent(
+def test_a_history_of_any_lines_has_turns_and_input(
     tmp_path_factory: pytest.TempPathFactory, payloads: list[rollouts.Line]
 ) -> None:
     home = tmp_path_factory.mktemp("home")
@@ -116,10 +116,12 @@ def test_lines_backwards_are_lines_forwards_reversed(
 ) -> None:
     path = tmp_path_factory.mktemp("any") / "any.jsonl"
     path.write_bytes(data)
-    before = blocks_room._BLOCK_SIZE
-    blocks_room._BLOCK_SIZE = block_size
+    before = blocks_module._BLOCK_SIZE
+    blocks_module._BLOCK_SIZE = block_size
     try:
         with path.open("rb") as file:
-            assert list(blocks_room.lines_backwards(file)) == [line for line in data.split(b"\n")[::-1] if line.strip()]
+            assert list(blocks_module.lines_backwards(file)) == [
+                line for line in data.split(b"\n")[::-1] if line.strip()
+            ]
     finally:
-        blocks_room._BLOCK_SIZE = before
+        blocks_module._BLOCK_SIZE = before

@@ -1,5 +1,5 @@
 """
-Whatever one does with a recorder, in whatever order, its file holds what a plain list holds.
+Random operations on a recorder, in random order: its file has the same items as a plain list.
 """
 
 from __future__ import annotations
@@ -15,12 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from rollout import Recorder, RecorderClosedError, SessionBusyError, load_history, read_lines
+from tests.rollouts import user_item as message
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
-
-
-def message(text: str) -> dict[str, Any]:
-    return {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
 
 
 class RecorderMachine(RuleBasedStateMachine):

@@ -12,7 +12,7 @@ from tests.races.programs import ground
 @pytest.fixture
 def quiet_ground() -> Iterator[None]:
     """
-    A folder for the files of the programs, and no word of the deaths in them.
+    A folder for the files of the programs; the log is disabled, as some programs end the writer with an error.
     """
     with ground():
         yield

@@ -1,9 +1,9 @@
 """
-Goes through the schedules of a program: all with few preemptions, or many at random; and runs one again.
+Explorer of the schedules of a program: all with few preemptions, or many at random. It can also replay one.
 
-As in CHESS (Musuvathi and Qadeer, 2007) a schedule is a run of the defaults but for some deviations, each a step and
-a choice. A preemption, or a wait whose time passes though others could go on, costs one of the bound; who goes on
-where a thread cannot is free, and all choices are tried.
+As in CHESS (Musuvathi and Qadeer, 2007) a schedule is a run with the default choices except for some deviations, each
+a step and a choice. A preemption, or a wait whose time passes while other threads could run, counts towards the bound.
+If a thread cannot continue, the choice of the next one does not count, and all choices are tried.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from tests.races.scheduler import INTERRUPT, SIGNAL, Scheduler, Worker
 from tests.races.tracing import Tracer
 
 Schedule = tuple[tuple[int, int], ...]
-"""The deviations: at which step who goes on, by number."""
+"""The deviations: a step, and the number of the task that runs next or of an injection."""
 
 
 class ScheduleError(AssertionError):
     """
-    A schedule breaks a promise; `schedule` is what `Explorer.replay` takes.
+    A schedule breaks a promise; `schedule` is the argument for `Explorer.replay`.
     """
 
     def __init__(self, program: str, schedule: Schedule, seed: int | None, found_after: int, story: list[str]) -> None:
@@ -39,7 +39,7 @@ class ScheduleError(AssertionError):
 
 class Plan:
     """
-    Chooses as a schedule says, and notes what else could have been chosen behind its last deviation.
+    Chooser that follows a schedule, and stores the other possible choices after its last deviation.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -56,7 +56,7 @@ class Plan:
 
 class Chance:
     """
-    Chooses at random; what it chose is a schedule.
+    Chooser that chooses at random; its choices form a schedule.
     """
 
     def __init__(self, seed: int) -> None:
@@ -80,7 +80,7 @@ class Chance:
 
 class Teller(Plan):
     """
-    Chooses as a schedule says, and tells where it switches.
+    Chooser that follows a schedule, and describes each switch.
     """
 
     def __init__(self, schedule: Schedule) -> None:
@@ -102,7 +102,7 @@ class Teller(Plan):
 
 def _place() -> str:
     frame = sys._getframe(2)
-    while frame.f_back is not None and "/rollout/_" not in frame.f_code.co_filename:
+    while frame.f_back is not None and "/rollout/recording/" not in frame.f_code.co_filename:
         frame = frame.f_back
     if frame.f_back is None:
         return "its end"
@@ -111,7 +111,7 @@ def _place() -> str:
 
 def _others(plan: Plan) -> Iterator[tuple[int, int, int, int]]:
     """
-    Give each choice that a run did not make: step, choice, preemptions that it costs, injections.
+    Yield each choice that a run did not make: step, choice, number of preemptions, number of injections.
     """
     for step, options, default, is_forced, ready in plan.choices:
         for choice in range(32):
@@ -124,11 +124,11 @@ def _others(plan: Plan) -> Iterator[tuple[int, int, int, int]]:
 
 class Explorer:
     """
-    Runs one program under many schedules.
+    Runner of one program under many schedules.
 
     Args:
-        protocol: The modules that it uses.
-        make: Makes the program anew for each schedule; where it `is_fine`, there are points inside of lines, too.
+        protocol: Modules that the program uses.
+        make: Makes a new program for each schedule; if it `is_fine`, there are also points inside lines.
     """
 
     def __init__(self, protocol: Protocol, make: Callable[..., Any]) -> None:
@@ -166,13 +166,13 @@ class Explorer:
 
     def explore(self, preemptions: int, limit: int | None = None, injections: int = 1) -> int:
         """
-        Run every schedule with up to so many preemptions, those with fewer first; how many there were.
+        Run every schedule with up to *preemptions*, those with fewer first; return their number.
 
-        With a *limit* no more than so many, of those with most preemptions some at random; `is_complete` says whether
-        these were all.
+        With a *limit* at most so many run, and those with most preemptions are chosen at random. `is_complete` tells
+        whether these were all.
 
         Raises:
-            ScheduleError: One of them breaks a promise.
+            ScheduleError: A schedule breaks a promise.
         """
         levels: list[deque[tuple[Schedule, int]]] = [deque() for _ in range(preemptions + 1)]
         levels[0].append(((), injections))
@@ -193,10 +193,10 @@ class Explorer:
 
     def wander(self, seeds: range) -> int:
         """
-        Run schedules at random.
+        Run one random schedule for each seed; return the number of all runs.
 
         Raises:
-            ScheduleError: One of them breaks a promise.
+            ScheduleError: A schedule breaks a promise.
         """
         for seed in seeds:
             chance = Chance(seed)
@@ -208,7 +208,7 @@ class Explorer:
 
     def replay(self, schedule: Schedule) -> list[str]:
         """
-        Run one schedule; where it switches, and how it ends.
+        Run one schedule; return a description of its switches and of its end.
         """
         teller = Teller(schedule)
         try:

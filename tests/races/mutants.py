@@ -1,5 +1,5 @@
 """
-Faults to be put into the protocol, one at a time, and the program whose schedules are to find each.
+Faults of the protocol, each with the program whose schedules must find it.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from attrs import frozen
 from tests.races import programs
 from tests.races.programs import Program
 
-_QUEUE = "rollout._queue"
-_WRITER = "rollout._writer"
-_LOOKS_FOR_LATE = """            if not self._late:
-                return gate
-            self._put_late_of(threading.get_ident())
+_QUEUE = "rollout.recording._queue"
+_WRITER = "rollout.recording._writer"
+_CHECK_FOR_DEFERRED = """            if not self._deferred:
+                return lock
+            self._put_deferred_of(threading.get_ident())
 """
 
 
 @frozen
 class Mutant:
     """
-    A fault.
+    A fault to put into the source of a module.
 
     Attributes:
-        module: Where it is.
-        changes: Old text and new.
-        program: Finds it.
+        module: Name of the module.
+        changes: Pairs of old text and new text.
+        program: Program whose schedules find the fault.
     """
 
     module: str
@@ -34,15 +34,15 @@ class Mutant:
 
 
 MUTANTS = {
-    "whether it is closed is looked up before the lock, not under it": Mutant(
+    "the check whether the queue is closed comes before the lock": Mutant(
         _QUEUE,
         programs.RecordAgainstClose,
         (
             ("if self.is_closed or len(self.queue) >= self.maxsize", "if len(self.queue) >= self.maxsize"),
             (
-                "        try:\n            gate = self._try_to_put(command, timeout)",
-                "        if self.is_closed and type(command) is not Shutdown:\n            raise self.refusal()\n"
-                "        try:\n            gate = self._try_to_put(command, timeout)",
+                "        try:\n            lock = self._try_to_put(command, timeout)",
+                "        if self.is_closed and type(command) is not Shutdown:\n            raise self.closed_error()\n"
+                "        try:\n            lock = self._try_to_put(command, timeout)",
             ),
         ),
     ),
@@ -56,7 +56,7 @@ MUTANTS = {
             ),
         ),
     ),
-    "the outcome is that of the write before": Mutant(
+    "the outcome is that of the previous write": Mutant(
         _WRITER,
         programs.FullDisk,
         (
@@ -73,23 +73,23 @@ MUTANTS = {
     "a shutdown does not wake the threads that wait for space": Mutant(
         _QUEUE,
         programs.TwoProducersAgainstClose,
-        (("is to learn that there will be none.\n            self._open_space()\n", "is left to it.\n"),),
+        (("            self._wake_callers()\n        # The writer", "        # The writer"),),
     ),
-    "what came late is not put": Mutant(
+    "deferred commands are not put": Mutant(
         _QUEUE,
         programs.SignalHandler,
         (
-            ("            if self._late:\n                self._put_late()", "            pass"),
-            (_LOOKS_FOR_LATE, ""),
+            ("            if self._deferred:\n                self._put_deferred()", "            pass"),
+            (_CHECK_FOR_DEFERRED, ""),
         ),
     ),
-    "what came late is put when the lock was free in between": Mutant(
+    "deferred commands are put after the mutex was free": Mutant(
         _QUEUE,
         programs.SignalHandlerAgainstAnothersClose,
-        ((_LOOKS_FOR_LATE, ""),),
+        ((_CHECK_FOR_DEFERRED, ""),),
     ),
-    "a call inside of one that holds the mutex takes it again": Mutant(
-        _QUEUE, programs.SignalHandler, (("if frame.f_code in _INSIDE and", "if False and"),)
+    "a re-entrant call takes the mutex again": Mutant(
+        _QUEUE, programs.SignalHandler, (("if frame.f_code in _TAKES_MUTEX and", "if False and"),)
     ),
     "a death leaves the queue open": Mutant(
         _WRITER,
@@ -110,38 +110,38 @@ MUTANTS = {
         (("            if not thread.is_alive() and", "            if False and"),),
     ),
     "space is not given back": Mutant(
-        _QUEUE, programs.ManyBytes, (("self._space += self._taken_size - unwritten_size", "pass"),)
+        _QUEUE, programs.ManyBytes, (("self._space += self._consumer_size - unwritten_size", "pass"),)
     ),
-    "a gate is registered behind the lock": Mutant(
+    "a lock for space is registered after the mutex is released": Mutant(
         _QUEUE,
         programs.TwoProducersAndAFullQueue,
         (
-            ("        self._without_space.append(gate)\n        return gate", "        return gate"),
+            ("        self._space_locks.append(lock)\n        return lock", "        return lock"),
             (
-                "            self._check(command.size > self._space)\n            if gate.acquire(",
+                "            self._check(command.size > self._space)\n            if lock.acquire(",
                 "            self._check(command.size > self._space)\n"
-                "            self._without_space.append(gate)\n            if gate.acquire(",
+                "            self._space_locks.append(lock)\n            if lock.acquire(",
             ),
         ),
     ),
-    "the writer makes its gate behind the lock": Mutant(
+    "the writer makes its idle lock after the mutex is released": Mutant(
         _QUEUE,
         programs.RecordAgainstClose,
         (
             (
-                "            self._idle = closed_gate()\n            return self._idle",
-                "        self._idle = closed_gate()\n        return self._idle",
+                "            self._idle_lock = closed_lock()\n            return self._idle_lock",
+                "        self._idle_lock = closed_lock()\n        return self._idle_lock",
             ),
         ),
     ),
-    "the time is taken before the lock": Mutant(
+    "the time is read before the mutex is taken": Mutant(
         _QUEUE,
         programs.TwoProducersAndAFullQueue,
         (
             (
-                "        try:\n            gate = self._try_to_put(command, timeout)",
+                "        try:\n            lock = self._try_to_put(command, timeout)",
                 "        if type(command) is Add:\n            command.time_ms = time.time_ns() // 1_000_000\n"
-                "        try:\n            gate = self._try_to_put(command, timeout)",
+                "        try:\n            lock = self._try_to_put(command, timeout)",
             ),
             (
                 "            # Under the mutex, so that time does not run backwards in the file.\n"
@@ -151,29 +151,29 @@ MUTANTS = {
         ),
     ),
     "two threads start a writer each": Mutant(_WRITER, programs.ForkedChild, (("with self._starting:", "if True:"),)),
-    "the thread that never started is waited for": Mutant(
+    "a call waits for the thread that never started": Mutant(
         _WRITER,
         programs.InterruptedChild,
         (("                if may_run.acquire(blocking=False):\n                    self._thread = None\n", ""),),
     ),
-    "the writer is woken behind the append": Mutant(
+    "the writer is woken after the append": Mutant(
         _QUEUE,
         programs.InterruptedCaller,
         (
             ("        self._space -= item.size\n        self.queue.append(item)\n", ""),
             (
-                "        gate = self._idle\n        if gate is not None and (not",
+                "        lock = self._idle_lock\n        if lock and (not",
                 "        self._space -= item.size\n        self.queue.append(item)\n"
-                "        gate = self._idle\n        if gate is not None and (not",
+                "        lock = self._idle_lock\n        if lock and (not",
             ),
         ),
     ),
-    "the queue is emptied behind the lock": Mutant(
+    "the queue is emptied after the mutex is released": Mutant(
         _QUEUE,
         programs.RecordAgainstClose,
         (
             ("            self.queue.clear()\n", ""),
-            ("            return taken\n", "        self.queue.clear()\n        return taken\n"),
+            ("            return commands\n", "        self.queue.clear()\n        return commands\n"),
         ),
     ),
     "close does not wait for the thread": Mutant(
@@ -187,7 +187,7 @@ MUTANTS = {
             ),
         ),
     ),
-    "a shutdown ends the thread though lines wait": Mutant(
+    "a shutdown ends the thread while lines wait": Mutant(
         _WRITER,
         programs.FullDisk,
         (("is_done = not self._pending and not self._file.is_unsynced", "is_done = True"),),

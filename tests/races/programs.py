@@ -1,5 +1,5 @@
 """
-Small programs for the explorer: some threads that use one writer. Each ends with what every recorder promises.
+Small programs for the explorer: some threads that use one writer. Each ends with a check of the recorder's promises.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from rollout._file import AppendFile
-from rollout._live import live
-from rollout._lock import SessionLock
 from rollout.errors import FlushTimeoutError, RecorderClosedError, RecorderFullError, WriteError
+from rollout.home._locks import SessionLock
+from rollout.recording._append_file import AppendFile
+from rollout.recording._lifecycle import live
 from tests.races.protocol import Protocol
 from tests.races.scheduler import INTERRUPT, SIGNAL, Scheduler
 
@@ -30,7 +30,7 @@ _SESSION = "01977d2c-6f4a-7000-8000-000000000000"
 @contextmanager
 def ground() -> Iterator[None]:
     """
-    Give the programs a folder for their files, in memory where there is one; the log says nothing meanwhile.
+    Create a folder for the files of the programs, in memory if possible, and disable the log meanwhile.
     """
     memory = Path("/dev/shm")  # noqa: S108 -- a folder of its own is made in it
     log = logging.getLogger("rollout")
@@ -45,7 +45,7 @@ def ground() -> Iterator[None]:
 
 class File(AppendFile):
     """
-    A real rollout, before and behind whose writes others may go on; a test may let a write fail.
+    A real rollout; other threads may run before and after its writes, and a test may make a write fail.
     """
 
     def __init__(self, *args: Any) -> None:
@@ -80,11 +80,11 @@ class File(AppendFile):
 
 class Program:
     """
-    A writer, what its callers were told, and what is to hold of both in the end.
+    A writer, the outcomes of its callers' calls, and the promises to check at the end.
 
     Attributes:
         is_fine: It has points inside of lines, too.
-        is_small: All its schedules with few preemptions can be run; at most half a million.
+        is_small: `make stress` can run all its schedules with few preemptions: at most half a million.
     """
 
     queue_size = 4
@@ -108,7 +108,7 @@ class Program:
 
     def begin(self) -> None:
         """
-        Make the writer.
+        Create the writer.
         """
         options = self.protocol.commands.Options(False, self.queue_size, self.max_waiting_size, self.on_full)
         self.writer = self.protocol.writer.Writer(self.file, options)
@@ -129,14 +129,14 @@ class Program:
         if not self.file.closed:
             AppendFile.close(self.file)
 
-    # What a task does.
+    # Operations of tasks.
 
     def item(self, name: str) -> Any:
         return self.protocol.commands.Add("event_msg", {"name": name}, size=10)
 
     def record(self, *names: str) -> None:
         """
-        Record items, and note for each whether it was accepted.
+        Record items, and store for each whether it was accepted.
         """
         for name in names:
             try:
@@ -152,7 +152,7 @@ class Program:
 
     def flush(self) -> None:
         """
-        Flush, and see that what was accepted before is in the file; refused only once it is closed.
+        Flush, and check that all items accepted before are in the file; only a closed writer may refuse.
         """
         before = list(self.accepted)
         try:
@@ -165,15 +165,15 @@ class Program:
 
     def close(self) -> None:
         """
-        Close, and see that all is in the file.
+        Close, and check that all items are in the file.
         """
         self.writer.close(None)
         missing = set(self.accepted) - set(self.written())
         assert not missing, f"close returned without {missing}"
         assert not self.writer._thread.is_alive(), "close returned before the thread was gone"
-        assert self.file.closed, "close returned before others may have the session"
+        assert self.file.closed, "close returned before the session was unlocked"
 
-    # What is to hold.
+    # Promises.
 
     def lines(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.path.read_bytes().splitlines()]
@@ -187,11 +187,11 @@ class Program:
         assert self.file.closed == 1, f"closed {self.file.closed} times"
         commands = self.writer._commands
         assert not self.writer._thread.is_alive()
-        assert commands.waiting_size == 0, f"{commands.waiting_size} bytes are not given back"
+        assert commands.waiting_size == 0, f"{commands.waiting_size} bytes are not released"
         left = [command for command in commands.queue if isinstance(command, self.protocol.commands.Add)]
         assert not left, f"left in the queue: {left}"
-        assert not commands._late, "something is left that came late"
-        assert not commands._without_space, "somebody still waits for space"
+        assert not commands._deferred, "a deferred command is left"
+        assert not commands._space_locks, "a caller still waits for space"
 
     def check_lines(self) -> None:
         lines = self.lines()
@@ -209,7 +209,7 @@ class Program:
 
     def add(self, name: str, job: Callable[[], Any], injections: int = 0) -> None:
         """
-        Add a task; the last to end does `at_last`, of which there is but one schedule.
+        Add a task; the last one to end runs `at_last`, which has only one schedule.
         """
         self._left += 1
 
@@ -246,7 +246,7 @@ class FullQueueAgainstClose(Program):
 
 class TwoProducersAgainstClose(Program):
     """
-    As both above at once.
+    Two producers and a close: three threads besides the writer.
     """
 
     is_small = False
@@ -260,7 +260,7 @@ class TwoProducersAgainstClose(Program):
 
 class ManyBytes(Program):
     """
-    One item alone is all that may wait.
+    A single item fills the limit.
     """
 
     max_waiting_size = 10
@@ -300,7 +300,7 @@ class RecordAgainstClose(Program):
 
 class DeathWhileOthersWait(Program):
     """
-    The second write raises what no disk raises.
+    A write raises an error that no disk raises.
     """
 
     queue_size = 1
@@ -318,7 +318,7 @@ class DeathWhileOthersWait(Program):
             except WriteError as error:
                 assert error.lost, error
             else:
-                raise AssertionError("who comes after the death is not told")
+                raise AssertionError("a call after the death raises no error")
 
     def meet_death(self, job: Callable[[], None]) -> None:
         with suppress(WriteError):
@@ -332,7 +332,7 @@ class DeathWhileOthersWait(Program):
 
 class InterruptedCaller(Program):
     """
-    Ctrl-C comes in the middle of a call, and the program goes on.
+    Ctrl-C comes in the middle of a call, and the program continues.
     """
 
     is_fine = True
@@ -388,7 +388,7 @@ class InterruptedClose(InterruptedRecord):
 
 class SignalHandler(Program):
     """
-    A signal handler records in the middle of whatever its thread is at.
+    A signal handler records at any point of its thread.
     """
 
     is_fine = True
@@ -414,7 +414,7 @@ class SignalHandlerAgainstClose(SignalHandler):
 
 class SignalHandlerAgainstAnothersClose(SignalHandler):
     """
-    Another thread closes behind the interrupted call, and the handler has recorded in it.
+    Another thread closes after the interrupted call, in which the handler has recorded.
     """
 
     def prepare(self) -> None:
@@ -425,7 +425,7 @@ class SignalHandlerAgainstAnothersClose(SignalHandler):
 
 class SignalHandlerAndAFullQueue(SignalHandler):
     """
-    The handler cannot wait for space inside of a call that holds the mutex.
+    The handler cannot wait for space inside a call that holds the mutex.
     """
 
     queue_size = 1
@@ -479,7 +479,7 @@ class AbandonedWhileOthersRecord(Program):
 
 class FullAndRaises(Program):
     """
-    Who finds no space is told, and takes none.
+    A call without space raises, and uses none.
     """
 
     queue_size = 1
@@ -499,7 +499,7 @@ class FullAndRaises(Program):
 
 class ForkedChild(Program):
     """
-    A child has the writer of its parent, without a thread; two threads of its own are the first to use it.
+    A child has the writer of its parent, without its thread; two threads of the child are the first to use it.
     """
 
     queue_size = 1
@@ -511,7 +511,7 @@ class ForkedChild(Program):
         # The meta, by the parent.
         self.path.write_bytes(b'{"timestamp": "", "payload": {"name": "0"}}\n')
         self.accepted.append("0")
-        self.writer.begin_again()
+        self.writer.reset_after_fork()
 
     def prepare(self) -> None:
         self.add("a", lambda: self.record("a1"))
@@ -538,7 +538,7 @@ class InterruptedChild(ForkedChild):
 
 class InterruptedStart(Program):
     """
-    Ctrl-C comes while a recorder is made, from when it is the writer that closes the file.
+    Ctrl-C comes while a recorder is created, from the moment on when the writer has to close the file.
     """
 
     is_fine = True

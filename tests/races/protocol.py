@@ -1,7 +1,7 @@
 """
-A copy of the modules under test, whose threads and clock are a scheduler's, and in whose source a fault may be put.
+A copy of the modules under test that uses the threads and the clock of a scheduler, and may contain a fault.
 
-The package's own modules stay as they are: other tests may run beside.
+The package's own modules are not changed: other tests may run in the same process.
 """
 
 from __future__ import annotations
@@ -15,44 +15,49 @@ from types import CodeType, ModuleType
 
 from tests.races.scheduler import Scheduler
 
-_NAMES = ("queue", "rollout._commands", "rollout._encoder", "rollout._queue", "rollout._writer")
+_COMMANDS = "rollout.recording._commands"
+_ENCODER = "rollout.recording._encoder"
+_WRITER = "rollout.recording._writer"
+# In an order in which each module comes after those that it imports.
+_NAMES = ("queue", "rollout.recording._waiting", _COMMANDS, _ENCODER, "rollout.recording._queue", _WRITER)
+# These modules use neither threads nor the clock. They are copied as they import the copies of other modules.
+_WITHOUT_THREADS = (_COMMANDS, _ENCODER)
 
 
 class Protocol:
     """
-    The modules `_commands`, `_queue` and `_writer`, under a scheduler.
+    Copies of the modules of the protocol between callers and writer, to be run by a scheduler.
 
     Args:
-        faulty: The module to change.
-        changes: Old text, which stands there once, and new.
+        faulty: Name of the module to change.
+        changes: Pairs of old text, which the module contains once, and new text.
     """
 
     def __init__(self, faulty: str = "", changes: Sequence[tuple[str, str]] = ()) -> None:
         self.codes: list[CodeType] = []
         self._faulty = faulty
         self._changes = changes
-        self._modules: list[ModuleType] = []
+        modules: dict[str, ModuleType] = {}
         before = {name: sys.modules.get(name) for name in _NAMES}
         try:
             for name in _NAMES:
-                self._load(name)
+                modules[name] = self._load(name)
         finally:
             for name, real in before.items():
                 del sys.modules[name]
                 if real is not None:
                     sys.modules[name] = real
-        self.commands, encoder, self.queue, self.writer = self._modules[1:]
-        # It knows the copy's commands, and has neither threads nor a clock.
-        self._modules.remove(encoder)
+        self.commands, self.writer = modules[_COMMANDS], modules[_WRITER]
+        self._modules = [module for name, module in modules.items() if name not in _WITHOUT_THREADS]
         self._real = [(module, module.threading, module.time) for module in self._modules]
 
-    def _load(self, name: str) -> None:
+    def _load(self, name: str) -> ModuleType:
         spec = find_spec(name)
         assert spec is not None
         assert spec.origin is not None
         source = Path(spec.origin).read_text()
         for old, new in self._changes if name == self._faulty else ():
-            assert source.count(old) == 1, f"{old!r} stands in {name} {source.count(old)} times"
+            assert source.count(old) == 1, f"{name} contains {old!r} {source.count(old)} times"
             source = source.replace(old, new)
         module = ModuleType(name)
         module.__file__ = spec.origin
@@ -62,13 +67,13 @@ class Protocol:
         exec(code, vars(module))  # noqa: S102 -- the package's own source
         if name == "queue":
             module.time = sys.modules["time"]  # type: ignore[attr-defined]
-        elif name != "rollout._encoder":
+        elif name != _ENCODER:
             self.codes += _functions(code)
-        self._modules.append(module)
+        return module
 
     def stand_in(self, scheduler: Scheduler) -> None:
         """
-        Let the threads and the clock of the modules be the scheduler's.
+        Replace the threads and the clock of the modules by those of a scheduler.
         """
         threading, time = scheduler.threading(), scheduler.time()
         for module in self._modules:
@@ -76,7 +81,7 @@ class Protocol:
 
     def restore(self) -> None:
         """
-        Let them be the system's.
+        Use the threads and the clock of the system again.
         """
         for module, threading, time in self._real:
             module.threading, module.time = threading, time  # type: ignore[attr-defined]
@@ -84,7 +89,7 @@ class Protocol:
     @contextmanager
     def restored(self, scheduler: Scheduler) -> Iterator[None]:
         """
-        Let them be the system's for a while.
+        Use the threads and the clock of the system within the ``with`` block.
         """
         self.restore()
         yield

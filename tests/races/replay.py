@@ -1,5 +1,5 @@
 """
-Runs one schedule of a program again, and tells where it switches: ``python -m tests.races.replay NAME SCHEDULE``.
+Run one schedule of a program again, and print its switches: ``python -m tests.races.replay NAME SCHEDULE``.
 """
 
 from __future__ import annotations

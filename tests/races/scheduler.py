@@ -1,13 +1,13 @@
 """
-Runs the threads of a small program one at a time, in an order that is chosen beforehand.
+Scheduler that runs the threads of a small program one at a time, in a given order.
 
-The threads are real, but each waits at its own gate, and at any moment one gate is open. A thread gives control back
-at its *points*: each line of the modules under test (see `tracing`), and each wait. There the chooser says which
-thread goes on. The locks, the threads and the clock that the modules use are stand-ins made here, so the scheduler
-knows which threads could go on: that none could is a deadlock, found at once and every time.
+The threads are real, but each waits for its own gate, a lock, and at any moment one gate is open. A thread returns
+control at its *points*: each line of the modules under test (see `tracing`), and each wait. There the chooser decides
+which thread continues. This module replaces the locks, the threads and the clock of the modules, so the scheduler
+knows which threads can continue. If none can, that is a deadlock, which is found at once and in every run.
 
-The clock is virtual. It jumps to the end of a timed wait where no thread can go on otherwise, or where the chooser
-says so, which stands for a machine on which all other threads are slow.
+The clock is virtual. It jumps to the end of a timed wait if no thread can continue otherwise, or if the chooser
+decides so, which simulates a machine on which all other threads are slow.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-# Choices beside the numbers of tasks: raise KeyboardInterrupt in the task that runs, or call the signal handler in it.
+# Choices other than numbers of tasks: raise KeyboardInterrupt in the running task, or call the signal handler in it.
 INTERRUPT = 30
 SIGNAL = 31
-# More points than any run of a small program has: it goes round in circles.
+# Maximum number of points. No run of a small program has as many unless it is in an endless loop.
 STEP_LIMIT = 20_000
-# Virtual seconds in which no thread could run: one polls for what never comes.
+# Virtual seconds without progress, after which a thread is assumed to poll for an event that never comes.
 TIME_LIMIT = 30.0
-# Real seconds: a thread waits for something that the scheduler does not know.
+# Real seconds after which a thread is assumed to wait for something that the scheduler does not know.
 WATCHDOG = 60.0
 FOREVER = 1e6
 
 Chooser = Callable[[int, int, int, int, bool], int]
 """
-Told the step, a bit for each choice, the default, a bit for each that need not wait for its time to pass, and whether
-the task that runs cannot go on: gives a choice.
+Returns a choice. Arguments: the step, a bit for each possible choice, the default, a bit for each choice that need not
+wait for its time to pass, and whether the running task cannot continue.
 """
 
 
 class Aborted(BaseException):
     """
-    The run is over; ends the threads that are left.
+    The run is over; raised in the remaining threads to end them.
     """
 
 
 class DeadlockError(AssertionError):
     """
-    No thread can go on, or those that can get nowhere.
+    No thread can continue, or those that can make no progress.
     """
 
 
 class Worker:
     """
-    A real thread that runs one task after another: starting one costs ten times a switch.
+    A real thread that runs one task after another: the start of a thread takes ten times as long as a switch.
     """
 
     def __init__(self, prepare: Callable[[], None]) -> None:
@@ -68,7 +68,7 @@ class Worker:
 
     def _work(self) -> None:
         if hasattr(os, "sched_setaffinity"):
-            # As only one runs at a time: a switch on one core takes 3 us, between two 12 us.
+            # Only one thread runs at a time: a switch on one core takes 3 us, between two cores 12 us.
             cores = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(0, {cores[os.getpid() % len(cores)]})
         self._prepare()
@@ -123,7 +123,7 @@ class Task:
 
 class Scheduler:
     """
-    Decides which task of a run goes on.
+    Scheduler of the tasks of one run.
     """
 
     def __init__(
@@ -170,14 +170,14 @@ class Scheduler:
 
     def forget(self) -> None:
         """
-        Drop the tasks there are, which never ran: as a fork does in the child.
+        Drop all tasks, which never ran, as a fork does in the child.
         """
         self.tasks.clear()
         self.ready = 0
 
     def run(self) -> None:
         """
-        Run all tasks to their ends; raise what went wrong.
+        Run all tasks to their ends; raise the first error.
         """
         self._hand_to(self._next(self.tasks[-1]))
         if not self._done.acquire(timeout=WATCHDOG):
@@ -190,7 +190,7 @@ class Scheduler:
 
     def point(self, is_guarded: bool = False, allowed: int = -1) -> None:
         """
-        Let another task go on here, if it is to; not under a mutex if that guards what is touched.
+        Switch to another task if the chooser decides so; not while the mutex is held if it guards all that is touched.
 
         Args:
             is_guarded: Only what the mutex guards is touched here.
@@ -238,7 +238,7 @@ class Scheduler:
 
     def wait(self, lock: Lock, timeout: float | None) -> None:
         """
-        Let others go on until the lock is free, or the time has passed.
+        Run other tasks until the lock is free, or the time has passed.
         """
         task = self.current
         if task is None:
@@ -269,7 +269,7 @@ class Scheduler:
 
     def _next(self, task: Task) -> Task:
         """
-        Choose who goes on when *task* cannot.
+        Choose the next task when *task* cannot continue.
         """
         if not self.ready:
             if not self.timed:
@@ -299,7 +299,7 @@ class Scheduler:
 
     def finish(self, task: Task, error: BaseException | None) -> None:
         """
-        Let the others go on, as this task has ended.
+        Run the other tasks, as this task has ended.
         """
         self.ready &= ~task.bit
         task.is_done = True
@@ -319,7 +319,7 @@ class Scheduler:
 
     def fail(self, error: BaseException) -> None:
         """
-        End the run; all tasks are ended where they are.
+        End the run, with all its tasks.
         """
         self.failure = self.failure or error
         self.is_over = True
@@ -327,14 +327,14 @@ class Scheduler:
 
     def begin_injections(self) -> None:
         """
-        Let the task that runs be interrupted from now on.
+        Allow interrupts of the running task from now on.
         """
         assert self.current is not None
         self.current.injections = 1 << INTERRUPT
 
     def end_injections(self) -> None:
         """
-        Let the task that runs not be interrupted any more.
+        Forbid interrupts of the running task from now on.
         """
         assert self.current is not None
         self.current.injections = 0
@@ -346,7 +346,7 @@ class Scheduler:
 
     def threading(self) -> SimpleNamespace:
         """
-        Make what stands in for the module `threading`.
+        Return a replacement for the module `threading`.
         """
         return SimpleNamespace(
             Lock=lambda: Lock(self),
@@ -360,7 +360,7 @@ class Scheduler:
 
     def time(self) -> SimpleNamespace:
         """
-        Make what stands in for the module `time`.
+        Return a replacement for the module `time`.
         """
         return SimpleNamespace(monotonic=lambda: self.now, time_ns=self._tick, sleep=self._sleep)
 
@@ -377,7 +377,7 @@ class Scheduler:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """
-        Let the task that runs do something without any point.
+        Run the ``with`` block without any point.
         """
         task, self.current = self.current, None
         yield
@@ -386,7 +386,7 @@ class Scheduler:
 
 class Lock:
     """
-    Stands in for a `threading.Lock`; as for that, any waiter or newcomer may get it next.
+    Replacement for `threading.Lock`; any waiting or new caller may acquire it next, as for the original.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -428,7 +428,7 @@ class Lock:
 
 class RLock(Lock):
     """
-    Stands in for a `threading.RLock`.
+    Replacement for `threading.RLock`.
     """
 
     def __init__(self, scheduler: Scheduler) -> None:
@@ -458,7 +458,7 @@ class RLock(Lock):
 
 class Thread:
     """
-    Stands in for a `threading.Thread`.
+    Replacement for `threading.Thread`.
     """
 
     def __init__(self, scheduler: Scheduler, *, target: Callable[[], Any], name: str, daemon: bool) -> None:

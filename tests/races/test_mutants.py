@@ -1,5 +1,5 @@
 """
-Each fault that is put into the protocol is found: what shows that the schedules of `test_schedules` would show it.
+Each fault that is put into the protocol is found, so the schedules of `test_schedules` would find it, too.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from tests.races.protocol import Protocol
 
 pytestmark = [pytest.mark.promise("schedules"), pytest.mark.usefixtures("quiet_ground")]
 
-# None needs as many; beyond that the program is not small enough.
+# Number of schedules for one fault. No fault needs as many; otherwise its program would not be small enough.
 LIMIT = 3_000
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_fault_is_found(name: str, figure: Callable[[str], None]) -> None:
+def test_each_planted_fault_is_found(name: str, figure: Callable[[str], None]) -> None:
     mutant = MUTANTS[name]
     with Explorer(Protocol(mutant.module, mutant.changes), mutant.program) as explorer:
         with pytest.raises(ScheduleError) as caught:

@@ -1,7 +1,7 @@
 """
-Threads against each other, ordered by events and barriers; every wait has a limit.
+Races between threads, which events and barriers put into order; every wait has a limit.
 
-The fixture makes the races show: with a switch interval of a microsecond and a slow disk, a queue that checks
+The fixtures make the races visible: with a switch interval of a microsecond and a slow disk, a queue that checks
 "closed?" and puts under two locks lost the last item in 7 of 60 runs, without both in 0 of 200.
 """
 
@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 
-from rollout import Recorder, RecorderClosedError, RolloutError, WriteError, load_history
-from rollout import _file as file_room
-from rollout import _writer as writer_room
+from rollout import RecorderClosedError, RolloutError, WriteError
+from tests.disks import Disk
+from tests.rollouts import prompts_of
 
 RUNS = 20
 RUNS_UNDER_STRESS = 300
@@ -29,18 +29,19 @@ runs = pytest.mark.parametrize(
 LIMIT = 30
 
 
+def write_slowly(fd: int, data: memoryview) -> int:
+    # Not to order threads: a disk takes its time, with the interpreter let go.
+    time.sleep(0.0005)
+    return os.write(fd, data)
+
+
+@pytest.fixture
+def disk() -> Disk:
+    return Disk(write=write_slowly)
+
+
 @pytest.fixture(autouse=True)
-def fine_switching_and_a_slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    class SlowDisk:
-        def __getattr__(self, name: str) -> Any:
-            return getattr(os, name)
-
-        def write(self, fd: int, data: memoryview) -> int:
-            # Not to order threads: a disk takes its time, with the interpreter let go.
-            time.sleep(0.0005)
-            return os.write(fd, data)
-
-    monkeypatch.setattr(file_room, "os", SlowDisk())
+def fine_switching() -> Iterator[None]:
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -49,7 +50,7 @@ def fine_switching_and_a_slow_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 def together(*jobs: Callable[[], Any]) -> list[BaseException | None]:
     """
-    Run jobs at once, each on its thread; give how each ended.
+    Run jobs at the same time, each on its own thread; return the outcome of each.
     """
     ends: list[BaseException | None] = [None] * len(jobs)
     barrier = threading.Barrier(len(jobs))
@@ -70,13 +71,9 @@ def together(*jobs: Callable[[], Any]) -> list[BaseException | None]:
     return ends
 
 
-def prompts(path: Path) -> list[str | None]:
-    return [turn.prompt for turn in load_history(path).turns]
-
-
 @pytest.mark.promise("close")
 @runs
-def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run: int) -> None:
+def test_after_close_every_accepted_item_of_eight_producers_is_in_the_file(home: Path, disk: Disk, run: int) -> None:
     accepted: list[str] = []
     started = threading.Semaphore(0)
 
@@ -94,42 +91,46 @@ def test_close_returns_every_accepted_item_with_eight_producers(home: Path, run:
             assert started.acquire(timeout=LIMIT)
         recorder.close()
 
-    recorder = Recorder(home=home, queue_size=4)
+    recorder = disk.Recorder(home=home, queue_size=4)
     ends = together(close, *(lambda n=n: produce(str(n)) for n in range(8)))
 
     assert ends == [None] * 9
-    assert sorted(prompts(recorder.path)) == sorted(accepted)
+    assert sorted(prompts_of(recorder.path)) == sorted(accepted)
 
 
 @pytest.mark.promise("kill")
 @runs
-def test_every_flush_of_many_threads_finds_its_own_item_in_the_file(home: Path, run: int) -> None:
+def test_after_each_flush_of_many_threads_the_thread_s_own_item_is_in_the_file(
+    home: Path, disk: Disk, run: int
+) -> None:
     def record_and_look(name: str) -> None:
         recorder.user_message(name)
         recorder.flush(LIMIT)
         assert f'"{name}"'.encode() in recorder.path.read_bytes()
 
-    with Recorder(home=home, queue_size=2) as recorder:
+    with disk.Recorder(home=home, queue_size=2) as recorder:
         ends = together(*(lambda n=n: record_and_look(f"item {n}") for n in range(8)))
 
     assert ends == [None] * 8
 
 
 @runs
-def test_closing_many_times_at_once_closes_once(home: Path, run: int) -> None:
-    recorder = Recorder(home=home)
+def test_concurrent_calls_of_close_all_succeed(home: Path, disk: Disk, run: int) -> None:
+    recorder = disk.Recorder(home=home)
     recorder.user_message("x")
 
     ends = together(*[lambda: recorder.close(LIMIT)] * 6)
 
     assert ends == [None] * 6
-    assert prompts(recorder.path) == ["x"]
+    assert prompts_of(recorder.path) == ["x"]
 
 
 @pytest.mark.promise("close")
 @runs
-def test_record_in_another_thread_while_the_body_is_left_is_written_or_refused(home: Path, run: int) -> None:
-    recorder = Recorder(home=home)
+def test_an_item_recorded_while_another_thread_leaves_the_with_body_is_written_or_refused(
+    home: Path, disk: Disk, run: int
+) -> None:
+    recorder = disk.Recorder(home=home)
 
     def leave() -> None:
         with recorder:
@@ -138,60 +139,60 @@ def test_record_in_another_thread_while_the_body_is_left_is_written_or_refused(h
     ends = together(leave, lambda: recorder.user_message("outside"))
 
     was_refused = isinstance(ends[1], RecorderClosedError)
-    assert sorted(map(str, prompts(recorder.path))) == (["inside"] if was_refused else ["inside", "outside"])
+    assert sorted(map(str, prompts_of(recorder.path))) == (["inside"] if was_refused else ["inside", "outside"])
 
 
 @runs
-def test_a_producer_waiting_for_a_full_queue_is_served_or_refused_when_it_closes(home: Path, run: int) -> None:
+def test_items_waiting_for_a_full_queue_are_accepted_or_refused_when_it_closes(
+    home: Path, disk: Disk, run: int
+) -> None:
     accepted = []
 
     def produce(name: str) -> None:
         recorder.user_message(name)
         accepted.append(name)
 
-    recorder = Recorder(home=home, queue_size=1)
+    recorder = disk.Recorder(home=home, queue_size=1)
     jobs: list[Callable[[], Any]] = [lambda n=n: produce(str(n)) for n in range(6)]  # type: ignore[misc]
     # Who comes to the barrier last goes first.
     jobs.insert(run % 7, lambda: recorder.close(LIMIT))
     ends = together(*jobs)
 
     assert all(end is None or isinstance(end, RecorderClosedError) for end in ends)
-    assert sorted(map(str, prompts(recorder.path))) == sorted(accepted)
+    assert sorted(map(str, prompts_of(recorder.path))) == sorted(accepted)
 
 
 @runs
-def test_an_error_while_flushes_wait_reaches_every_one_of_them(
-    home: Path, run: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_disk_is_raised_by_every_waiting_flush(home: Path, disk: Disk, run: int) -> None:
     def fail(fd: int, data: memoryview) -> int:
         raise OSError(28, "No space left on device")
 
-    recorder = Recorder(home=home)
+    recorder = disk.Recorder(home=home)
     recorder.flush()
-    monkeypatch.setattr(file_room.os, "write", fail, raising=False)
+    disk.write = fail
     recorder.user_message("waits")
 
     ends = together(*[lambda: recorder.flush(LIMIT)] * 4)
 
     assert all(isinstance(end, WriteError) for end in ends)
-    monkeypatch.undo()
+    disk.write = write_slowly
     recorder.close()
-    assert prompts(recorder.path) == ["waits"]
+    assert prompts_of(recorder.path) == ["waits"]
 
 
 @pytest.mark.promise("death")
 @runs
-def test_the_death_of_the_writer_ends_every_wait(home: Path, run: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    recorder = Recorder(home=home, queue_size=2)
+def test_the_death_of_the_writer_ends_every_wait(home: Path, disk: Disk, run: int) -> None:
+    recorder = disk.Recorder(home=home, queue_size=2)
     recorder.flush()
 
-    def die(self: Any, command: Any) -> None:
+    def die(fd: int, data: memoryview) -> int:
         raise RuntimeError("bug")
 
-    monkeypatch.setattr(writer_room.Writer, "_encode", die)
+    disk.write = die
     ends = together(*[lambda: recorder.user_message("x")] * 6, *[lambda: recorder.flush(LIMIT)] * 2)
 
     assert all(end is None or isinstance(end, RolloutError) for end in ends)
     with pytest.raises(WriteError):
         recorder.close(LIMIT)
-    recorder._forgotten.detach()
+    recorder._finalizer.detach()

@@ -1,9 +1,9 @@
 """
-The protocol between callers and the writer, under every order of its threads that is tried: see `exploring`.
+The protocol between callers and the writer, in many orders of its threads: see `exploring`.
 
-In `make test` each program runs under some hundred schedules, in `make stress` a small one under all with two
-preemptions (an interrupt or a signal is one of them), a larger one under a part, and each under thousands at random. A
-failure says how to run its schedule again.
+In `make test` each program runs under some hundred schedules. In `make stress` a small program runs under all with two
+preemptions, where an interrupt or a signal counts as one, and a larger program under some of them; each runs under
+thousands at random. The message of a failure has the command that runs its schedule again.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ SOME = 120
 SEEDS = range(24)
 SHARE_OF_FINE = 4
 MANY_SEEDS = range(2_000)
-# Of a program that is not small; of every program before 3.12, where only `settrace` can follow it, at a third of the
-# speed.
+# Schedules of a program that is not small. Before Python 3.12 only `settrace` can follow the code, at a third of the
+# speed: there it limits every program.
 PART = 20_000
 
 every_program = pytest.mark.parametrize("make", PROGRAMS, ids=lambda make: make.__name__)
@@ -86,7 +86,7 @@ def test_the_protocol_holds_in_every_schedule_with_few_preemptions(make: type[Pr
 
 @pytest.mark.slow
 @every_program
-def test_the_protocol_holds_in_schedules_at_random(make: type[Program], figure: Figure) -> None:
+def test_the_protocol_holds_in_random_schedules(make: type[Program], figure: Figure) -> None:
     with Explorer(Protocol(), make) as explorer:
         explorer.wander(MANY_SEEDS)
 
@@ -105,7 +105,7 @@ with programs.ground(), Explorer(Protocol(), programs.Fork) as explorer:
 
 
 @pytest.mark.parametrize("limit", [100, pytest.param(0, marks=pytest.mark.slow)], ids=["some", "all"])
-def test_a_child_forked_while_other_threads_are_anywhere_records_and_its_parent_goes_on(
+def test_a_child_forked_at_any_point_of_other_threads_records_and_its_parent_continues(
     program: Script, limit: int, figure: Figure
 ) -> None:
     count = int(program.run(FORK, limit))
@@ -162,7 +162,7 @@ def test_a_lost_update_and_a_deadlock_are_found_by_one_preemption(make: Any, wha
             explorer.explore(1)
 
 
-def test_a_failure_tells_the_schedule_that_makes_it_again(figure: Figure) -> None:
+def test_a_failure_has_the_schedule_that_reproduces_it(figure: Figure) -> None:
     with Explorer(Protocol(), TwoLocks) as explorer:
         with pytest.raises(ScheduleError) as caught:
             explorer.wander(range(100))
@@ -175,19 +175,19 @@ def test_a_failure_tells_the_schedule_that_makes_it_again(figure: Figure) -> Non
     assert ", seed " in str(caught.value)
 
 
-def test_a_failure_says_where_each_thread_was_switched() -> None:
-    broken = Protocol("rollout._writer", [("            self._encode()\n", "            pass\n")])
+def test_a_failure_has_the_position_of_each_switch() -> None:
+    broken = Protocol("rollout.recording._writer", [("            self._encode()\n", "            pass\n")])
 
     with Explorer(broken, programs.FlushAgainstClose) as explorer, pytest.raises(ScheduleError) as caught:
         explorer.explore(2)
 
-    assert "a at _commands.py:" in str(caught.value)
+    assert "a at _waiting.py:" in str(caught.value)
     assert "-> writer" in str(caught.value)
 
 
-def test_a_close_in_a_signal_handler_does_not_wait_for_a_command_that_only_its_own_thread_can_put() -> None:
+def test_a_close_in_a_signal_handler_does_not_wait_for_a_command_of_its_own_thread() -> None:
     # Another thread takes the mutex between the check and the put. Found by `make stress`, in one of 150 schedules.
-    broken = Protocol("rollout._writer", [("if not is_put or threading", "if threading")])
+    broken = Protocol("rollout.recording._writer", [("if not is_put or threading", "if threading")])
 
     with (
         Explorer(broken, programs.SignalHandlerThatCloses) as explorer,
@@ -198,15 +198,15 @@ def test_a_close_in_a_signal_handler_does_not_wait_for_a_command_that_only_its_o
         explorer.wander(range(400))
 
 
-def test_the_modules_that_other_tests_use_stay_as_they_are() -> None:
+def test_the_modules_that_other_tests_use_are_not_changed() -> None:
     import queue
     import threading
 
-    from rollout import _queue, _writer
+    from rollout.recording import _queue, _writer
 
     with Explorer(Protocol(), programs.RecordAgainstClose) as explorer:
         explorer.explore(0)
 
-        assert sys.modules["rollout._queue"] is _queue
+        assert sys.modules["rollout.recording._queue"] is _queue
         assert sys.modules["queue"] is queue
         assert _queue.threading is _writer.threading is threading

@@ -1,5 +1,5 @@
 """
-Sessions are archived, deleted, brought back, packed, named and copied at once, and found between the moves of others.
+Races between operations that archive, delete, restore, compress, name, copy and find the same sessions.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rollout import (
     load_history,
     read_lines,
 )
-from rollout import _lineage as lineage_room
-from rollout import _walk as walk_room
-from rollout import finding as finding_room
-from rollout._lock import SessionLock
+from rollout.home import _find as find_module
+from rollout.home import _walk as walk_module
+from rollout.home._locks import SessionLock
+from rollout.reading import _lineage as lineage_module
 from rollout.storage import session_storage
 from rollout.store import (
     _compression,
@@ -101,7 +101,7 @@ def put_anew(home: Path) -> Path:
 
 class Between:
     """
-    Runs something once, at a point between the finding of a session and its use.
+    A call to run once, at a point between the search for a session and its use.
     """
 
     def __init__(self) -> None:
@@ -116,7 +116,7 @@ class Between:
 @pytest.fixture(params=["found", "locking"])
 def between(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Between:
     hook = Between()
-    real = finding_room.locate
+    real = find_module.locate
 
     def located(*args: Any) -> Path:
         found = real(*args)
@@ -139,7 +139,7 @@ def between(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 
 def attempt(operation: Operation, session: Any) -> str:
     """
-    Do it; what is not done is one of the errors that the documentation names.
+    Run an operation; it may only raise errors that the documentation names.
     """
     try:
         operation(session)
@@ -151,7 +151,7 @@ def attempt(operation: Operation, session: Any) -> str:
 
 @pytest.mark.parametrize("state", STATES)
 @pytest.mark.parametrize("first", OPERATIONS)
-def test_of_two_changes_at_once_each_is_done_where_the_session_is_or_says_that_it_is_not_there(
+def test_two_concurrent_changes_of_a_session_succeed_or_raise_session_not_found(
     home: Path, between: Between, state: str, first: str
 ) -> None:
     for second, operation in OPERATIONS.items():
@@ -171,7 +171,7 @@ def test_of_two_changes_at_once_each_is_done_where_the_session_is_or_says_that_i
 
 
 @pytest.mark.parametrize("first", OPERATIONS)
-def test_a_file_that_is_moved_before_it_is_locked_is_followed_or_not_there(
+def test_a_change_of_a_file_moved_before_its_lock_follows_it_or_raises_session_not_found(
     home: Path, between: Between, first: str
 ) -> None:
     for second, operation in OPERATIONS.items():
@@ -185,7 +185,7 @@ def test_a_file_that_is_moved_before_it_is_locked_is_followed_or_not_there(
 
 
 @pytest.mark.parametrize("between", ["locking"], indirect=True)
-def test_a_file_is_packed_where_it_was_moved_to_and_one_that_is_packed_stays(
+def test_a_moved_file_is_compressed_and_decompressed_in_its_new_folder(
     home: Path, path: Path, between: Between
 ) -> None:
     between.then = lambda: archive(ID)
@@ -199,7 +199,9 @@ def test_a_file_is_packed_where_it_was_moved_to_and_one_that_is_packed_stays(
 
 
 @pytest.mark.parametrize("between", ["locking"], indirect=True)
-def test_no_other_file_of_a_session_is_packed_for_one_that_is_gone(home: Path, path: Path, between: Between) -> None:
+def test_compress_of_a_removed_file_does_not_compress_another_file_of_the_session(
+    home: Path, path: Path, between: Between
+) -> None:
     reverted = path.with_name(f"rollout-2026-11-21T03-00-00-{ID}_{ID[:-1]}0.jsonl")
     reverted.write_bytes(path.read_bytes())
     between.then = path.unlink
@@ -210,7 +212,7 @@ def test_no_other_file_of_a_session_is_packed_for_one_that_is_gone(home: Path, p
     assert files(home) == [reverted]
 
 
-def test_a_file_that_goes_while_its_place_is_checked_is_not_there(
+def test_archive_of_a_file_deleted_during_the_check_of_its_place_raises_session_not_found(
     home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = _moves._live
@@ -225,7 +227,7 @@ def test_a_file_that_goes_while_its_place_is_checked_is_not_there(
         archive(path)
 
 
-def test_a_file_that_another_program_takes_away_under_the_lock_is_not_there(
+def test_archive_of_a_file_removed_by_another_program_raises_session_not_found(
     home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = _moves.make_folder
@@ -239,11 +241,11 @@ def test_a_file_that_another_program_takes_away_under_the_lock_is_not_there(
         archive(ID)
 
 
-def test_a_session_that_leaves_the_archive_while_it_is_looked_for_is_found(
+def test_a_session_unarchived_during_the_search_is_found(
     home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     archive(ID)
-    real = finding_room._newest_fitting
+    real = find_module._newest_match
 
     def looked(folder: Path, wanted: str, is_whole: bool, archived: bool) -> Any:
         found = real(folder, wanted, is_whole, archived)
@@ -251,52 +253,52 @@ def test_a_session_that_leaves_the_archive_while_it_is_looked_for_is_found(
             unarchive(home / "archived_sessions" / path.name)
         return found
 
-    monkeypatch.setattr(finding_room, "_newest_fitting", looked)
+    monkeypatch.setattr(find_module, "_newest_match", looked)
 
     assert find_session(ID) == path
 
 
 @pytest.mark.parametrize("change", [compress, decompress])
-def test_a_session_that_is_packed_or_unpacked_while_its_folder_is_read_is_listed(
+def test_a_session_compressed_or_decompressed_while_its_folder_is_read_is_listed(
     home: Path, path: Path, change: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if change is decompress:
         compress(ID, min_age=0)
-    real = walk_room._is_file
+    real = walk_module._is_file
 
     def asked(name: Path) -> bool:
-        monkeypatch.setattr(walk_room, "_is_file", real)
+        monkeypatch.setattr(walk_module, "_is_file", real)
         compress(ID, min_age=0) if change is compress else decompress(ID)
         return real(name)
 
-    monkeypatch.setattr(walk_room, "_is_file", asked)
+    monkeypatch.setattr(walk_module, "_is_file", asked)
 
     assert [item.path for item in list_sessions().items] == files(home)
 
 
 @pytest.mark.parametrize("use", [session_storage, lambda session: follow(session, timeout=0).close()])
-def test_a_session_that_is_moved_before_it_is_opened_is_opened_where_it_is(
+def test_a_session_moved_before_it_is_opened_is_opened_in_its_new_folder(
     home: Path, path: Path, use: Operation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = finding_room.find_session
+    real = find_module.find_session
 
     def found(*args: Any, **options: Any) -> Path:
-        monkeypatch.setattr(finding_room, "find_session", real)
+        monkeypatch.setattr(find_module, "find_session", real)
         place = real(*args, **options)
         archive(ID)
         return place
 
-    monkeypatch.setattr(finding_room, "find_session", found)
+    monkeypatch.setattr(find_module, "find_session", found)
     use(ID)
 
 
-def test_a_fork_by_reference_is_read_from_where_the_other_session_is_moved_to(
+def test_a_fork_by_reference_finds_its_base_after_a_move(
     home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     own_id = ID[:-1] + "0"
     base = {"thread_id": ID, "end_ordinal_exclusive": 2}
     forked = put(home, [meta(own_id, history_base=base), event("token_count")], session_id=own_id)
-    real = lineage_room._file_of
+    real = lineage_module._file_of
 
     def found(*args: Any) -> Path:
         place = real(*args)
@@ -304,12 +306,12 @@ def test_a_fork_by_reference_is_read_from_where_the_other_session_is_moved_to(
             archive(ID)
         return place
 
-    monkeypatch.setattr(lineage_room, "_file_of", found)
+    monkeypatch.setattr(lineage_module, "_file_of", found)
 
     assert len(load_history(forked).inherited) > 0
 
 
-def test_a_session_that_is_moved_each_time_before_it_is_copied_is_not_there(
+def test_fork_of_a_session_that_is_always_moved_before_the_copy_raises_session_not_found(
     home: Path, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_fork, "locate", lambda *_: path.with_name("gone"))
@@ -318,7 +320,7 @@ def test_a_session_that_is_moved_each_time_before_it_is_copied_is_not_there(
         fork(ID)
 
 
-def test_a_beginning_of_an_id_is_locked_by_the_whole_one(home: Path, path: Path) -> None:
+def test_a_change_by_the_beginning_of_an_id_respects_the_session_s_lock(home: Path, path: Path) -> None:
     with SessionLock(home, ID):
         for operation in (archive, unarchive, delete, lambda session: compress(session, min_age=0)):
             with pytest.raises(SessionBusyError):
@@ -335,7 +337,7 @@ def hurried() -> Iterator[None]:
 
 def run_at_once(home: Path, rounds: int) -> Counter[tuple[str, str]]:
     """
-    Let four threads do whatever they like; how often each ended how.
+    Run random operations on four threads; return how often each had each outcome.
     """
     ended: Counter[tuple[str, str]] = Counter()
     start = threading.Barrier(4)
@@ -372,7 +374,7 @@ def assert_whole(home: Path, said: bytes, ended: Counter[tuple[str, str]]) -> No
         assert load_history(copy).lines
 
 
-def test_all_operations_at_once_lose_nothing_and_say_what_they_could_not_do(
+def test_concurrent_operations_lose_no_line_and_raise_only_documented_errors(
     home: Path, path: Path, hurried: None
 ) -> None:
     ended = run_at_once(home, 60)
@@ -381,7 +383,7 @@ def test_all_operations_at_once_lose_nothing_and_say_what_they_could_not_do(
 
 
 @pytest.mark.slow
-def test_all_operations_at_once_lose_nothing_in_a_long_run(home: Path, path: Path, hurried: None) -> None:
+def test_many_concurrent_operations_lose_no_line(home: Path, path: Path, hurried: None) -> None:
     ended = run_at_once(home, 1500)
 
     assert_whole(home, encode(seed_session("one", "two")), ended)

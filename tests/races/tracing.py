@@ -1,10 +1,12 @@
 """
-Makes lines of some code points of the scheduler: with `sys.monitoring` from Python 3.12 on, `sys.settrace` before.
+Trace functions that make lines of some code points of the scheduler.
 
-A line is no point if it touches nothing that threads share: whether another thread runs before it or before the line
-in front of it makes no difference. Nor is it one while its thread holds the mutex, if it touches only what all threads
-touch under the mutex: the others cannot see the difference (Lipton, 1975). Where a thread runs such a line without the
-mutex, which only a fault in the protocol can bring about, it is a point.
+They use `sys.monitoring` from Python 3.12 on, `sys.settrace` before.
+
+A line is no point if it touches nothing that threads share: it makes no difference whether another thread runs before
+it or before the previous line. A line is no point either while its thread holds the mutex, if it touches only values
+that all threads touch under the mutex: other threads cannot see the difference (Lipton, 1975). If a thread runs such a
+line without the mutex, which only a fault in the protocol can cause, the line is a point.
 """
 
 from __future__ import annotations
@@ -22,36 +24,44 @@ _TOOL = 4
 _ENTERS_WITH = ("SETUP_WITH", "BEFORE_WITH", "LOAD_SPECIAL")
 
 
-# Those that are never changed once others see them: fields of commands and options, and what __init__ sets.
+# Attributes that never change once other threads see them: fields of commands and options, and those set by __init__.
 _FIXED = """
-_commands _encoder _file _is_child _many _max_size _moment _options _pid _record_timeout _starting done fsync is_ascii
-kind maxsize metadata name path payload rest size time_ms
+_commands _encoder _file _is_child _wake_at _max_size _moment _options _pid _record_timeout _starting done fsync
+is_ascii kind maxsize metadata name path payload rest size time_ms
 """
-# Those that one thread alone touches: the writer, or, in `_late`, the thread whose they are.
+# Attributes that only one thread touches: the writer's, or, in `_deferred`, the thread that deferred them.
 _ONE_THREADS = "_batch _first _is_ending _next_try _ordinal append critical exception info pop setdefault sum"
-# Functions of other modules, and what frames have.
+# Functions of other modules, and attributes of frames.
 _FOREIGN = "Full Lock RLock TIMEOUT_MAX Thread _getframe discard f_back f_code f_locals get_ident monotonic time_ns"
 OWN = frozenset(f"{_FIXED} {_ONE_THREADS} {_FOREIGN}".split())
-"""Attributes that make a line no point."""
+"""Attributes that do not make a line a point."""
 GUARDED = frozenset(
-    ["queue", "_space", "_taken_size", "_idle", "_is_lingering", "_without_space", "_is_ended", "popleft", "clear"]
+    [
+        "queue",
+        "_space",
+        "_consumer_size",
+        "_idle_lock",
+        "_is_lingering",
+        "_space_locks",
+        "_is_ended",
+        "popleft",
+        "clear",
+    ]
 )
-"""Attributes that are touched only under the mutex, but for the numbers in `stats` and in errors."""
+"""Attributes that are touched only under the mutex, except for the numbers in `stats` and in errors."""
 
 
-SHARED = frozenset(["is_closed", "refusal", "_late"])
-"""Attributes by the name of a function of the modules, that are shared all the same."""
+SHARED = frozenset(["is_closed", "closed_error", "_deferred"])
+"""Shared attributes that have the name of a function of the modules."""
 
 
 class Tracer:
     """
-    Calls the scheduler at the points of some code.
-
-    With *fine*, also behind each call inside of a line, where CPython runs the handlers of signals.
+    Tracer that calls the scheduler at the points of some code.
 
     Args:
-        codes: The code, all of the same few files.
-        fine: Says that there are points inside of lines, too.
+        codes: The code objects, all from the same few files.
+        fine: Whether there are also points inside lines: after each call, where CPython runs signal handlers.
     """
 
     def __init__(self, codes: Iterable[CodeType], *, fine: bool = False) -> None:
@@ -82,14 +92,14 @@ class Tracer:
 
     def prepare(self) -> None:
         """
-        Let this thread be traced.
+        Start the trace of this thread.
         """
         if sys.version_info < (3, 12):
             sys.settrace(self._on_call)
 
     def resume(self) -> None:
         """
-        Let this thread be traced again: `settrace` ends where the trace function raises.
+        Start the trace of this thread again: `settrace` ends it when the trace function raises.
         """
         if sys.version_info < (3, 12) and sys.gettrace() is None:
             sys.settrace(self._on_call)
@@ -136,13 +146,13 @@ class Tracer:
 
 
 def _key(code: CodeType) -> tuple[str, int, str]:
-    # A code's own hash is that of all it holds: slow.
+    # The hash of a code object is slow: it covers all its contents.
     return code.co_filename, code.co_firstlineno, code.co_name
 
 
 def _lines(code: CodeType, own: frozenset[str]) -> dict[int, bool]:
     """
-    Give the lines of some code that are points, and whether each touches only what the mutex guards.
+    Return the lines of a code object that are points, and for each whether it touches only GUARDED attributes.
     """
     names: dict[int, set[str]] = {}
     starts = dict(dis.findlinestarts(code))
@@ -158,11 +168,11 @@ def _lines(code: CodeType, own: frozenset[str]) -> dict[int, bool]:
 
 def _points(code: CodeType) -> dict[int, int]:
     """
-    Give the offsets of the points in some code, and the injections that can come at each.
+    Return the offsets of the points in a code object, with the possible injections at each.
 
-    CPython runs the handlers of signals behind calls, at jumps back and where a function begins; before 3.11 at all
-    jumps. A KeyboardInterrupt may come at any other line, too, which asks for more than is needed; but not where a
-    `with` block ends: no Python runs a handler between its last line and the call of `__exit__`, and the line of the
+    CPython runs signal handlers after calls, at backward jumps and at the beginning of a function; before 3.11 at all
+    jumps. A KeyboardInterrupt is injected at any other line, too, which is stricter than needed; but not at the end of
+    a `with` block: no Python runs a handler between its last line and the call of `__exit__`, and the line of the
     `with` begins a second time there, without an opcode that enters it.
     """
     starts = dict(dis.findlinestarts(code))

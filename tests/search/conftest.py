@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rollout.search import _news as news_room
+from rollout.search import _changes as changes_module
 
 
 @pytest.fixture(autouse=True)
@@ -17,8 +17,8 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(autouse=True)
 def tick(monkeypatch: pytest.MonkeyPatch) -> int:
     """
-    What a folder's time is believed after: these tests write into files without a lock, and may be slow.
+    Raise the tick, and return the real one: these tests write into files without a lock, and may be slow.
     """
-    before = news_room._TICK
-    monkeypatch.setattr(news_room, "_TICK", 10**13)
+    before = changes_module._TICK
+    monkeypatch.setattr(changes_module, "_TICK", 10**13)
     return before

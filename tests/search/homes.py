@@ -1,19 +1,38 @@
 """
-Homes of many sessions, and what a search finds in them.
+Builders of homes with many sessions, searches in them, and the contents of their indexes.
 """
 
 from __future__ import annotations
 
 import os
 import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from rollout.search import Hit, search
-from tests.rollouts import Line, event, message, put, seed_session
+import pytest
 
-# Long enough ago for a folder's time to be believed.
+from rollout.search import Hit, Index, search, update_index
+from rollout.search import _ingest as ingest_module
+from rollout.search import _postings as postings_module
+from rollout.search import _update as update_module
+from rollout.search._changes import find_changes
+from rollout.search._index import COLUMNS
+from tests.rollouts import Line, encode, event, message, put, seed_session
+
+ROOT = Path(__file__).parent.parent.parent
+# A time so long ago that a folder with it has not changed within the last tick of the clock.
 OLD = 1_795_000_000
+# A program that updates the index of the home in small batches.
+UPDATE_PROGRAM = """
+import sys
+from rollout.search import _ingest, _update, update_index
+_ingest.BATCH_SIZE = _update.BATCH_SIZE = 20_000
+print("ready", flush=True)
+update_index()
+"""
 
 Found = tuple[str, int, str]
 
@@ -28,21 +47,11 @@ def timestamp(number: int) -> str:
 
 def put_session(home: Path, number: int, data: bytes | list[Line], **place: Any) -> Path:
     """
-    Put the session of a number into a home; those with higher numbers are newer.
+    Write a session with a number into a home; sessions with higher numbers are newer.
     """
     path = put(home, data, session_id=session_id(number), timestamp=timestamp(number), **place)
     os.utime(path, (OLD + number, OLD + number))
     return path
-
-
-def call(tool: str, text: str, call_id: str = "1") -> Line:
-    arguments = f'{{"command":["{text}"]}}'
-    return "response_item", {"type": "function_call", "name": tool, "arguments": arguments, "call_id": call_id}
-
-
-def output(text: str, call_id: str = "1", *, code: int = 0) -> Line:
-    whole = f"Exit code: {code}\nWall time: 0.1 seconds\nOutput:\n{text}"
-    return "response_item", {"type": "function_call_output", "call_id": call_id, "output": whole}
 
 
 def many(home: Path, count: int) -> None:
@@ -58,7 +67,7 @@ def many(home: Path, count: int) -> None:
 
 def settle(home: Path) -> None:
     """
-    Let all folders have changed long ago.
+    Set the modification times of all folders to long ago.
     """
     for folder, _, _ in os.walk(home):
         os.utime(folder, (OLD, OLD))
@@ -66,7 +75,7 @@ def settle(home: Path) -> None:
 
 def found(text: str, **options: Any) -> set[Found]:
     """
-    Give what a search finds, each of which is to be found once, and where it says.
+    Return the hits of a search, after a check that each is found once.
     """
     hits = list(search(text, **options))
     places = [place_of(hit) for hit in hits]
@@ -80,13 +89,82 @@ def place_of(hit: Hit) -> Found:
 
 def texts(text: str, **options: Any) -> list[str]:
     """
-    Give the texts that a search finds, sorted.
+    Return the texts that a search finds, sorted.
     """
     return sorted(found_text for _, _, found_text in found(text, **options))
 
 
 def words_of(hit: Hit) -> list[str]:
     """
-    Give what a hit says that its matches are.
+    Return the matching words of a hit.
     """
     return [hit.snippet[begin:end] for begin, end in hit.matches]
+
+
+def append(path: Path, data: bytes | list[Line]) -> None:
+    with path.open("ab") as file:
+        file.write(data if isinstance(data, bytes) else encode(data))
+
+
+def sql_damage(statement: str) -> Callable[[Path], object]:
+    """
+    Return a function that changes the database of an index with an SQL statement.
+    """
+
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(statement)
+            database.commit()
+
+    return change
+
+
+def open_index(home: Path | None = None) -> Index:
+    index = Index.open(home)
+    assert index is not None
+    return index
+
+
+def index_content() -> dict[str, Any]:
+    """
+    Return the contents of the index, without the numbers of sessions and rows.
+    """
+    with open_index() as index:
+        names = {row.id: row.name for row in index.rows()}
+        rows = [
+            [getattr(row.facts if hasattr(row.facts, name) else row, name) for name in COLUMNS[1:]]
+            for row in index.rows("1 = 1 ORDER BY name")
+        ]
+        places = {
+            number: (names.get(session), offset)
+            for first, session, offsets in index.database.execute("SELECT first, session, offsets FROM spans")
+            for number, offset in enumerate(postings_module._unpack(offsets), first)
+        }
+        index.database.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, texts, instance)")
+        words = [(*places[number], term) for term, number in index.database.execute("SELECT term, doc FROM temp.words")]
+        states = {row.name: ingest_module.decode_state(index.state(row.id) or b"") for row in index.rows()}
+    return {"rows": rows, "words": sorted(word for word in words if word[0]), "states": states}
+
+
+def rebuilt_content() -> dict[str, Any]:
+    """
+    Rebuild the index, and return its contents.
+    """
+    update_index(rebuild=True)
+    return index_content()
+
+
+def changed_ids(home: Path) -> list[str]:
+    """
+    Return the ids of the sessions that have changed since they were indexed.
+    """
+    with open_index(home) as index:
+        return [change.name.session_id for change in find_changes(index)]
+
+
+@contextmanager
+def run_in_small_batches(monkeypatch: pytest.MonkeyPatch, size: int) -> Iterator[None]:
+    with monkeypatch.context() as patched:
+        patched.setattr(ingest_module, "BATCH_SIZE", size)
+        patched.setattr(update_module, "BATCH_SIZE", size)
+        yield

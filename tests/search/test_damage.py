@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 
 from rollout.search import Filters, Index, Progress, index_path, indexed_sessions, indexed_stats, search, update_index
-from rollout.search import _update as update_room
+from rollout.search import _update as update_module
 from rollout.search._checking import check
 from rollout.search._damage import DamagedIndexError, is_damage, session_checksum, span_checksum
 from rollout.search._seal import CHANGED, DAMAGED, WHOLE, Seal, lock_path
 from rollout.store import delete
 from tests.rollouts import encode, message, prompt, seed_session
-from tests.search.homes import found, put_session, session_id
+from tests.search.homes import found, put_session, session_id, sql_damage
 
 ROOT = Path(__file__).parent.parent.parent
 PAGE = 4096
@@ -87,7 +87,7 @@ def swap(chance: random.Random, data: bytearray, at: int) -> None:
 
 @pytest.mark.promise("index")
 @pytest.mark.parametrize("damage", [zeros, noise, flips, swap])
-def test_damage_in_any_page_changes_no_answer_and_an_update_heals_it(
+def test_damage_in_any_page_changes_no_answer_and_an_update_repairs_it(
     indexed: Path, damage: Callable[[random.Random, bytearray, int], None]
 ) -> None:
     expected, chance = answers(), random.Random(8)
@@ -100,7 +100,7 @@ def test_damage_in_any_page_changes_no_answer_and_an_update_heals_it(
 
 
 @pytest.mark.promise("index")
-def test_damage_that_keeps_the_file_s_time_is_noticed(indexed: Path) -> None:
+def test_damage_that_keeps_the_file_s_time_is_detected(indexed: Path) -> None:
     expected, status = answers(), indexed.stat()
     data = bytearray(indexed.read_bytes())
     # Words of lines, most of which SQLite would read as others.
@@ -135,15 +135,6 @@ def another_database(path: Path) -> None:
         database.execute("CREATE TABLE notes (key TEXT, value)")
 
 
-def by_hand(statement: str) -> Callable[[Path], object]:
-    def change(path: Path) -> None:
-        with closing(sqlite3.connect(path)) as database:
-            database.execute(statement)
-            database.commit()
-
-    return change
-
-
 def a_log_of_another_database(path: Path) -> None:
     other, log = path.with_name("other"), path.with_name(f"{path.name}-wal")
     with closing(sqlite3.connect(other)) as database:
@@ -166,13 +157,13 @@ STATES: dict[str, Callable[[Path], object]] = {
     "a pipe": a_pipe,
     "a link": a_link,
     "another database": another_database,
-    "a newer version": by_hand("UPDATE notes SET value = 99 WHERE key = 'version'"),
-    "a folder outside": by_hand("UPDATE sessions SET folder = '/etc'"),
-    "a session less": by_hand("DELETE FROM sessions WHERE id = 3"),
-    "words less": by_hand("DELETE FROM texts_data WHERE id > 10"),
-    "lines less": by_hand("DELETE FROM spans WHERE first > 5"),
-    "another text": by_hand("UPDATE sessions SET preview = CAST(x'ff41' AS TEXT)"),
-    "without a log": by_hand("PRAGMA journal_mode = DELETE"),
+    "a newer version": sql_damage("UPDATE notes SET value = 99 WHERE key = 'version'"),
+    "a folder outside": sql_damage("UPDATE sessions SET folder = '/etc'"),
+    "a session less": sql_damage("DELETE FROM sessions WHERE id = 3"),
+    "words less": sql_damage("DELETE FROM texts_data WHERE id > 10"),
+    "lines less": sql_damage("DELETE FROM spans WHERE first > 5"),
+    "another text": sql_damage("UPDATE sessions SET preview = CAST(x'ff41' AS TEXT)"),
+    "without a log": sql_damage("PRAGMA journal_mode = DELETE"),
     "a log of another database": a_log_of_another_database,
     "a log that is noise": beside("-wal", lambda path: path.write_bytes(b"noise" * 5000)),
     "a log that is a folder": beside("-wal", Path.mkdir),
@@ -186,7 +177,7 @@ STATES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.promise("index")
 @pytest.mark.parametrize("state", STATES)
-def test_whatever_lies_in_the_index_s_place_the_answers_are_right_and_an_update_makes_it(
+def test_with_anything_in_place_of_the_index_answers_are_right_and_an_update_creates_it(
     indexed: Path, state: str
 ) -> None:
     expected = answers()
@@ -196,7 +187,7 @@ def test_whatever_lies_in_the_index_s_place_the_answers_are_right_and_an_update_
     assert_right_and_healed(expected)
 
 
-def test_a_folder_with_something_in_it_in_the_index_s_place_is_left_alone(indexed: Path) -> None:
+def test_a_folder_with_files_in_place_of_the_index_is_not_removed(indexed: Path) -> None:
     expected = answers()
     a_folder(indexed)
     (indexed / "own").touch()
@@ -219,7 +210,7 @@ def test_the_index_of_another_home_is_not_used(indexed: Path, tmp_path: Path) ->
     assert Index.open(tmp_path / "other") is None
 
 
-def test_an_index_that_was_copied_is_read_whole_once_and_used(indexed: Path) -> None:
+def test_a_copied_index_is_checked_once_and_used(indexed: Path) -> None:
     copy = indexed.with_name("copy")
     shutil.copy(indexed, copy)
     copy.replace(indexed)
@@ -230,9 +221,9 @@ def test_an_index_that_was_copied_is_read_whole_once_and_used(indexed: Path) -> 
     assert search("common").is_indexed
 
 
-def test_a_damaged_index_of_parts_of_words_is_made_anew_as_one(indexed: Path) -> None:
+def test_a_damaged_trigram_index_is_rebuilt_as_a_trigram_index(indexed: Path) -> None:
     update_index(trigram=True)
-    by_hand("UPDATE sessions SET folder = '/etc'")(indexed)
+    sql_damage("UPDATE sessions SET folder = '/etc'")(indexed)
 
     update_index()
 
@@ -266,7 +257,7 @@ ROTS = {
 
 @pytest.mark.promise("index")
 @pytest.mark.parametrize("rot", ROTS)
-def test_a_row_that_is_not_as_it_was_written_decides_no_answer(indexed: Path, rot: str) -> None:
+def test_a_changed_row_has_no_effect_on_answers(indexed: Path, rot: str) -> None:
     expected = answers()
 
     in_place(ROTS[rot])
@@ -274,26 +265,26 @@ def test_a_row_that_is_not_as_it_was_written_decides_no_answer(indexed: Path, ro
     assert_right_and_healed(expected)
 
 
-def test_a_row_that_leads_out_of_the_home_is_refused_also_with_its_checksum(indexed: Path) -> None:
+def test_a_row_with_a_path_outside_the_home_is_refused_even_with_a_valid_checksum(indexed: Path) -> None:
     expected = answers()
     with Index.open() or pytest.fail() as index, index.transaction():
         index.database.execute("UPDATE sessions SET folder = 'sessions/../../elsewhere' WHERE id = 3")
         index.sign(3)
 
-    with pytest.raises(DamagedIndexError, match="no rollout of a home"), Index.open() or pytest.fail() as index:
+    with pytest.raises(DamagedIndexError, match="is not a rollout in the home"), Index.open() or pytest.fail() as index:
         index.row(3)
 
     assert_right_and_healed(expected)
 
 
-def test_a_gone_session_whose_note_is_damaged_is_missing(indexed: Path) -> None:
+def test_a_damaged_note_about_a_removed_session_is_detected(indexed: Path) -> None:
     in_place("UPDATE gone SET sum = sum + 1")
 
     with pytest.raises(DamagedIndexError, match="missing"), Index.open() or pytest.fail() as index:
         index.row(9)
 
 
-def test_a_list_whose_order_has_sessions_that_are_missing_is_read_from_the_files(
+def test_a_list_is_read_from_the_files_if_the_index_lacks_a_session(
     indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = Index.rows
@@ -304,7 +295,7 @@ def test_a_list_whose_order_has_sessions_that_are_missing_is_read_from_the_files
 
 
 @pytest.mark.promise("index")
-def test_what_a_disk_let_rot_in_words_is_noticed_by_an_update_within_a_day(
+def test_the_daily_check_of_an_update_detects_words_changed_by_the_disk(
     indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected, seal = answers(), Seal(indexed)
@@ -314,15 +305,15 @@ def test_what_a_disk_let_rot_in_words_is_noticed_by_an_update_within_a_day(
     seal._write(" ".join(seal._state()), commits, sum_)
     assert found("common") == set()
 
-    monkeypatch.setattr(update_room, "_CHECKED_EVERY", -1)
+    monkeypatch.setattr(update_module, "_CHECKED_EVERY", -1)
     update_index()
 
     assert_right_and_healed(expected)
 
 
-def test_an_update_that_finds_no_rot_keeps_the_index(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_update_keeps_an_index_without_damage(indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     number = indexed.stat().st_ino
-    monkeypatch.setattr(update_room, "_CHECKED_EVERY", -1)
+    monkeypatch.setattr(update_module, "_CHECKED_EVERY", -1)
 
     update_index()
     with Index.open() or pytest.fail() as index:
@@ -343,7 +334,7 @@ def left_open(path: Path) -> None:
 
 
 @pytest.mark.promise("index")
-def test_an_index_whose_writer_was_killed_is_checked_and_used(indexed: Path) -> None:
+def test_an_index_left_by_a_killed_writer_is_checked_and_used(indexed: Path) -> None:
     number = indexed.stat().st_ino
     left_open(indexed)
     assert Seal(indexed).judge()[0] == CHANGED
@@ -369,7 +360,7 @@ WRONG = {
 
 @pytest.mark.promise("index")
 @pytest.mark.parametrize("wrong", WRONG)
-def test_what_a_killed_writer_left_is_not_used_if_something_is_missing(indexed: Path, wrong: str) -> None:
+def test_an_index_left_by_a_killed_writer_is_not_used_if_rows_are_missing(indexed: Path, wrong: str) -> None:
     expected = answers()
     with Index.open() or pytest.fail() as index:
         index.database.executescript(WRONG[wrong])
@@ -380,7 +371,7 @@ def test_what_a_killed_writer_left_is_not_used_if_something_is_missing(indexed: 
     assert_right_and_healed(expected)
 
 
-def test_a_log_that_lost_its_end_is_noticed(indexed: Path) -> None:
+def test_a_truncated_log_is_detected(indexed: Path) -> None:
     with Index.open() or pytest.fail() as index:
         index._seal.open(index.note("commits") + 1)
         os.utime(indexed)
@@ -392,7 +383,7 @@ def test_a_log_that_lost_its_end_is_noticed(indexed: Path) -> None:
         assert Seal(indexed).judge() == (WHOLE, index.note("commits"))
 
 
-def test_a_log_beside_a_sealed_index_is_checked_with_it(indexed: Path) -> None:
+def test_a_log_of_a_sealed_index_is_checked_with_it(indexed: Path) -> None:
     indexed.with_name(f"{indexed.name}-wal").write_bytes(b"x" * 32)
 
     assert Seal(indexed).judge()[0] == CHANGED
@@ -429,7 +420,7 @@ def test_a_seal_is_open_if_another_process_writes_while_the_index_is_read(
     assert not seal.holds(is_closed=True)
 
 
-def test_what_another_program_changes_while_an_index_is_open_is_not_sealed(indexed: Path) -> None:
+def test_changes_by_another_program_while_an_index_is_open_are_not_sealed(indexed: Path) -> None:
     expected = answers()
     with Index.open() or pytest.fail() as index, closing(sqlite3.connect(indexed)) as database:
         database.execute("UPDATE sessions SET folder = '/etc'")
@@ -441,7 +432,7 @@ def test_what_another_program_changes_while_an_index_is_open_is_not_sealed(index
     assert_right_and_healed(expected)
 
 
-def test_a_seal_that_cannot_be_kept_holds_for_nothing(tmp_path: Path) -> None:
+def test_a_seal_that_cannot_be_written_is_not_valid(tmp_path: Path) -> None:
     path = tmp_path / "index"
     seal = Seal(path)
     lock_path(path).mkdir()
@@ -461,15 +452,15 @@ def test_a_seal_that_cannot_be_kept_holds_for_nothing(tmp_path: Path) -> None:
     assert seal.judge() == (WHOLE, 1) or not seal.holds()
 
 
-def test_a_killed_update_leaves_an_index_that_is_right(home: Path, indexed: Path) -> None:
+def test_a_killed_update_leaves_a_valid_index(home: Path, indexed: Path) -> None:
     number = indexed.stat().st_ino
     for session in range(20, 60):
         put_session(home, session, [*seed_session("common"), *prompt("common again")])
     expected = found("common", use_index=False)
     program = """
 import os
-from rollout.search import _reading, _update, update_index
-_reading.BATCH_SIZE = _update.BATCH_SIZE = 2_000
+from rollout.search import _ingest, _update, update_index
+_ingest.BATCH_SIZE = _update.BATCH_SIZE = 2_000
 update_index(progress=lambda part: part.sessions == 7 and os.kill(os.getpid(), 9))
 """
 
@@ -484,7 +475,7 @@ update_index(progress=lambda part: part.sessions == 7 and os.kill(os.getpid(), 9
     assert found("common") == expected
 
 
-def test_an_update_that_meets_damage_makes_the_index_anew(
+def test_an_update_that_finds_a_missing_note_rebuilds_the_index(
     home: Path, indexed: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put_session(home, 20, encode(seed_session("common")))
@@ -497,7 +488,7 @@ def test_an_update_that_meets_damage_makes_the_index_anew(
     assert len(found("common")) == 18
 
 
-def test_damage_is_told_from_what_the_disk_and_the_rights_say() -> None:
+def test_damage_is_distinguished_from_errors_of_the_disk_and_of_permissions() -> None:
     damage = [
         sqlite3.DatabaseError("database disk image is malformed"),
         sqlite3.OperationalError("Could not decode to UTF-8 column 'preview' with text 'x'"),
@@ -525,7 +516,7 @@ def test_rows_of_wrong_types_have_no_checksum() -> None:
     assert span_checksum("x", 1, b"") == span_checksum(1, 1, None) == -1
 
 
-def test_a_check_of_an_index_that_is_whole_says_nothing(indexed: Path) -> None:
+def test_a_check_of_an_undamaged_index_raises_no_error(indexed: Path) -> None:
     with Index.open() or pytest.fail() as index:
         check(index)
 

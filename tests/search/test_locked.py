@@ -11,14 +11,14 @@ import pytest
 
 from rollout.cli._app import run
 from rollout.search import Index, IndexBusyError, index_path, indexed_sessions, indexed_stats, search, update_index
-from rollout.search import _index as index_room
+from rollout.search import _index as index_module
 from tests.search.homes import found, many
 
 
 @pytest.fixture(autouse=True)
 def forget() -> Iterator[None]:
     yield
-    index_room._locked_until.clear()
+    index_module._locked_until.clear()
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def held(path: Path) -> Iterator[None]:
 
 
 @pytest.mark.promise("index")
-def test_an_index_that_another_program_holds_costs_a_search_two_seconds_and_the_files_are_read(home: Path) -> None:
+def test_a_search_waits_two_seconds_for_an_index_locked_by_another_program_and_reads_the_files(home: Path) -> None:
     many(home, 10)
     update_index()
     expected = found("common")
@@ -54,16 +54,16 @@ def test_an_index_that_another_program_holds_costs_a_search_two_seconds_and_the_
     assert took < 30
     assert {(hit.session_id, hit.offset, hit.text) for hit in hits} == expected
     assert not results.is_indexed
-    reason = "held by another program, which is not rollout; the session files are read instead"
+    reason = "locked by another program, which is not rollout; the session files are read instead"
     assert problems == [(index_path(), reason)]
     assert search("common").is_indexed
 
 
 @pytest.mark.promise("index")
-def test_an_update_of_an_index_that_another_program_holds_says_so_and_keeps_it(
+def test_an_update_of_an_index_locked_by_another_program_raises_and_keeps_it(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(index_room, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(index_module, "_TIMEOUT", 0.1)
     many(home, 3)
     update_index()
     number = index_path().stat().st_ino
@@ -76,8 +76,10 @@ def test_an_update_of_an_index_that_another_program_holds_says_so_and_keeps_it(
     assert update_index().sessions == 0
 
 
-def test_an_update_waits_two_seconds_for_a_program_that_writes(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(index_room, "_TIMEOUT", 0.1)
+def test_an_update_raises_while_another_program_writes_to_the_index(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_module, "_TIMEOUT", 0.1)
     many(home, 3)
     update_index()
     many(home, 4)
@@ -91,24 +93,22 @@ def test_an_update_waits_two_seconds_for_a_program_that_writes(home: Path, monke
     assert update_index().sessions == 1
 
 
-def test_an_error_of_the_disk_while_an_index_is_updated_is_raised_as_it_is(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_the_disk_during_an_update_is_raised_unchanged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(home, 3)
     update_index()
 
     def failing(*_: object) -> None:
         raise sqlite3.OperationalError("disk I/O error")
 
-    monkeypatch.setattr("rollout.search._update.plan", failing)
+    monkeypatch.setattr("rollout.search._update.compare_home", failing)
     with pytest.raises(sqlite3.OperationalError, match="disk I/O error"):
         update_index()
 
 
-def test_the_commands_say_that_another_program_holds_the_index(
+def test_the_commands_report_that_another_program_has_locked_the_index(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(index_room, "_TIMEOUT", 0.1)
+    monkeypatch.setattr(index_module, "_TIMEOUT", 0.1)
     many(home, 3)
     update_index()
     said = {}

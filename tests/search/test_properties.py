@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from rollout.search import Filters, search, update_index
 from rollout.search._query import plain_text
 from rollout.store import archive, compress
+from tests.builders import command as call
+from tests.builders import command_output as output
 from tests.rollouts import Line, bare_session, encode, event, message, meta
-from tests.search.homes import call, found, output, put_session, session_id
+from tests.search.homes import found, put_session, session_id
 
 WORDS = ["alpha", "beta", "Gamma", "delta-2", "naïve", "cafe\u0301", "日本語", "🙂", "foo_bar", "x", "\\n", "\t", "\0"]
 word = st.sampled_from(WORDS)
@@ -44,7 +46,7 @@ def session(draw: Any) -> bytes:
         return bare_session(*draw(st.lists(text, max_size=3)))
     own = meta(cwd=draw(st.sampled_from(["/a", "/a/b", "/c"])), git={"branch": draw(st.sampled_from(["main", "dev"]))})
     data = encode([own, *(part for lines in draw(st.lists(line(), max_size=8)) for part in lines)])
-    # Torn, or with bytes that nobody wrote.
+    # Truncated, or with random bytes.
     data = data[: len(data) - draw(st.sampled_from([0, 0, 0, 1, 5, 40]))]
     at = draw(st.integers(0, len(data)))
     return data[:at] + draw(st.sampled_from([b""] * 6 + [b"\n", b"\n\n \n", b"\xff", b"{}"])) + data[at:]
@@ -83,7 +85,7 @@ filters = st.sampled_from(
     ),
     queries=st.lists(st.tuples(query(), filters), min_size=1, max_size=5),
 )
-def test_a_search_finds_the_same_with_an_index_without_one_and_with_one_that_is_behind(
+def test_a_search_finds_the_same_without_an_index_with_a_current_one_and_with_a_stale_one(
     sessions: list[tuple[bytes, float, str]], queries: list[tuple[str, Filters]], tmp_path: Path
 ) -> None:
     home = Path(tempfile.mkdtemp(dir=tmp_path))
@@ -107,7 +109,7 @@ def test_a_search_finds_the_same_with_an_index_without_one_and_with_one_that_is_
 
 def _grow(home: Path, sessions: list[tuple[bytes, float, str]]) -> None:
     """
-    Put a part of each session into the home, index that, and put in the rest, or move it.
+    Write a part of each session into the home, index it, and add the rest, or move the session.
     """
     paths = []
     for number, (data, share, _) in enumerate(sessions):
@@ -141,6 +143,6 @@ def _look_at_snippets(home: Path, text: str, wanted: Filters) -> None:
             assert 0 <= begin < end <= len(hit.snippet)
             assert in_text.split() == hit.snippet[begin:end].split()
             assert any(character.isalnum() for character in plain_text(in_text))
-            # A match is of words as they stand: nothing of a word is left outside.
+            # A match covers whole words.
             around = hit.text[max(hit.start + begin - 1, 0) : hit.start + begin]
             assert not (around.isalnum() and in_text[0].isalnum())

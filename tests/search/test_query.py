@@ -13,7 +13,7 @@ def matches(query: str, text: str = TEXT, tokenizer: str | None = None) -> bool:
     parsed = parse_query(query)
     matcher = Matcher(parsed, tokenizer) if tokenizer else Matcher(parsed)
     try:
-        is_match = bool(matcher.matching([text]))
+        is_match = bool(matcher.find_matches([text]))
     finally:
         matcher.close()
     assert not is_match or tokenizer or parsed.may_match(text.encode())
@@ -55,18 +55,18 @@ def matches(query: str, text: str = TEXT, tokenizer: str | None = None) -> bool:
         ("AND NOT", False),
     ],
 )
-def test_a_query_matches_what_it_says(query: str, expected: bool) -> None:
+def test_a_query_matches_its_words(query: str, expected: bool) -> None:
     assert matches(query) == expected
 
 
 @pytest.mark.parametrize("query", ["", " ", "*", "-", "- *", "-parser", '""', '"☃"', "\0", "🙂", "\ud800", "()", "***"])
 def test_a_query_without_a_word_is_refused(query: str) -> None:
-    with pytest.raises(ValueError, match="no word to look for"):
+    with pytest.raises(ValueError, match="no word to search for"):
         parse_query(query)
 
 
 @pytest.mark.parametrize("query", ['"', 'a "b', '"a" "', 'a"'])
-def test_a_phrase_without_its_end_is_refused(query: str) -> None:
+def test_a_phrase_without_an_end_is_refused(query: str) -> None:
     with pytest.raises(ValueError, match="quotation mark"):
         parse_query(query)
 
@@ -140,23 +140,23 @@ def spans(query: str, text: str) -> list[str]:
         ("日本*", "日本語", ["日本語"]),
     ],
 )
-def test_the_places_of_words_are_those_in_the_text(query: str, text: str, expected: list[str]) -> None:
+def test_spans_are_positions_in_the_text(query: str, text: str, expected: list[str]) -> None:
     assert spans(query, text) == expected
 
 
-def test_the_first_words_of_a_long_text_are_found_wherever_they_stand() -> None:
+def test_the_first_matching_words_of_a_long_text_are_found_anywhere() -> None:
     for at in (0, 8180, 8190, 8191, 8192, 10_230, 10_239, 10_240, 16_384, 49_990):
         text = "x" * (at - 1) + " " * (at > 0) + "end endless end"
         assert Matcher(parse_query("end")).spans(text) == [(at, at + 3), (at + 12, at + 15)]
 
 
-def test_a_word_that_a_window_cuts_is_none() -> None:
+def test_a_word_that_a_window_cuts_is_not_matched() -> None:
     text = "endless" * 3000 + " end"
 
     assert Matcher(parse_query("end*")).spans(text) == [(21_001, 21_004)]
     assert Matcher(parse_query("end*")).spans(text[:-4]) == [(0, 21_000)]
     assert Matcher(parse_query("end")).spans(text) == [(21_001, 21_004)]
-    # At the end of the first window with what it shares with the next stands the beginning of a longer word.
+    # A longer word begins at the end of the first window and its overlap.
     cut = " " * (8192 + 2048 - 3) + "endless" + " " * 20_000 + "end"
     assert Matcher(parse_query("end")).spans(cut) == [(len(cut) - 3, len(cut))]
 
@@ -167,21 +167,21 @@ def test_a_phrase_with_pages_between_its_words_is_found() -> None:
     assert Matcher(parse_query('"left right"')).spans(text) == [(10_000, len(text))]
 
 
-def test_places_in_a_long_text_full_of_them_do_not_take_the_square_of_its_length() -> None:
+def test_the_time_for_spans_of_a_long_text_is_not_quadratic() -> None:
     text = "the cat sat " * 400_000
     began = time.monotonic()
 
     found = Matcher(parse_query("the")).spans(text)
 
     assert found[:2] == [(0, 3), (12, 15)]
-    # Marking all of it takes half a minute.
+    # Marking the whole text takes half a minute.
     assert time.monotonic() - began < 5
 
 
-def test_without_words_all_texts_match_nowhere() -> None:
+def test_without_words_all_texts_match_and_have_no_spans() -> None:
     matcher = Matcher(parse_query("a").__class__("", ""))
 
-    assert matcher.matching(["a", "b"]) == [0, 1]
+    assert matcher.find_matches(["a", "b"]) == [0, 1]
     assert matcher.spans("a") == []
     matcher.close()
 
@@ -199,10 +199,10 @@ def test_without_words_all_texts_match_nowhere() -> None:
         ("foo.bar", b"bar foo", True),
     ],
 )
-def test_a_line_that_is_passed_over_cannot_match(query: str, raw: bytes, expected: bool) -> None:
+def test_a_line_that_may_not_match_does_not_match(query: str, raw: bytes, expected: bool) -> None:
     assert parse_query(query).may_match(raw) is expected
 
 
 @pytest.mark.parametrize(("query", "expected"), [("abc", True), ("ab", False), ("abc -d", False), ("abc OR de", False)])
-def test_words_too_short_for_trigrams_are_told(query: str, expected: bool) -> None:
+def test_words_too_short_for_trigrams_are_detected(query: str, expected: bool) -> None:
     assert parse_query(query).is_for_trigrams is expected

@@ -12,10 +12,12 @@ import pytest
 
 from rollout.codec import encode_item
 from rollout.search import Filters, Hit, Index, delete_index, search, update_index
-from rollout.search import _scanning as scanning_room
+from rollout.search import _file_scan as file_scan_module
 from rollout.search._seal import Seal
 from rollout.store import archive, compress
-from tests.faults.test_bad_files import CORPUS
+from tests.bad_files import CORPUS
+from tests.builders import command as call
+from tests.builders import command_output as output
 from tests.rollouts import (
     TIME_MS,
     answer,
@@ -29,19 +31,7 @@ from tests.rollouts import (
     put,
     seed_session,
 )
-from tests.search.homes import (
-    OLD,
-    call,
-    found,
-    many,
-    output,
-    place_of,
-    put_session,
-    session_id,
-    settle,
-    texts,
-    words_of,
-)
+from tests.search.homes import OLD, found, many, place_of, put_session, session_id, settle, texts, words_of
 
 WAYS = ["files", "index", "stale index"]
 
@@ -53,7 +43,7 @@ def way(request: pytest.FixtureRequest) -> str:
 
 def prepare(way: str, home: Path) -> None:
     """
-    Index nothing, all, or the beginning of each session.
+    Index no session, all sessions, or the beginning of each session.
     """
     if way == "index":
         update_index(home=home)
@@ -75,7 +65,7 @@ def assert_ways_agree(text: str, **options: Any) -> set[Any]:
     return by_files
 
 
-def test_a_hit_says_where_it_is(home: Path, way: str) -> None:
+def test_a_hit_has_its_position(home: Path, way: str) -> None:
     path = put_session(home, 1, seed_session("why does the parser fail"))
     prepare(way, home)
 
@@ -98,7 +88,7 @@ def test_a_hit_says_where_it_is(home: Path, way: str) -> None:
     assert words_of(hit) == ["parser"]
 
 
-def test_a_search_says_how_it_was_done(home: Path) -> None:
+def test_results_have_whether_the_index_was_used(home: Path) -> None:
     path = put_session(home, 1, seed_session("first"))
     put_session(home, 2, seed_session("second"))
     counts: list[int] = []
@@ -168,7 +158,7 @@ def test_a_match_longer_than_a_snippet_is_its_snippet(home: Path) -> None:
         ("\u202eneedle\u202c \x1b[1;31mneedle\x1b[0m", "needle", ["needle", "needle"]),
     ],
 )
-def test_positions_are_those_of_characters_in_any_text(
+def test_positions_count_characters_in_any_text(
     home: Path, way: str, text: str, query: str, expected: list[str]
 ) -> None:
     raw = encode([message("user", "@@")]).replace(b"@@", "".join(map(escaped, text)).encode())
@@ -193,7 +183,7 @@ ERAS = {
 
 
 @pytest.mark.parametrize("era", ERAS)
-def test_sessions_of_all_eras_are_found(home: Path, era: str, way: str) -> None:
+def test_sessions_of_each_version_of_codex_are_found(home: Path, era: str, way: str) -> None:
     put(home, ERAS[era])
     prepare(way, home)
 
@@ -213,7 +203,7 @@ def test_compressed_sessions_are_found(home: Path, era: str) -> None:
     assert search("needle").scanned == 0
 
 
-def test_sessions_from_before_there_were_days_are_found(home: Path, way: str) -> None:
+def test_sessions_without_day_folders_are_found(home: Path, way: str) -> None:
     put_session(home, 1, bare_session("needle"), folder=home / "sessions")
     prepare(way, home)
 
@@ -283,7 +273,7 @@ def various(home: Path) -> None:
     ],
     ids=str,
 )
-def test_filters_say_which_sessions_and_texts(home: Path, way: str, filters: Filters, expected: str | None) -> None:
+def test_filters_select_sessions_and_texts(home: Path, way: str, filters: Filters, expected: str | None) -> None:
     various(home)
     prepare(way, home)
 
@@ -294,12 +284,12 @@ def test_filters_say_which_sessions_and_texts(home: Path, way: str, filters: Fil
     )
     paths = set(search("word", filters=filters).sessions())
     assert {path.name[28:64] for path in paths} == {session for session, _, _ in hits}
-    if filters.is_of_texts:
+    if filters.needs_texts:
         only = assert_ways_agree("", filters=filters)
         assert hits <= only
 
 
-def test_filters_of_time_are_asked_of_each_line(home: Path, way: str) -> None:
+def test_filters_of_time_apply_to_each_line(home: Path, way: str) -> None:
     path = put_session(home, 1, encode([meta(session_id(1))]) + b"".join(timed(n, f"word {n}") for n in range(10)))
     os.utime(path, (TIME.timestamp() + 9, TIME.timestamp() + 9))
     put_session(home, 2, bare_session("word without a time"))
@@ -319,7 +309,7 @@ def test_filters_of_time_are_asked_of_each_line(home: Path, way: str) -> None:
     assert list(search("word", filters=Filters(since=since)).sessions()) == [path]
 
 
-def test_tools_and_kinds_of_any_name_are_told_apart(home: Path, way: str) -> None:
+def test_tools_and_kinds_of_any_name_are_distinguished(home: Path, way: str) -> None:
     names = ["🙂", "🔧", "a b", "a-b", "A b", "end", "tool", "\ud800", "\0", "x" * 50_000, '"']
     lines = [meta(session_id(1))]
     for number, name in enumerate(names):
@@ -333,7 +323,7 @@ def test_tools_and_kinds_of_any_name_are_told_apart(home: Path, way: str) -> Non
 
 
 @pytest.mark.parametrize("trigram", [False, True])
-def test_what_a_session_says_is_not_mistaken_for_what_it_is(home: Path, trigram: bool) -> None:
+def test_texts_are_not_mistaken_for_tags(home: Path, trigram: bool) -> None:
     put_session(home, 1, [meta(session_id(1)), message("user", "it failed, kind of"), message("user", "tool end")])
     put_session(home, 2, [meta(session_id(2)), call("shell", "make"), output("broken", code=2)])
     update_index(trigram=trigram)
@@ -349,7 +339,7 @@ def test_what_a_session_says_is_not_mistaken_for_what_it_is(home: Path, trigram:
         assert {path.name[28:64] for path in search(query, filters=wanted).sessions()} == {session_id(number)}
 
 
-def test_a_filter_of_the_model_asks_for_the_last_one(home: Path, way: str) -> None:
+def test_a_filter_by_model_compares_the_last_model(home: Path, way: str) -> None:
     filling = [message("user", f"word {number}") for number in range(250)]
     lines = [meta(session_id(1)), ("turn_context", {"model": "one"}), *filling, ("turn_context", {"model": "two"})]
     put_session(home, 1, [*lines, message("user", "word last")])
@@ -360,17 +350,17 @@ def test_a_filter_of_the_model_asks_for_the_last_one(home: Path, way: str) -> No
     assert len(texts("word", filters=Filters(branch=None, cwd="/home"))) == 251
 
 
-def test_what_is_filtered_by_a_session_as_a_whole_stands_in_its_head(home: Path) -> None:
+def test_facts_are_read_from_the_first_lines(home: Path) -> None:
     filling = [event("token_count")] * 250
     path = put_session(home, 1, [meta(session_id(1)), *filling, *prompt("late")])
 
-    assert scanning_room.facts_of(path).preview is None
-    assert scanning_room.facts_of(path).cwd == "/home/dev/demo"
+    assert file_scan_module.read_facts(path).preview is None
+    assert file_scan_module.read_facts(path).cwd == "/home/dev/demo"
 
 
 @pytest.mark.parametrize("way", WAYS[1:])
 @pytest.mark.parametrize("kind", CORPUS)
-def test_bad_files_are_searched_with_the_same_hits_in_every_way(home: Path, kind: str, way: str) -> None:
+def test_bad_files_have_the_same_hits_with_and_without_an_index(home: Path, kind: str, way: str) -> None:
     put(home, CORPUS[kind])
     put_session(home, 2, seed_session("whole"))
     prepare(way, home)
@@ -385,7 +375,7 @@ def test_bad_files_are_searched_with_the_same_hits_in_every_way(home: Path, kind
     assert search("whole").scanned == 0
 
 
-def test_a_torn_tail_and_unknown_lines_cost_only_themselves(home: Path, way: str) -> None:
+def test_a_torn_tail_and_unknown_lines_hide_no_other_line(home: Path, way: str) -> None:
     novel = b'{"timestamp":"t","type":"novel","payload":{"text":"needle"}}\nno line needle\n\xff\xfe\n'
     data = encode(seed_session("needle")) + novel + encode(prompt("needle later")) + b'{"timestamp":"needle'
     put_session(home, 1, data)
@@ -394,9 +384,9 @@ def test_a_torn_tail_and_unknown_lines_cost_only_themselves(home: Path, way: str
     assert texts("needle") == ["answer to needle", "needle", "needle later"]
 
 
-def test_a_line_too_long_to_be_held_is_passed_over(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for room in ("rollout._blocks", "rollout.codec", "rollout.search._searching"):
-        monkeypatch.setattr(f"{room}.MAX_LINE_SIZE", 2000)
+def test_a_line_that_is_too_long_is_skipped(home: Path, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("rollout.reading._blocks", "rollout.codec", "rollout.search._results"):
+        monkeypatch.setattr(f"{module}.MAX_LINE_SIZE", 2000)
     long = encode(prompt("needle " * 500))
     put_session(home, 1, encode(seed_session("needle")) + long + encode(prompt("needle later")) + long[:-1])
     prepare(way, home)
@@ -406,8 +396,8 @@ def test_a_line_too_long_to_be_held_is_passed_over(home: Path, way: str, monkeyp
     assert_ways_agree("needle")
 
 
-def test_many_texts_are_asked_of_in_parts(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scanning_room, "_BATCH_SIZE", 100)
+def test_many_texts_are_matched_in_batches(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_scan_module, "_BATCH_SIZE", 100)
     put_session(home, 1, seed_session(*(f"word {number}" for number in range(100))))
 
     assert len(texts("word")) == 200
@@ -417,15 +407,15 @@ def test_a_session_that_cannot_be_read_is_a_problem(home: Path, monkeypatch: pyt
     many(home, 3)
     path = next(home.rglob(f"*{session_id(1)}*"))
     update_index()
-    opens = scanning_room.open_rollout
+    opens = file_scan_module.open_rollout
 
     def opened(name: Path) -> Any:
         if name == path:
             raise PermissionError(13, "forbidden")
         return opens(name)
 
-    for room in ("_scanning", "_searching"):
-        monkeypatch.setattr(f"rollout.search.{room}.open_rollout", opened)
+    for module in ("_file_scan", "_results"):
+        monkeypatch.setattr(f"rollout.search.{module}.open_rollout", opened)
 
     for use_index in (True, False):
         for filters in (Filters(), Filters(cwd="/home")):
@@ -439,7 +429,7 @@ def test_a_session_that_cannot_be_read_is_a_problem(home: Path, monkeypatch: pyt
     assert {problem.path for problem in results.problems} == {path}
 
 
-def test_a_session_that_is_not_wanted_is_not_looked_through(home: Path) -> None:
+def test_a_session_that_the_filters_exclude_is_not_scanned(home: Path) -> None:
     path = put_session(home, 1, seed_session("first"))
     update_index()
     with path.open("ab") as file:
@@ -455,7 +445,7 @@ def test_a_session_that_is_not_wanted_is_not_looked_through(home: Path) -> None:
         assert (list(results), results.scanned) == ([], 0)
 
 
-def test_a_file_that_was_written_over_unseen_has_no_false_hits(home: Path) -> None:
+def test_a_file_that_was_overwritten_unnoticed_has_no_false_hits(home: Path) -> None:
     path = put_session(home, 1, seed_session("needle", "other"))
     update_index()
     settle(home)
@@ -470,7 +460,7 @@ def test_a_file_that_was_written_over_unseen_has_no_false_hits(home: Path) -> No
     assert len(texts("other")) < 3
 
 
-def test_the_sessions_of_hits_are_each_given_once(home: Path, way: str) -> None:
+def test_each_session_with_a_hit_is_yielded_once(home: Path, way: str) -> None:
     many(home, 5)
     prepare(way, home)
 
@@ -483,7 +473,7 @@ def test_the_sessions_of_hits_are_each_given_once(home: Path, way: str) -> None:
     assert first.is_file()
 
 
-def test_what_has_no_word_is_refused_at_once(home: Path) -> None:
+def test_a_search_without_a_word_raises_at_once(home: Path) -> None:
     for text in ("", " ", '"', "*", "\0"):
         with pytest.raises(ValueError, match=r"no word|quotation"):
             search(text)
@@ -528,7 +518,7 @@ def test_a_hostile_query_has_an_answer(home: Path, query: str) -> None:
 @pytest.fixture
 def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[sqlite3.Connection]]:
     """
-    All connections that are made; none may be open at the end.
+    The connections to databases; none may be open at the end.
     """
     made = []
     connect = sqlite3.connect
@@ -544,7 +534,7 @@ def connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[sqlite3.Connec
             connection.execute("SELECT 1")
 
 
-def test_whoever_stops_early_leaves_nothing_open(home: Path, connections: list[sqlite3.Connection]) -> None:
+def test_a_search_that_ends_early_closes_all_connections(home: Path, connections: list[sqlite3.Connection]) -> None:
     many(home, 5)
     update_index()
     update_index(trigram=True)
@@ -567,14 +557,14 @@ def test_whoever_stops_early_leaves_nothing_open(home: Path, connections: list[s
     assert len(connections) > 5
 
 
-def test_whoever_finds_no_index_leaves_nothing_open(home: Path, connections: list[sqlite3.Connection]) -> None:
+def test_a_search_without_an_index_closes_all_connections(home: Path, connections: list[sqlite3.Connection]) -> None:
     many(home, 2)
     update_index()
     with Index.open() or pytest.fail() as index:
         path = index.path
     path.write_bytes(b"no database" * 1000)
     assert Index.open() is None
-    # As a process of ours leaves it: then it is opened.
+    # Sealed, as a process of this package leaves it: then it is opened.
     Seal(path).close()
 
     assert Index.open() is None
@@ -583,7 +573,7 @@ def test_whoever_finds_no_index_leaves_nothing_open(home: Path, connections: lis
     assert len(connections) > 3
 
 
-def test_a_search_that_was_closed_is_over(home: Path) -> None:
+def test_a_closed_search_has_no_more_hits(home: Path) -> None:
     many(home, 5)
     results = search("common")
     next(results)
@@ -594,7 +584,7 @@ def test_a_search_that_was_closed_is_over(home: Path) -> None:
     assert list(search("common").sessions())
 
 
-def test_an_index_that_vanishes_while_it_is_looked_for_is_none(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_that_is_deleted_while_it_is_opened_is_not_used(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(home, 2)
     update_index()
     connect = sqlite3.connect

@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from rollout.search import Filters, IndexedSession, index_path, indexed_sessions, indexed_stats, update_index
+from rollout import SessionInfo
+from rollout.home import walk
+from rollout.search import Filters, index_path, indexed_sessions, indexed_stats, update_index
 from rollout.stats import session_stats
 from rollout.store import archive, delete
 from tests.rollouts import bare_session, encode, meta, prompt, seed_session
@@ -27,7 +29,7 @@ def at(seconds: float) -> datetime:
     return datetime.fromtimestamp(OLD + seconds, timezone.utc)
 
 
-def test_sessions_are_given_by_their_last_change_or_their_beginning(home: Path, way: str) -> None:
+def test_sessions_are_sorted_by_last_change_or_by_beginning(home: Path, way: str) -> None:
     many(home, 4)
     os.utime(next(home.rglob(f"*{session_id(1)}*")), (OLD + 100, OLD + 100))
     if way == "index":
@@ -37,7 +39,7 @@ def test_sessions_are_given_by_their_last_change_or_their_beginning(home: Path, 
     assert ids(order="created") == [3, 2, 1, 0]
 
 
-def test_of_sessions_begun_or_changed_at_once_the_highest_id_is_first(home: Path, way: str) -> None:
+def test_sessions_with_the_same_time_are_sorted_by_descending_id(home: Path, way: str) -> None:
     # The last is a session that was reverted: its file's own id, behind the session's, is what counts.
     suffixes = [session_id(5), session_id(7), f"{session_id(9)}_{session_id(6)}"]
     folder = home / "sessions" / "2026" / "11" / "01"
@@ -53,19 +55,20 @@ def test_of_sessions_begun_or_changed_at_once_the_highest_id_is_first(home: Path
     assert ids() == [7, 9, 5]
 
 
-def test_a_session_says_what_it_is(home: Path) -> None:
+def test_an_indexed_session_has_all_attributes(home: Path) -> None:
     path = put_session(home, 1, [meta(session_id(1), git={"branch": "main"}), *prompt("first"), *prompt("second")])
     update_index()
 
     (session,) = indexed_sessions()
 
-    assert session == IndexedSession(
+    assert session == SessionInfo(
         path=path,
         session_id=session_id(1),
         timestamp=timestamp(1),
         updated_at=at(1),
         size=path.stat().st_size,
         facts=session.facts,
+        preview="first",
         turns=2,
         tokens=0,
         problem=None,
@@ -92,7 +95,7 @@ def test_sessions_are_filtered(home: Path, way: str) -> None:
     assert ids(filters=Filters(since=at(3) + timedelta(microseconds=1))) == [9, 8]
 
 
-def test_what_changed_since_the_index_is_given_as_it_is(home: Path) -> None:
+def test_sessions_that_changed_after_the_update_are_current(home: Path) -> None:
     many(home, 3)
     update_index()
     grown = next(home.rglob(f"*{session_id(0)}*"))
@@ -113,7 +116,7 @@ def test_what_changed_since_the_index_is_given_as_it_is(home: Path) -> None:
     assert set(indexed_stats()) == {moved}
 
 
-def test_statistics_are_those_that_counting_gives(home: Path) -> None:
+def test_indexed_statistics_equal_counted_ones(home: Path) -> None:
     many(home, 5)
     assert indexed_stats() == {}
     update_index()
@@ -129,7 +132,7 @@ def test_statistics_are_those_that_counting_gives(home: Path) -> None:
     assert indexed_stats()[grown] == session_stats(grown)
 
 
-def test_a_session_that_goes_while_they_are_listed_is_left_out(home: Path, way: str) -> None:
+def test_a_session_that_is_deleted_while_sessions_are_listed_is_left_out(home: Path, way: str) -> None:
     many(home, 3)
     if way == "index":
         update_index()
@@ -147,22 +150,23 @@ def test_a_session_that_goes_while_they_are_listed_is_left_out(home: Path, way: 
     assert list(sessions) == []
 
 
-def test_a_session_that_goes_while_they_are_walked_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_session_that_is_deleted_while_folders_are_read_is_left_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     many(home, 2)
-    walk = __import__("rollout._walk")._walk.walk
 
-    def late(home: Path, *, is_archived: bool) -> Any:
-        for name in walk(home, is_archived=is_archived):
+    def late(home: Path, *, archived: bool | None) -> Any:
+        for name in walk(home, archived=archived):
             if name.session_id == session_id(0):
                 name.path.unlink()
             yield name
 
-    monkeypatch.setattr("rollout.search._sessions.walk", late)
+    monkeypatch.setattr("rollout.search._catalog.walk", late)
 
     assert ids() == [1]
 
 
-def test_what_a_damaged_index_does_not_give_the_files_do(home: Path) -> None:
+def test_sessions_missing_in_a_damaged_index_come_from_the_files(home: Path) -> None:
     many(home, 450)
     settle(home)
     update_index()

@@ -1,5 +1,5 @@
 """
-A process that dies in the middle: at the n-th call that changes a file or a folder.
+A process that dies in the middle of its work: at the n-th call that changes a file or a folder.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _CALLS = ("link", "rename", "replace", "unlink", "fsync", "write", "mkdir", "uti
 
 def deaths(work: Callable[[], Any]) -> Iterator[int]:
     """
-    Do the work in child processes that die before their first, second, ... call, until one comes to its end.
+    Run the work in child processes that die before their first, second, ... call, until one completes.
 
     Gives the number of the call after each death; the test looks at what is left, and sets the stage anew.
     """

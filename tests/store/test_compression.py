@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,6 @@ from rollout import Recorder, SessionBusyError, SessionStateError, load_history,
 from rollout.store import _compression, archive, compress, decompress
 from tests.rollouts import ID, encode, put, seed_session
 from tests.store.deaths import deaths
-
-pytest.importorskip("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 OLD = time.time() - 8 * 86_400
 
@@ -26,7 +23,7 @@ def path(home: Path) -> Path:
     return path
 
 
-def test_a_session_is_compressed_and_made_plain_again_byte_by_byte(path: Path) -> None:
+def test_a_compressed_and_decompressed_session_has_the_same_bytes(path: Path) -> None:
     content = path.read_bytes()
 
     compressed = compress(ID)
@@ -43,7 +40,7 @@ def test_a_session_is_compressed_and_made_plain_again_byte_by_byte(path: Path) -
     assert decompress(path) == path
 
 
-def test_permissions_and_time_of_change_stay(path: Path) -> None:
+def test_permissions_and_modification_time_are_kept(path: Path) -> None:
     before = path.stat()
 
     both = [compress(ID).stat(), decompress(ID).stat()]
@@ -51,13 +48,13 @@ def test_permissions_and_time_of_change_stay(path: Path) -> None:
     assert {(status.st_mode, status.st_mtime_ns) for status in both} == {(before.st_mode, before.st_mtime_ns)}
 
 
-def test_an_archived_session_is_compressed_where_it_is(home: Path, path: Path) -> None:
+def test_an_archived_session_is_compressed_in_the_archive(home: Path, path: Path) -> None:
     archive(ID)
 
     assert compress(ID).parent == home / "archived_sessions"
 
 
-def test_what_changed_lately_is_left_alone(path: Path) -> None:
+def test_a_recently_changed_session_is_not_compressed(path: Path) -> None:
     os.utime(path)
 
     with pytest.raises(SessionStateError, match="changed less than 604800 seconds ago"):
@@ -67,7 +64,7 @@ def test_what_changed_lately_is_left_alone(path: Path) -> None:
     assert compress(ID, min_age=0).exists()
 
 
-def test_an_empty_file_stays_as_it_is(path: Path) -> None:
+def test_an_empty_file_is_not_compressed(path: Path) -> None:
     path.write_bytes(b"")
 
     with pytest.raises(SessionStateError, match="is empty"):
@@ -81,14 +78,14 @@ def test_a_live_session_is_not_compressed(recorder: Recorder) -> None:
         compress(recorder.session_id, min_age=0)
 
 
-def test_nothing_is_compressed_while_codex_does_so(home: Path, path: Path) -> None:
+def test_nothing_is_compressed_while_codex_compresses(home: Path, path: Path) -> None:
     with _compression._maintenance(home), pytest.raises(SessionBusyError, match="rollout-maintenance"):
         compress(ID)
 
     assert path.exists()
 
 
-def test_what_is_written_while_it_is_compressed_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_written_during_compression_is_not_lost(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # As Codex before 0.147 may: it takes no lock.
     checksum = _compression._checksum
 
@@ -99,19 +96,19 @@ def test_what_is_written_while_it_is_compressed_is_not_lost(path: Path, monkeypa
 
     monkeypatch.setattr(_compression, "_checksum", written_to_meanwhile)
 
-    with pytest.raises(SessionStateError, match="stays as it is"):
+    with pytest.raises(SessionStateError, match="was left unchanged"):
         compress(ID)
 
     assert path.read_bytes().endswith(b"{}\n{}\n")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_damaged_file_stays_and_says_so(path: Path) -> None:
+def test_a_damaged_compressed_file_is_kept_and_the_error_has_advice(path: Path) -> None:
     compressed = compress(ID)
     damaged = compressed.read_bytes()[:-20]
     compressed.write_bytes(damaged)
 
-    with pytest.raises(SessionStateError, match="`repair` saves what can be"):
+    with pytest.raises(SessionStateError, match="`rollout repair` recovers the readable lines"):
         decompress(ID)
 
     assert compressed.read_bytes() == damaged
@@ -119,7 +116,9 @@ def test_a_damaged_file_stays_and_says_so(path: Path) -> None:
 
 
 @pytest.mark.parametrize("change", [lambda: compress(ID), lambda: decompress(ID)])
-def test_a_kill_at_any_moment_loses_nothing_and_the_next_call_finishes(path: Path, change: Callable[[], Path]) -> None:
+def test_a_kill_at_any_moment_loses_nothing_and_the_next_call_completes_the_change(
+    path: Path, change: Callable[[], Path]
+) -> None:
     expected = [line.raw for line in load_history(ID).lines]
     count = 0
     (compress if change() == path else decompress)(ID)
@@ -134,7 +133,7 @@ def test_a_kill_at_any_moment_loses_nothing_and_the_next_call_finishes(path: Pat
     assert count >= 4
 
 
-def test_a_compressed_file_that_differs_from_the_plain_one_beside_it_stays(path: Path) -> None:
+def test_a_compressed_file_that_differs_from_the_plain_one_is_kept(path: Path) -> None:
     twin = path.with_name(path.name + ".zst")
     twin.write_bytes(b"garbage")
 

@@ -16,7 +16,7 @@ def prompts(path: Path) -> list[str | None]:
     return [turn.prompt for turn in load_history(path).turns]
 
 
-def test_a_fork_is_a_session_of_its_own_with_all_lines_of_the_other(home: Path) -> None:
+def test_a_fork_is_a_new_session_with_all_lines_of_the_original(home: Path) -> None:
     path = put(home, seed_session("one", "two"))
 
     forked = fork(ID)
@@ -38,7 +38,7 @@ def test_a_fork_is_a_session_of_its_own_with_all_lines_of_the_other(home: Path) 
     [(0, []), (1, ["a"]), (2, ["a", "b"]), (3, ["a", "b", "c"]), (-1, ["a", "b"]), (-3, [])],
 )
 @pytest.mark.parametrize("era", ["seed", "paginated", "bare"])
-def test_a_fork_ends_where_it_is_told(home: Path, era: str, at: int, expected: list[str]) -> None:
+def test_a_fork_ends_after_the_given_turn(home: Path, era: str, at: int, expected: list[str]) -> None:
     sessions = {
         "seed": encode(seed_session("a", "b", "c")),
         "paginated": encode(paginated_session("a", "b", "c"), first_ordinal=0),
@@ -53,16 +53,16 @@ def test_a_fork_ends_where_it_is_told(home: Path, era: str, at: int, expected: l
 
 
 @pytest.mark.parametrize("at", [4, -4])
-def test_a_fork_at_a_turn_that_is_not_there_is_refused(home: Path, at: int) -> None:
+def test_a_fork_at_a_missing_turn_is_refused(home: Path, at: int) -> None:
     put(home, seed_session("a", "b", "c"))
 
-    with pytest.raises(ValueError, match="has 3 turns; a fork at"):
+    with pytest.raises(ValueError, match="is out of range"):
         fork(ID, at=at)
 
     assert len(list_sessions().items) == 1
 
 
-def test_a_session_with_numbers_is_numbered_anew(home: Path) -> None:
+def test_a_fork_of_a_paginated_session_has_new_ordinals(home: Path) -> None:
     put(home, encode(paginated_session("a"), first_ordinal=0))
 
     forked = fork(ID)
@@ -73,7 +73,7 @@ def test_a_session_with_numbers_is_numbered_anew(home: Path) -> None:
     assert verify(forked).is_whole
 
 
-def test_a_session_from_before_september_2025_becomes_one_that_codex_reads(home: Path) -> None:
+def test_a_fork_of_a_session_before_the_envelope_has_lines_that_codex_reads(home: Path) -> None:
     put(home, bare_session("a"))
 
     forked = fork(ID)
@@ -96,7 +96,7 @@ def referring(home: Path, *, end: int = 9, of: str = ID, session_id: str = CHILD
     return put(home, encode(lines, first_ordinal=end), session_id=session_id, timestamp="2026-11-21T03-00-00")
 
 
-def test_what_codex_forked_by_reference_is_loaded_with_what_it_refers_to(home: Path) -> None:
+def test_a_fork_by_reference_is_loaded_with_its_inherited_lines(home: Path) -> None:
     parent = put(home, encode(paginated_session("a", "b"), first_ordinal=0))
     child = referring(home)
 
@@ -123,7 +123,7 @@ def test_a_fork_of_a_fork_by_reference_needs_no_other_file(home: Path) -> None:
     assert meta_of_fork["session_id"] == meta_of_fork["id"] != CHILD
 
 
-def test_a_reference_behind_the_end_of_a_session_has_all_of_its_lines(home: Path) -> None:
+def test_a_reference_beyond_the_end_of_a_session_inherits_all_of_its_lines(home: Path) -> None:
     put(home, encode(paginated_session("a"), first_ordinal=0))
 
     history = load_history(referring(home, end=99))
@@ -131,7 +131,7 @@ def test_a_reference_behind_the_end_of_a_session_has_all_of_its_lines(home: Path
     assert [line.ordinal for line in history.inherited] == list(range(9))
 
 
-def test_a_reference_is_to_the_file_of_that_id_and_no_other_file_of_its_thread(home: Path) -> None:
+def test_a_reference_means_the_file_with_that_id_and_no_other_file_of_the_thread(home: Path) -> None:
     put(home, encode(paginated_session("a"), first_ordinal=0))
     reverted = encode(paginated_session("reverted"), first_ordinal=0)
     put(home, reverted, session_id=f"{ID}_{ID[:-1]}0", timestamp="2026-11-21T02-00-00")
@@ -141,7 +141,7 @@ def test_a_reference_is_to_the_file_of_that_id_and_no_other_file_of_its_thread(h
     assert [turn.prompt for turn in history.turns] == ["a", "after 9"]
 
 
-def test_a_reference_to_a_session_that_is_gone_is_said(home: Path) -> None:
+def test_a_reference_to_a_missing_session_is_reported(home: Path) -> None:
     child = referring(home)
 
     history = load_history(child)
@@ -152,13 +152,13 @@ def test_a_reference_to_a_session_that_is_gone_is_said(home: Path) -> None:
         fork(child)
 
 
-def test_a_reference_to_itself_has_an_end(home: Path) -> None:
+def test_a_session_that_references_itself_is_loaded(home: Path) -> None:
     child = referring(home, of=CHILD)
 
     assert len(load_history(child).inherited) <= 64
 
 
-def test_a_live_session_is_forked_up_to_its_last_whole_line(recorder: Recorder) -> None:
+def test_a_fork_of_a_live_session_ends_with_its_last_complete_line(recorder: Recorder) -> None:
     recorder.user_message("one")
     recorder.flush()
     with recorder.path.open("ab") as file:
@@ -170,14 +170,14 @@ def test_a_live_session_is_forked_up_to_its_last_whole_line(recorder: Recorder) 
     assert verify(forked).is_whole
 
 
-def test_lines_that_nobody_knows_are_copied_byte_by_byte(home: Path) -> None:
+def test_unknown_lines_are_copied_byte_for_byte(home: Path) -> None:
     novel = b'{"timestamp":"t", "type":"novel",  "payload":{"b":1e400000,"a":[]}}\n'.replace(b"1e400000", b"1.50")
     put(home, encode(seed_session("one")) + novel)
 
     assert fork(ID).read_bytes().endswith(novel)
 
 
-def test_a_line_that_is_too_deep_to_be_numbered_is_left_out(home: Path) -> None:
+def test_a_line_too_deep_to_be_numbered_is_left_out(home: Path) -> None:
     lines = [*paginated_session("a"), event("deep", value=0)]
     deep = encode(lines, first_ordinal=0).replace(b'"value":0', b'"value":' + b"[" * 200 + b"]" * 200)
     put(home, deep)
@@ -187,7 +187,7 @@ def test_a_line_that_is_too_deep_to_be_numbered_is_left_out(home: Path) -> None:
     assert [line.ordinal for line in read_lines(forked)] == list(range(9))
 
 
-def test_a_kill_at_any_moment_leaves_a_whole_fork_or_none(home: Path) -> None:
+def test_a_kill_at_any_moment_leaves_a_complete_fork_or_none(home: Path) -> None:
     put(home, seed_session("one"))
     count = 0
 

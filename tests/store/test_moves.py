@@ -17,16 +17,7 @@ from rollout import (
     find_session,
     list_sessions,
 )
-from rollout.store import (
-    archive,
-    compress,
-    delete,
-    deleted_sessions,
-    rename_session,
-    restore,
-    session_names,
-    unarchive,
-)
+from rollout.store import archive, compress, delete, deleted_sessions, rename_session, restore, session_names, unarchive
 from tests.rollouts import ID, put, seed_session
 from tests.store.deaths import deaths
 
@@ -42,7 +33,7 @@ def files(home: Path) -> list[str]:
     return sorted(str(p.relative_to(home)) for p in home.rglob("rollout-*"))
 
 
-def test_an_archived_session_lies_flat_and_is_listed_only_there(home: Path, path: Path) -> None:
+def test_an_archived_session_is_in_the_archive_folder_and_listed_only_there(home: Path, path: Path) -> None:
     content = path.read_bytes()
 
     archived = archive(ID)
@@ -54,14 +45,14 @@ def test_an_archived_session_lies_flat_and_is_listed_only_there(home: Path, path
     assert archive(ID) == archived
 
 
-def test_unarchiving_brings_it_back_to_the_day_in_its_name(path: Path) -> None:
+def test_an_unarchived_session_is_in_the_folder_of_the_day_in_its_name(path: Path) -> None:
     archive(path)
 
     assert unarchive(ID[:8]) == path
     assert unarchive(path) == path
 
 
-def test_a_session_with_several_files_moves_with_all_of_them(home: Path, path: Path) -> None:
+def test_all_files_of_a_session_are_moved(home: Path, path: Path) -> None:
     reverted = path.with_name(f"rollout-2026-11-21T03-00-00-{ID}_{OWN_ID}.jsonl")
     reverted.write_bytes(path.read_bytes())
     twin = path.with_name(path.name + ".zst")
@@ -75,7 +66,7 @@ def test_a_session_with_several_files_moves_with_all_of_them(home: Path, path: P
     assert restore(ID) == reverted
 
 
-def test_a_file_that_only_has_the_sessions_id_as_its_own_is_not_moved_with_it(home: Path, path: Path) -> None:
+def test_a_file_of_another_session_with_this_rollout_id_is_not_moved(home: Path, path: Path) -> None:
     other = path.with_name(f"rollout-2026-11-21T03-00-00-{OWN_ID}_{ID}.jsonl")
     other.write_bytes(path.read_bytes())
 
@@ -84,7 +75,7 @@ def test_a_file_that_only_has_the_sessions_id_as_its_own_is_not_moved_with_it(ho
     assert (path.exists(), other.exists()) == (False, True)
 
 
-def test_a_deleted_session_is_in_the_trash_and_comes_back_with_its_name(home: Path, path: Path) -> None:
+def test_a_deleted_session_is_in_the_trash_and_is_restored_with_its_name(home: Path, path: Path) -> None:
     rename_session(path, "kept")
 
     (deleted,) = delete(ID)
@@ -96,14 +87,14 @@ def test_a_deleted_session_is_in_the_trash_and_comes_back_with_its_name(home: Pa
     assert session_names() == {ID: "kept"}
 
 
-def test_an_archived_session_is_deleted_too_and_comes_back_live(path: Path) -> None:
+def test_an_archived_and_deleted_session_is_restored_as_a_live_one(path: Path) -> None:
     archive(ID)
     delete(ID)
 
     assert restore(ID) == path
 
 
-def test_what_is_deleted_permanently_is_gone_everywhere(home: Path, path: Path) -> None:
+def test_a_permanently_deleted_session_leaves_no_file_and_no_name(home: Path, path: Path) -> None:
     rename_session(path, "gone")
     delete(ID)
     assert delete(ID, permanently=True) == (home / "deleted_sessions" / path.name,)
@@ -119,9 +110,7 @@ def test_what_is_deleted_permanently_is_gone_everywhere(home: Path, path: Path) 
 
 
 @pytest.mark.parametrize("change", [archive, unarchive, delete])
-def test_a_live_session_is_not_pulled_away_from_under_its_writer(
-    recorder: Recorder, change: Callable[[str], object]
-) -> None:
+def test_a_session_with_an_open_recorder_is_not_moved(recorder: Recorder, change: Callable[[str], object]) -> None:
     recorder.user_message("one")
     recorder.flush()
 
@@ -131,11 +120,11 @@ def test_a_live_session_is_not_pulled_away_from_under_its_writer(
     assert recorder.path.exists()
 
 
-def test_nothing_is_overwritten(home: Path, path: Path) -> None:
+def test_archive_overwrites_no_file(home: Path, path: Path) -> None:
     (home / "archived_sessions").mkdir()
     (home / "archived_sessions" / path.name).write_bytes(b"another")
 
-    with pytest.raises(FileExistsError, match="look which one to keep"):
+    with pytest.raises(FileExistsError, match="decide which one to keep"):
         archive(path)
 
     assert path.exists()
@@ -149,14 +138,14 @@ def test_only_sessions_of_a_home_are_moved(home: Path, path: Path, tmp_path: Pat
 
     for place in (outside, renamed):
         for change in (archive, unarchive, delete):
-            with pytest.raises(SessionStateError, match="lies in no home"):
+            with pytest.raises(SessionStateError, match="is not in a home"):
                 change(place)
         assert place.exists()
     with pytest.raises(SessionNotFoundError):
         archive(tmp_path / path.name)
 
 
-def test_no_link_leads_out_of_the_home(home: Path, path: Path, tmp_path: Path) -> None:
+def test_no_link_out_of_the_home_is_followed(home: Path, path: Path, tmp_path: Path) -> None:
     archive(ID)
     path.parent.rmdir()
     path.parent.symlink_to(tmp_path, target_is_directory=True)
@@ -164,7 +153,7 @@ def test_no_link_leads_out_of_the_home(home: Path, path: Path, tmp_path: Path) -
     linked.symlink_to(tmp_path / "target")
     (tmp_path / "target").write_text("kept")
 
-    with pytest.raises(OSError, match="a link in the place"):
+    with pytest.raises(OSError, match="a symbolic link is in the place"):
         unarchive(ID)
     with pytest.raises(SessionNotFoundError):
         delete(OWN_ID)
@@ -183,14 +172,14 @@ def test_the_trash_is_listed_newest_first(home: Path, path: Path) -> None:
     assert deleted_sessions(home=home) == [home / "deleted_sessions" / name for name in (path.name, older.name)]
 
 
-def test_neither_what_a_link_leads_to_nor_what_is_in_the_trash_is_changed(home: Path, path: Path) -> None:
+def test_sessions_in_a_linked_folder_or_in_the_trash_are_not_changed(home: Path, path: Path) -> None:
     linked = path.parent.with_name("22")
     linked.symlink_to(path.parent, target_is_directory=True)
     (deleted,) = delete(put(home, seed_session("x"), session_id=OWN_ID))
 
     for place in (linked / path.name, deleted):
         for change in (archive, unarchive, delete, compress):
-            with pytest.raises(SessionStateError, match="in the trash, or behind a link"):
+            with pytest.raises(SessionStateError, match="in the trash, or its path contains a symbolic link"):
                 change(place)
 
     assert path.exists()
@@ -198,14 +187,14 @@ def test_neither_what_a_link_leads_to_nor_what_is_in_the_trash_is_changed(home: 
 
 
 @pytest.mark.parametrize("reference", ["", "../x", "\0", "x" * 5000])
-def test_what_names_no_deleted_session_is_said(home: Path, path: Path, reference: str) -> None:
+def test_restore_of_an_unknown_session_raises_session_not_found(home: Path, path: Path, reference: str) -> None:
     delete(ID)
 
     with pytest.raises(SessionNotFoundError):
         restore(reference)
 
 
-def test_a_beginning_that_fits_two_deleted_sessions_brings_back_none(home: Path, path: Path) -> None:
+def test_an_ambiguous_prefix_restores_no_session(home: Path, path: Path) -> None:
     put(home, seed_session("two"), session_id=ID[:-1] + "0")
     delete(ID)
     delete(ID[:-1] + "0")
@@ -233,7 +222,7 @@ def test_a_kill_at_any_moment_loses_no_file(home: Path, path: Path, change: Call
     assert {Path(name).parts[0] for name in files(home)} < {"archived_sessions", "deleted_sessions"}
 
 
-def test_codex_database_is_told_and_one_that_is_no_database_does_no_harm(home: Path, path: Path) -> None:
+def test_codex_s_database_is_updated_and_an_invalid_one_is_ignored(home: Path, path: Path) -> None:
     (home / "state_4.sqlite").write_bytes(b"no database" * 100)
     with closing(sqlite3.connect(home / "state_3.sqlite")) as other:
         other.execute("CREATE TABLE threads (id)")

@@ -27,7 +27,7 @@ def rows(home: Path) -> list[str]:
     return (home / "session_index.jsonl").read_text().splitlines()
 
 
-def test_a_name_is_a_line_as_codex_writes_it(home: Path, path: Path) -> None:
+def test_a_name_is_stored_in_the_format_of_codex(home: Path, path: Path) -> None:
     assert rename_session(path, " Parser bug ") == ID
 
     (row,) = map(json.loads, rows(home))
@@ -55,7 +55,7 @@ def test_a_session_is_named_while_a_recorder_has_it_open(recorder: Recorder) -> 
     assert find("live") == recorder.path
 
 
-def test_lines_that_cannot_be_read_are_passed_over_and_kept(home: Path, path: Path) -> None:
+def test_unreadable_lines_are_ignored_and_kept(home: Path, path: Path) -> None:
     index = home / "session_index.jsonl"
     bad = b'garbage\n[1]\n{"id": 3, "thread_name": "x"}\n\n{"id": "x", "thread_name": " "}\n{"id":"torn'
     index.write_bytes(bad)
@@ -66,7 +66,7 @@ def test_lines_that_cannot_be_read_are_passed_over_and_kept(home: Path, path: Pa
     assert session_names() == {ID: "named"}
 
 
-def test_no_name_takes_all_lines_of_the_session_and_no_other(home: Path, path: Path, other: Path) -> None:
+def test_removing_a_name_removes_all_lines_of_the_session_and_no_others(home: Path, path: Path, other: Path) -> None:
     for name in ("a", "b"):
         rename_session(path, name)
         rename_session(other, name)
@@ -82,8 +82,8 @@ def test_no_name_takes_all_lines_of_the_session_and_no_other(home: Path, path: P
 
 
 @pytest.mark.parametrize("name", ["", "  ", "two\nlines", "a\x1b[31m", "nul\0"])
-def test_a_name_that_no_terminal_could_show_is_refused(home: Path, path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="is no name"):
+def test_an_empty_name_and_one_with_control_characters_are_refused(home: Path, path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is not a valid name"):
         rename_session(path, name)
 
     assert session_names() == {}
@@ -101,18 +101,18 @@ def test_sessions_are_found_by_id_prefix_name_path_and_number(path: Path, other:
             find(missing)
 
 
-def test_a_name_that_two_sessions_have_fits_both(path: Path, other: Path) -> None:
+def test_a_name_of_two_sessions_is_ambiguous(path: Path, other: Path) -> None:
     rename_session(path, "same")
     rename_session(other, "same")
 
-    with pytest.raises(AmbiguousSessionError, match="fits 2 sessions"):
+    with pytest.raises(AmbiguousSessionError, match="matches 2 sessions"):
         find("same")
 
     delete(other)
     assert find("same") == path
 
 
-def test_what_is_not_a_session_gets_no_name(home: Path, tmp_path: Path) -> None:
+def test_a_name_for_a_missing_session_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "notes.jsonl").write_text("{}")
 
     for reference in (tmp_path / "notes.jsonl", tmp_path / f"rollout-2026-11-21T01-25-37-{ID}.jsonl", ID):
@@ -122,7 +122,7 @@ def test_what_is_not_a_session_gets_no_name(home: Path, tmp_path: Path) -> None:
     assert not home.exists()
 
 
-def test_a_kill_while_names_are_rewritten_leaves_all_others(home: Path, path: Path, other: Path) -> None:
+def test_a_kill_while_names_are_rewritten_keeps_all_other_names(home: Path, path: Path, other: Path) -> None:
     rename_session(path, "mine")
     rename_session(other, "other")
     count = 0

@@ -1,6 +1,8 @@
 """
-Never run; mypy reads it, as a user's program would be read.
+A program of a user, for the type checkers: mypy and pyright check it, and it is never run.
 """
+
+# pyright: strict
 
 from __future__ import annotations
 
@@ -14,11 +16,11 @@ from rollout import (
     History,
     Page,
     Recorder,
+    RecorderStats,
     RolloutError,
     RolloutLine,
+    SessionInfo,
     SessionMeta,
-    SessionSummary,
-    Stats,
     Turn,
     WriteError,
     find_session,
@@ -42,7 +44,7 @@ def record(home: Path) -> Path:
         recorder.reasoning("r")
         recorder.turn_context(model="m", effort=None)
         recorder.flush(timeout=1.5, fsync=True)
-        stats: Stats = recorder.stats
+        stats: RecorderStats = recorder.stats
         error: BaseException | None = stats.last_error
         print(error, recorder.closed, recorder.session_id.upper())
     try:
@@ -82,7 +84,7 @@ def browse() -> None:
     if cursor is not None:
         page = list_sessions(cursor=str(cursor))
         page = list_sessions(cursor=cursor)
-    session: SessionSummary = page.items[0]
+    session: SessionInfo = page.items[0]
     preview: str | None = session.preview
     path: Path = find_session(session.session_id)
     follower: Follower = follow(path, from_start=True, timeout=1)

@@ -1,5 +1,5 @@
 """
-The viewer, asked as browsers and strangers ask it: over real sockets; and its application alone.
+Fixtures for the viewer: requests over real sockets, as browsers and attackers send them; and the application alone.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from flask.testing import FlaskClient
 from rollout.search import update_index
 from rollout.web import Viewer, make_viewer
 from rollout.web._app import make_app
-from rollout.web._site import Site
+from rollout.web._context import Site
 
 LIMIT = 30
 
@@ -26,7 +26,7 @@ LIMIT = 30
 @frozen
 class Answer:
     """
-    What came back.
+    The answer of a request.
     """
 
     status: int
@@ -38,24 +38,12 @@ class Answer:
         return self.body.decode()
 
 
-class Asker:
+class Client:
     """
-    Asks a viewer; what is not said otherwise is as its own pages ask.
+    HTTP client of a viewer. By default its requests are like those of the viewer's own pages.
     """
 
-    def __init__(self, viewer: Viewer) -> None:
-        self._begin(viewer.url)
-
-    @classmethod
-    def of(cls, url: str) -> Asker:
-        """
-        Ask the viewer that has an address.
-        """
-        asker = cls.__new__(cls)
-        asker._begin(url)
-        return asker
-
-    def _begin(self, url: str) -> None:
+    def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -64,11 +52,11 @@ class Asker:
         self.origin = f"http://{self.authority}"
 
     def __call__(self, path: str = "/", method: str = "GET", **headers: str | None) -> Answer:
-        return self.raw(f"/{self.token}{path}", method, **headers)
+        return self.request(f"/{self.token}{path}", method, **headers)
 
-    def raw(self, target: str, method: str = "GET", **headers: str | None) -> Answer:
+    def request(self, target: str, method: str = "GET", **headers: str | None) -> Answer:
         """
-        Ask for an address as it is, escapes and dots and all.
+        Request a target as it is, without normalizing escapes and dots.
         """
         connection = http.client.HTTPConnection(self.host, self.port, timeout=LIMIT)
         try:
@@ -84,7 +72,7 @@ class Asker:
 
 
 @pytest.fixture(autouse=True)
-def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def set_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", os.fspath(tmp_path / "cache"))
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
@@ -98,7 +86,7 @@ def site(home: Path) -> Site:
 @pytest.fixture
 def client(site: Site) -> FlaskClient:
     """
-    The application without its guard.
+    Return a client of the application without its guard.
     """
     return make_app(site).test_client()
 
@@ -111,10 +99,10 @@ def viewer(home: Path) -> Iterator[Viewer]:
 
 
 @pytest.fixture
-def ask(viewer: Viewer) -> Asker:
-    return Asker(viewer)
+def ask(viewer: Viewer) -> Client:
+    return Client(viewer.url)
 
 
 @pytest.fixture
-def indexed(home: Path) -> Callable[[], None]:
+def build_index(home: Path) -> Callable[[], None]:
     return lambda: update_index(home=home) and None

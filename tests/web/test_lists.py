@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from rollout import Recorder, _listed
-from rollout._facts import Filters
+from rollout import Recorder, overview
+from rollout.interpret._facts import Filters
 from rollout.search import index_path, search
 from rollout.store import archive, rename_session
 from rollout.web import _lists
-from rollout.web._site import Site
+from rollout.web._context import Site
+from tests.builders import command as call
+from tests.builders import command_output as output
 from tests.rollouts import ID, encode, message, meta, put, seed_session
-from tests.search.homes import OLD, call, many, output, put_session, session_id, settle
+from tests.search.homes import OLD, many, put_session, session_id, settle
 
-Indexed = Callable[[], None]
+BuildIndex = Callable[[], None]
 
 
 def text_of(client: FlaskClient, path: str = "/") -> str:
@@ -27,7 +29,7 @@ def text_of(client: FlaskClient, path: str = "/") -> str:
     return answer.text
 
 
-def abouts(page: str) -> list[str]:
+def titles(page: str) -> list[str]:
     return [part.partition("</a>")[0].rpartition(">")[2] for part in page.split('<a class="about"')[1:]]
 
 
@@ -36,35 +38,35 @@ def context(model: str) -> tuple[str, dict[str, Any]]:
 
 
 @pytest.fixture(params=[False, True], ids=["files", "index"])
-def either(request: pytest.FixtureRequest, indexed: Indexed) -> Indexed:
+def optional_index(request: pytest.FixtureRequest, build_index: BuildIndex) -> BuildIndex:
     """
-    With an index, and without.
+    Return a function that builds the index, or does nothing.
     """
-    return indexed if request.param else lambda: None
+    return build_index if request.param else lambda: None
 
 
-def test_an_empty_home_says_so(client: FlaskClient, home: Path) -> None:
+def test_an_empty_home_shows_that_it_has_no_sessions(client: FlaskClient, home: Path) -> None:
     page = text_of(client)
 
     assert f"No sessions in {home}" in page
-    assert "There is no index of this home" in page
+    assert "There is no index: filters and searches read the files" in page
 
 
-def test_a_session_is_listed_with_what_is_known_of_it(client: FlaskClient, home: Path) -> None:
+def test_a_session_is_listed_with_its_facts(client: FlaskClient, home: Path) -> None:
     put(home, [*seed_session("Why <b>does</b> it fail?", "And now?"), context("gpt-5")])
 
     page = text_of(client)
 
-    assert abouts(page) == ["Why &lt;b&gt;does&lt;/b&gt; it fail?"]
+    assert titles(page) == ["Why &lt;b&gt;does&lt;/b&gt; it fail?"]
     assert 'title="/home/dev/demo">demo</a>' in page
     assert ">master</a>" in page
     assert ">gpt-5</a>" in page
     assert 'data-unit=" turns">2</td>' in page
-    assert 'title="begun 2026-11-21 01:25:37"' in page
+    assert 'title="started 2026-11-21 01:25:37"' in page
     assert f'/s/{ID}"' in page
 
 
-def test_names_states_and_what_has_no_words_are_shown(client: FlaskClient, home: Path) -> None:
+def test_names_states_and_sessions_without_a_prompt_are_shown(client: FlaskClient, home: Path) -> None:
     put(home, seed_session("a question"))
     rename_session(ID, "the parser", home=home)
     put_session(home, 1, b"{not json\n")
@@ -74,16 +76,16 @@ def test_names_states_and_what_has_no_words_are_shown(client: FlaskClient, home:
         page = text_of(client)
         live = f'/s/{recorder.session_id}?page=last"'
 
-    assert "the parser" in abouts(page)
-    assert '<span class="said">a question</span>' in page
-    assert "Nothing was asked" in abouts(page)
-    assert any("not" in about.lower() for about in abouts(page))
+    assert "the parser" in titles(page)
+    assert '<span class="preview">a question</span>' in page
+    assert "No prompt" in titles(page)
+    assert any("not" in about.lower() for about in titles(page))
     assert '<span class="state live">live</span>' in page
     assert 'class="state damaged"' in page
     assert live in page
 
 
-def test_recorded_text_is_escaped_and_made_visible_everywhere(client: FlaskClient, home: Path) -> None:
+def test_recorded_text_is_escaped_and_its_control_characters_are_visible(client: FlaskClient, home: Path) -> None:
     evil = "<script>run()</script>\u202e\x1b[31m\x00"
     lines = [
         meta(git={"branch": evil, "repository_url": evil}, cwd=f"/x/{evil}", source=evil, originator=evil),
@@ -100,7 +102,7 @@ def test_recorded_text_is_escaped_and_made_visible_everywhere(client: FlaskClien
         assert "&lt;script&gt;" in page
 
 
-def test_what_no_address_can_hold_is_shown_without_a_link(client: FlaskClient, home: Path) -> None:
+def test_text_that_no_url_can_contain_is_shown_without_a_link(client: FlaskClient, home: Path) -> None:
     lines = encode([meta(cwd="/x/HALF", git={"branch": "b" * 5000}), message("user", "q"), context("\x00")])
     put(home, lines.replace(b"HALF", rb"\ud800"))
 
@@ -113,7 +115,7 @@ def test_what_no_address_can_hold_is_shown_without_a_link(client: FlaskClient, h
     assert "b" * 40 not in page
 
 
-def test_the_pages_of_the_list_are_all_sessions_once(client: FlaskClient, home: Path) -> None:
+def test_the_pages_of_the_list_contain_every_session_once(client: FlaskClient, home: Path) -> None:
     many(home, 120)
 
     seen: list[str] = []
@@ -132,55 +134,59 @@ def test_the_pages_of_the_list_are_all_sessions_once(client: FlaskClient, home: 
 
 @pytest.mark.parametrize("query", ["branch=other", "model=gpt-6", "cwd=/home/dev/other", "originator=mine", "since=1d",
                                    "source=mcp", "repository=example", "sort=updated&branch=other"])  # fmt: skip
-def test_filters_leave_those_that_fit(client: FlaskClient, home: Path, either: Indexed, query: str) -> None:
+def test_filters_show_only_matching_sessions(
+    client: FlaskClient, home: Path, optional_index: BuildIndex, query: str
+) -> None:
     many(home, 5)
     git = {"branch": "other", "repository_url": "https://example.com/x.git"}
     wanted = meta(session_id(9), cwd="/home/dev/other/x", originator="mine", source="mcp", git=git)
     path = put_session(home, 9, [wanted, *seed_session("wanted")[1:], context("gpt-6")])
-    either()
+    optional_index()
     os.utime(path)
 
     page = text_of(client, f"/?{query}")
 
-    assert abouts(page) == ["wanted"]
+    assert titles(page) == ["wanted"]
     assert "Clear" in page
 
 
-def test_until_leaves_those_that_changed_before(client: FlaskClient, home: Path, either: Indexed) -> None:
+def test_until_shows_only_sessions_that_changed_before(
+    client: FlaskClient, home: Path, optional_index: BuildIndex
+) -> None:
     many(home, 3)
-    either()
+    optional_index()
 
-    assert len(abouts(text_of(client, "/?until=1h"))) == 3
-    assert "No session fits" in text_of(client, "/?until=2020-01-01T00:00:00Z")
+    assert len(titles(text_of(client, "/?until=1h"))) == 3
+    assert "No session matches" in text_of(client, "/?until=2020-01-01T00:00:00Z")
 
 
-def test_archived_sessions_are_listed_when_asked_for(client: FlaskClient, home: Path, either: Indexed) -> None:
+def test_archived_sessions_are_listed_on_request(client: FlaskClient, home: Path, optional_index: BuildIndex) -> None:
     many(home, 3)
     archive(session_id(1), home=home)
-    either()
+    optional_index()
 
-    assert len(abouts(text_of(client))) == 2
-    assert len(abouts(text_of(client, "/?archived=yes"))) == 1
-    assert len(abouts(text_of(client, "/?archived=yes&branch=master"))) == 1
+    assert len(titles(text_of(client))) == 2
+    assert len(titles(text_of(client, "/?archived=yes"))) == 1
+    assert len(titles(text_of(client, "/?archived=yes&branch=master"))) == 1
     assert 'class="state archived"' in text_of(client, "/?archived=yes&sort=updated")
 
 
-def test_the_order_is_by_beginning_or_by_change(client: FlaskClient, home: Path, either: Indexed) -> None:
+def test_sessions_are_sorted_by_start_or_by_change(client: FlaskClient, home: Path, optional_index: BuildIndex) -> None:
     for number in range(60):
         put_session(home, number, seed_session(f"question {number}", session_id=session_id(number)))
         os.utime(next(home.rglob(f"*{session_id(number)}*")), (OLD - number, OLD - number))
-    either()
+    optional_index()
 
     begun, changed = text_of(client), text_of(client, "/?sort=updated")
     rest = text_of(client, changed.split('rel="next" href="')[1].partition('"')[0].replace("&amp;", "&"))
 
-    assert abouts(begun) == [f"question {number}" for number in range(59, 9, -1)]
-    assert abouts(changed) + abouts(rest) == [f"question {number}" for number in range(60)]
+    assert titles(begun) == [f"question {number}" for number in range(59, 9, -1)]
+    assert titles(changed) + titles(rest) == [f"question {number}" for number in range(60)]
 
 
-def test_what_is_news_to_the_index_is_listed_all_the_same(client: FlaskClient, home: Path, indexed: Indexed) -> None:
+def test_sessions_newer_than_the_index_are_listed(client: FlaskClient, home: Path, build_index: BuildIndex) -> None:
     many(home, 4)
-    indexed()
+    build_index()
     changed, gone = (next(home.rglob(f"*{session_id(number)}*")) for number in (0, 1))
     with changed.open("ab") as file:
         file.write(encode([context("gpt-6")]))
@@ -193,48 +199,48 @@ def test_what_is_news_to_the_index_is_listed_all_the_same(client: FlaskClient, h
 
     page = text_of(client, "/?branch=master")
 
-    assert len(abouts(page)) == 3 + is_root
-    assert abouts(text_of(client, "/?model=gpt-6")) == ["new", "common start"]
-    assert len(abouts(text_of(client, "/?branch=master&archived=yes"))) == 1
+    assert len(titles(page)) == 3 + is_root
+    assert titles(text_of(client, "/?model=gpt-6")) == ["new", "common start"]
+    assert len(titles(text_of(client, "/?branch=master&archived=yes"))) == 1
 
 
-def test_a_session_that_cannot_be_read_any_more_is_left_out(
-    client: FlaskClient, home: Path, indexed: Indexed, monkeypatch: pytest.MonkeyPatch
+def test_a_session_that_can_no_longer_be_read_is_omitted(
+    client: FlaskClient, home: Path, build_index: BuildIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 2)
-    indexed()
+    build_index()
     put_session(home, 9, b"x", suffix=".zst")
     put_session(home, 8, seed_session("new", session_id=session_id(8))).chmod(0)
-    monkeypatch.setattr("rollout.search._sessions.facts_of", unreadable)
+    monkeypatch.setattr("rollout.search._catalog.read_facts", unreadable)
 
-    assert len(abouts(text_of(client, "/?branch=master"))) == 2
+    assert len(titles(text_of(client, "/?branch=master"))) == 2
 
 
 def unreadable(*_: Any, **__: Any) -> Any:
     raise PermissionError("no")
 
 
-def test_large_files_get_their_counts_from_the_index(client: FlaskClient, home: Path, indexed: Indexed) -> None:
+def test_large_files_get_their_counts_from_the_index(client: FlaskClient, home: Path, build_index: BuildIndex) -> None:
     put_session(home, 1, [*seed_session("large", session_id=session_id(1)), message("assistant", "x" * 300_000)])
 
     before = text_of(client)
-    indexed()
+    build_index()
     after = text_of(client)
 
     assert 'data-unit=" turns"></td>' in before
     assert 'data-unit=" turn">1</td>' in after
 
 
-def test_a_file_that_goes_while_it_is_counted_has_no_counts(
+def test_a_file_removed_while_it_is_counted_has_no_counts(
     client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 1)
-    monkeypatch.setattr("rollout._listed.LineReader", unreadable)
+    monkeypatch.setattr("rollout.overview.LineReader", unreadable)
 
     assert 'data-unit=" turns"></td>' in text_of(client)
 
 
-def test_without_an_index_a_filter_ends_in_time_and_goes_on(home: Path) -> None:
+def test_without_an_index_a_filter_stops_at_the_time_limit_and_continues_on_the_next_page(home: Path) -> None:
     many(home, 450)
     put_session(home, 999, [meta(session_id(999), git={"branch": "other"}), *seed_session("first")[1:]])
     last = home / "sessions/2026/11/01"
@@ -242,52 +248,52 @@ def test_without_an_index_a_filter_ends_in_time_and_goes_on(home: Path) -> None:
     put(home, wanted, session_id=session_id(1000), timestamp="2026-11-01T00-00-00", folder=last)
     filters = Filters(archived=False, branch="other")
 
-    pages = [_listed.listing(home, filters, count=5, timeout=-1.0)]
-    while pages[-1].cursor is not None:
-        pages.append(_listed.listing(home, filters, count=5, timeout=-1.0, cursor=str(pages[-1].cursor)))
+    pages = [overview.read_page(home, filters, count=5, timeout=-1.0)]
+    while pages[-1].next_cursor is not None:
+        pages.append(overview.read_page(home, filters, count=5, timeout=-1.0, cursor=str(pages[-1].next_cursor)))
 
-    at_once = _listed.listing(home, filters, count=5)
-    found = [session.session_id for page in pages for session in page.sessions]
-    assert (at_once.sessions, at_once.cursor) == ([session for page in pages for session in page.sessions], None)
+    at_once = overview.read_page(home, filters, count=5)
+    found = [session.session_id for page in pages for session in page.items]
+    assert (at_once.items, at_once.next_cursor) == (tuple(session for page in pages for session in page.items), None)
     assert found == [session_id(999), session_id(1000)]
     assert len(pages) == 3
     assert pages[0].read_until is not None
     assert pages[-1].read_until is None
 
 
-def test_a_page_of_filtered_files_ends_behind_its_last(home: Path) -> None:
+def test_a_page_of_filtered_files_continues_after_its_last_session(home: Path) -> None:
     many(home, 12)
     filters = Filters(archived=False, branch="master")
 
-    first = _listed.listing(home, filters, count=5)
-    second = _listed.listing(home, filters, count=10, cursor=str(first.cursor))
+    first = overview.read_page(home, filters, count=5)
+    second = overview.read_page(home, filters, count=10, cursor=str(first.next_cursor))
 
-    assert [session.session_id for page in (first, second) for session in page.sessions] == [
+    assert [session.session_id for page in (first, second) for session in page.items] == [
         session_id(number) for number in reversed(range(12))
     ]
-    assert (first.read_until, second.cursor) == (None, None)
+    assert (first.read_until, second.next_cursor) == (None, None)
 
 
-def test_a_file_that_cannot_be_read_fits_no_filter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreadable_file_matches_no_filter(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     many(home, 1)
-    monkeypatch.setattr("rollout.listing.LineReader", unreadable)
+    monkeypatch.setattr("rollout.sessions._listing.LineReader", unreadable)
 
-    assert _listed.listing(home, Filters(archived=False, branch="master"), count=5).sessions == []
+    assert overview.read_page(home, Filters(archived=False, branch="master"), count=5).items == ()
 
 
-def test_what_is_typed_wrongly_is_explained(client: FlaskClient, home: Path) -> None:
+def test_invalid_fields_are_explained(client: FlaskClient, home: Path) -> None:
     many(home, 1)
 
-    assert "“yesterday” is no time" in text_of(client, "/?since=yesterday")
-    assert "has no NUL in it" in text_of(client, "/?cwd=~%00x")
-    assert "“9999999w” is no time" in text_of(client, "/?until=9999999w")
-    assert "“999999w” is no time" in text_of(client, "/?until=999999w")
-    assert "The address of this page is damaged" in text_of(client, "/?cursor=x")
-    assert "is no time" in text_of(client, "/search?q=x&since=x")
-    assert abouts(text_of(client, "/?skip=x&_external=1&_scheme=javascript&since=2000-01-01")) == ["common start"]
+    assert "“yesterday” is not a valid time" in text_of(client, "/?since=yesterday")
+    assert "cannot contain a NUL character" in text_of(client, "/?cwd=~%00x")
+    assert "“9999999w” is not a valid time" in text_of(client, "/?until=9999999w")
+    assert "“999999w” is not a valid time" in text_of(client, "/?until=999999w")
+    assert "The URL of this page is invalid" in text_of(client, "/?cursor=x")
+    assert "is not a valid time" in text_of(client, "/search?q=x&since=x")
+    assert titles(text_of(client, "/?skip=x&_external=1&_scheme=javascript&since=2000-01-01")) == ["common start"]
 
 
-def test_an_address_keeps_nothing_that_is_no_field(client: FlaskClient, home: Path) -> None:
+def test_links_contain_only_known_fields(client: FlaskClient, home: Path) -> None:
     many(home, 60)
 
     page = text_of(client, "/?_anchor=evil&_external=1&_scheme=javascript&branch=master")
@@ -300,7 +306,7 @@ def test_an_address_keeps_nothing_that_is_no_field(client: FlaskClient, home: Pa
 
 
 @pytest.fixture
-def said(home: Path) -> Path:
+def parser_session(home: Path) -> Path:
     lines = [
         *seed_session("Why does the parser fail?", session_id=session_id(1)),
         call("shell", "make parser"),
@@ -309,9 +315,11 @@ def said(home: Path) -> Path:
     return put_session(home, 1, lines)
 
 
-def test_a_search_shows_where_the_words_stand(client: FlaskClient, said: Path, either: Indexed) -> None:
-    settle(said.parents[4])
-    either()
+def test_a_search_marks_the_words_in_its_hits(
+    client: FlaskClient, parser_session: Path, optional_index: BuildIndex
+) -> None:
+    settle(parser_session.parents[4])
+    optional_index()
 
     page = text_of(client, "/search?q=parser")
 
@@ -320,11 +328,11 @@ def test_a_search_shows_where_the_words_stand(client: FlaskClient, said: Path, e
     assert "1 session" in page
     assert "&lt;b&gt;broken&lt;/b&gt;" in page
     assert "Why does the parser fail?" in page
-    for hit in search("parser", home=said.parents[4]):
+    for hit in search("parser", home=parser_session.parents[4]):
         assert f'/s/{session_id(1)}/at/{hit.offset}"' in page
 
 
-def test_where_a_snippet_is_cut_is_seen(client: FlaskClient, home: Path) -> None:
+def test_a_truncated_snippet_has_an_ellipsis(client: FlaskClient, home: Path) -> None:
     put(home, seed_session("before " * 30 + "parser" + " behind" * 30, "parser alone"))
 
     page = text_of(client, "/search?q=parser&kind=user")
@@ -333,8 +341,10 @@ def test_where_a_snippet_is_cut_is_seen(client: FlaskClient, home: Path) -> None
     assert [(text.startswith("…"), text.endswith("…</span>")) for text in snippets] == [(True, True), (False, False)]
 
 
-def test_a_search_is_narrowed_by_kind_tool_and_failure(client: FlaskClient, said: Path, either: Indexed) -> None:
-    either()
+def test_a_search_is_narrowed_by_kind_tool_and_failure(
+    client: FlaskClient, parser_session: Path, optional_index: BuildIndex
+) -> None:
+    optional_index()
 
     assert "1 hit " in text_of(client, "/search?q=parser&kind=user")
     assert "2 hits" in text_of(client, "/search?q=parser&tool=shell")
@@ -343,26 +353,28 @@ def test_a_search_is_narrowed_by_kind_tool_and_failure(client: FlaskClient, said
     assert "0 hits" in text_of(client, "/search?q=parser&cwd=/nowhere")
 
 
-def test_a_search_says_whether_there_is_an_index(client: FlaskClient, said: Path, indexed: Indexed) -> None:
-    home = said.parents[4]
+def test_a_search_shows_whether_there_is_an_index(
+    client: FlaskClient, parser_session: Path, build_index: BuildIndex
+) -> None:
+    home = parser_session.parents[4]
     assert "There is no index: 1 session read." in text_of(client, "/search?q=parser")
 
-    indexed()
+    build_index()
     assert "There is no index" not in text_of(client, "/search?q=parser")
 
     put_session(home, 2, seed_session("parser", session_id=session_id(2)))
-    assert "1 session newer than the index, and read." in text_of(client, "/search?q=parser")
+    assert "1 session not in the index yet, read from the files." in text_of(client, "/search?q=parser")
 
 
 def test_a_search_without_words_explains_how_to_search(client: FlaskClient) -> None:
-    assert "All words must occur in one message" in text_of(client, "/search")
+    assert "All words must occur in the same message" in text_of(client, "/search")
 
 
-def test_a_search_for_half_a_phrase_is_explained(client: FlaskClient) -> None:
+def test_an_unfinished_phrase_is_explained(client: FlaskClient) -> None:
     assert 'role="alert"' in text_of(client, '/search?q="half')
 
 
-def test_more_hits_are_a_link_away(client: FlaskClient, home: Path) -> None:
+def test_a_link_leads_to_more_hits(client: FlaskClient, home: Path) -> None:
     put_session(home, 1, seed_session(*(f"word {number}" for number in range(80)), session_id=session_id(1)))
 
     first = text_of(client, "/search?q=word")
@@ -373,7 +385,7 @@ def test_more_hits_are_a_link_away(client: FlaskClient, home: Path) -> None:
     assert 'rel="next"' not in text_of(client, more)
 
 
-def test_a_search_without_an_index_ends_in_time(
+def test_a_search_without_an_index_stops_at_the_time_limit(
     client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 5)
@@ -383,10 +395,10 @@ def test_a_search_without_an_index_ends_in_time(
 
     page = text_of(client, "/search?q=common")
 
-    assert "There was no time to read all; these are the newest." in page
+    assert "The time limit was reached: only the newest sessions were searched." in page
 
 
-def test_sessions_that_could_not_be_read_are_counted(client: FlaskClient, home: Path, said: Path) -> None:
+def test_a_search_continues_past_unreadable_sessions(client: FlaskClient, home: Path, parser_session: Path) -> None:
     put_session(home, 2, b"x", suffix=".zst")
     path = put_session(home, 3, seed_session("parser", session_id=session_id(3)))
     path.unlink()
@@ -395,19 +407,19 @@ def test_sessions_that_could_not_be_read_are_counted(client: FlaskClient, home: 
     assert "parser" in text_of(client, "/search?q=parser")
 
 
-def test_a_session_that_goes_after_it_was_found_is_still_named(
-    client: FlaskClient, said: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_session_removed_after_the_search_is_named_by_its_id(
+    client: FlaskClient, parser_session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_lists, "facts_of", unreadable)
+    monkeypatch.setattr(_lists, "read_facts", unreadable)
 
     page = text_of(client, "/search?q=parser")
 
     assert f">{session_id(1)}</a>" in page
 
 
-def test_a_damaged_index_is_explained(client: FlaskClient, home: Path, indexed: Indexed, site: Site) -> None:
+def test_a_damaged_index_is_explained(client: FlaskClient, home: Path, build_index: BuildIndex, site: Site) -> None:
     many(home, 2)
-    indexed()
+    build_index()
     path = index_path(home)
     data = bytearray(path.read_bytes())
     data[4096:] = b"\xff" * (len(data) - 4096)
@@ -420,7 +432,7 @@ def test_a_damaged_index_is_explained(client: FlaskClient, home: Path, indexed: 
         assert "The index cannot be used" in answer.text
 
 
-def test_a_home_whose_names_have_no_extra_for_an_index_is_listed(
+def test_a_home_is_listed_without_the_extra_for_the_index(
     client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 2)
@@ -430,10 +442,10 @@ def test_a_home_whose_names_have_no_extra_for_an_index_is_listed(
 
     monkeypatch.setattr("rollout.search.Index.open", missing)
 
-    assert len(abouts(text_of(client, "/?branch=master"))) == 2
+    assert len(titles(text_of(client, "/?branch=master"))) == 2
 
 
-def test_days_are_told_apart(client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sessions_are_grouped_by_day(client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with Recorder(home=home, cwd=home) as recorder:
         recorder.user_message("now")
     put(home, seed_session("then"), timestamp="2025-03-04T10-00-00")

@@ -12,9 +12,9 @@ import pytest
 from rollout.web import Viewer, _listening, make_viewer
 from rollout.web._listening import authority_of
 from tests.rollouts import ID, put, seed_session
-from tests.web.conftest import LIMIT, Answer, Asker
+from tests.web.conftest import LIMIT, Answer, Client
 
-PROMISED = {
+SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -31,35 +31,35 @@ def session(home: Path) -> Path:
     return put(home, seed_session("hello"))
 
 
-def assert_promised(answer: Answer) -> None:
+def assert_security_headers(answer: Answer) -> None:
     policy = dict(part.split(" ", 1) for part in answer.headers["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == policy["base-uri"] == "'none'"
     assert policy["script-src"] == policy["style-src"] == policy["connect-src"] == policy["form-action"] == "'self'"
     assert policy["img-src"] == "'self' data:"
-    assert {name: answer.headers[name] for name in PROMISED} == PROMISED
+    assert {name: answer.headers[name] for name in SECURITY_HEADERS} == SECURITY_HEADERS
     assert [name for name in answer.headers if name.lower().startswith("access-control")] == []
     assert answer.headers["Server"] == "rollout"
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_every_page_has_the_headers_that_keep_it_to_itself(ask: Asker, path: str) -> None:
+def test_every_page_has_the_security_headers(ask: Client, path: str) -> None:
     answer = ask(path)
 
-    assert_promised(answer)
-    is_ours = path.startswith("/static/")
-    assert answer.headers["Cache-Control"] == ("no-cache" if is_ours else "no-store")
+    assert_security_headers(answer)
+    is_static = path.startswith("/static/")
+    assert answer.headers["Cache-Control"] == ("no-cache" if is_static else "no-store")
 
 
-def test_what_is_refused_has_them_too_and_says_nothing(ask: Asker) -> None:
+def test_refusals_have_the_security_headers_and_no_details(ask: Client) -> None:
     refused = [
-        ask.raw("/"),
+        ask.request("/"),
         ask("/", "POST"),
         ask("/", Host="evil.example"),
         ask("/", Origin="http://evil.example"),
     ]
 
     for answer in refused:
-        assert_promised(answer)
+        assert_security_headers(answer)
     assert [answer.text for answer in refused] == ["Not found\n", "Method not allowed\n", "Forbidden\n", "Forbidden\n"]
 
 
@@ -67,30 +67,30 @@ def test_what_is_refused_has_them_too_and_says_nothing(ask: Asker) -> None:
     "host",
     ["evil.example", "localhost:{port}", "127.0.0.1", "127.0.0.1:1", "[::1]:{port}", "127.0.0.1:{port}.evil", "", None],
 )
-def test_another_name_for_this_machine_is_forbidden(ask: Asker, host: str | None) -> None:
-    # DNS rebinding: a page of evil.example whose name leads to 127.0.0.1 by now.
+def test_another_name_for_this_machine_is_forbidden(ask: Client, host: str | None) -> None:
+    # DNS rebinding: the name evil.example resolves to 127.0.0.1 after its page was loaded.
     answer = ask("/", Host=host and host.format(port=ask.port))
 
     assert answer.status == 403
 
 
-def test_two_hosts_are_forbidden(ask: Asker) -> None:
+def test_two_hosts_are_forbidden(ask: Client) -> None:
     target = f"GET /{ask.token}/ HTTP/1.1\r\nHost: {ask.authority}\r\nHost: evil.example\r\n\r\n"
 
-    assert b" 403 " in spoken(ask, target.encode())
+    assert b" 403 " in send_raw(ask, target.encode())
 
 
-def test_an_address_with_a_host_in_it_is_not_found(ask: Asker) -> None:
-    assert ask.raw(f"http://evil.example/{ask.token}/").status == 403
-    assert ask.raw(f"{ask.origin}/{ask.token}/").status == 404
+def test_an_absolute_url_is_not_found(ask: Client) -> None:
+    assert ask.request(f"http://evil.example/{ask.token}/").status == 403
+    assert ask.request(f"{ask.origin}/{ask.token}/").status == 404
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "null", "https://127.0.0.1:{port}", "http://127.0.0.1:1"])
-def test_another_origin_is_forbidden(ask: Asker, origin: str) -> None:
+def test_another_origin_is_forbidden(ask: Client, origin: str) -> None:
     assert ask("/", Origin=origin.format(port=ask.port)).status == 403
 
 
-def test_its_own_origin_is_answered(ask: Asker) -> None:
+def test_the_own_origin_is_answered(ask: Client) -> None:
     assert ask("/", Origin=ask.origin).status == 200
 
 
@@ -103,45 +103,45 @@ def test_its_own_origin_is_answered(ask: Asker) -> None:
         ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "iframe"}, 403),
         ({"Sec_Fetch_Site": "same-site", "Sec_Fetch_Mode": "cors", "Sec_Fetch_Dest": "empty"}, 403),
         ({"Sec_Fetch_Site": "cross-site"}, 403),
-        # A link, in a notebook say, to what only who knows the token can link to.
+        # A link, for example in a notebook. Its author knows the token.
         ({"Sec_Fetch_Site": "cross-site", "Sec_Fetch_Mode": "navigate", "Sec_Fetch_Dest": "document"}, 200),
     ],
 )
-def test_what_another_site_makes_a_browser_fetch_is_forbidden(ask: Asker, fetch: dict[str, str], status: int) -> None:
+def test_requests_from_another_site_are_forbidden(ask: Client, fetch: dict[str, str], status: int) -> None:
     assert ask("/", **fetch).status == status
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "PROPFIND", "get"])
 @pytest.mark.parametrize("path", ["/", f"/s/{ID}", "/nothing"])
-def test_whatever_would_change_something_is_not_allowed(ask: Asker, method: str, path: str) -> None:
+def test_only_get_and_head_are_allowed(ask: Client, method: str, path: str) -> None:
     answer = ask(path, method)
 
     assert answer.status == 405
     assert answer.headers["Allow"] == "GET, HEAD"
 
 
-def test_head_gives_the_headers_alone(ask: Asker) -> None:
+def test_head_returns_only_headers(ask: Client) -> None:
     for path in ("/", f"/s/{ID}", f"/s/{ID}/events"):
         answer = ask(path, "HEAD")
 
         assert (answer.status, answer.body) == (200, b"")
-        assert_promised(answer)
+        assert_security_headers(answer)
 
 
-def test_only_the_token_opens_it(ask: Asker) -> None:
+def test_only_the_exact_token_is_accepted(ask: Client) -> None:
     others = [
         "", ask.token[:-1], ask.token + "A", ask.token.swapcase(), "x", f"x/{ask.token}",
         f"%{ord(ask.token[0]):x}{ask.token[1:]}",
     ]  # fmt: skip
 
-    assert {ask.raw(f"/{token}/").status for token in others} == {404}
-    assert b" 404 " in spoken(ask, f"GET /{ask.token[:-1]}é/ HTTP/1.1\r\nHost: {ask.authority}\r\n\r\n".encode())
+    assert {ask.request(f"/{token}/").status for token in others} == {404}
+    assert b" 404 " in send_raw(ask, f"GET /{ask.token[:-1]}é/ HTTP/1.1\r\nHost: {ask.authority}\r\n\r\n".encode())
     assert len(ask.token) == 43
 
 
 def test_each_viewer_has_a_token_of_its_own(home: Path) -> None:
     with make_viewer(home) as one, make_viewer(home) as other:
-        assert Asker(one).token != Asker(other).token
+        assert Client(one.url).token != Client(other.url).token
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_each_viewer_has_a_token_of_its_own(home: Path) -> None:
         f"/s/{ID}/at/-1", f"/s/{ID}?page=9", f"/s/{ID}?page=x&line=x", f"/s/{ID}?turn=99",
     ],
 )  # fmt: skip
-def test_no_trick_with_a_path_leads_anywhere(ask: Asker, path: str) -> None:
+def test_invalid_paths_are_not_found(ask: Client, path: str) -> None:
     answer = ask(path)
 
     assert answer.status == 404
@@ -164,9 +164,7 @@ def test_no_trick_with_a_path_leads_anywhere(ask: Asker, path: str) -> None:
     assert b"import" not in answer.body
 
 
-def test_a_link_in_the_place_of_a_session_is_not_followed(
-    ask: Asker, home: Path, tmp_path: Path, session: Path
-) -> None:
+def test_a_symlink_instead_of_a_session_is_not_followed(ask: Client, home: Path, tmp_path: Path, session: Path) -> None:
     secret = tmp_path / "secret.jsonl"
     session.rename(secret)
     session.symlink_to(secret)
@@ -175,7 +173,9 @@ def test_a_link_in_the_place_of_a_session_is_not_followed(
     assert ID not in ask("/").text
 
 
-def test_a_link_in_the_place_of_a_day_is_not_followed(ask: Asker, home: Path, tmp_path: Path, session: Path) -> None:
+def test_a_symlink_instead_of_a_day_folder_is_not_followed(
+    ask: Client, home: Path, tmp_path: Path, session: Path
+) -> None:
     day = session.parent
     day.rename(tmp_path / "elsewhere")
     day.symlink_to(tmp_path / "elsewhere")
@@ -183,7 +183,7 @@ def test_a_link_in_the_place_of_a_day_is_not_followed(ask: Asker, home: Path, tm
     assert ask(f"/s/{ID}").status == 404
 
 
-def spoken(ask: Asker, request: bytes) -> bytes:
+def send_raw(ask: Client, request: bytes) -> bytes:
     with socket.create_connection((ask.host, ask.port), timeout=LIMIT) as connection:
         connection.sendall(request)
         answer = b""
@@ -192,16 +192,16 @@ def spoken(ask: Asker, request: bytes) -> bytes:
     return answer
 
 
-@pytest.mark.parametrize("said", [b"<script>alert(1)</script>", b"GET / HTTP/9.9", b"\x16\x03\x01", b"PUT /"])
-def test_what_is_no_request_gets_no_answer(ask: Asker, said: bytes) -> None:
-    assert spoken(ask, said + b"\r\n\r\n") == b""
+@pytest.mark.parametrize("content", [b"<script>alert(1)</script>", b"GET / HTTP/9.9", b"\x16\x03\x01", b"PUT /"])
+def test_invalid_requests_get_no_answer(ask: Client, content: bytes) -> None:
+    assert send_raw(ask, content + b"\r\n\r\n") == b""
 
 
 @pytest.mark.parametrize(
-    "said", [b"GET / HTTP/1.1\r\n" + b"X-Script: <script>\r\n" * 200, b"GET /" + b"<script>" * 9000 + b" HTTP/1.1"]
+    "content", [b"GET / HTTP/1.1\r\n" + b"X-Script: <script>\r\n" * 200, b"GET /" + b"<script>" * 9000 + b" HTTP/1.1"]
 )
-def test_a_request_that_is_too_large_is_not_repeated(ask: Asker, said: bytes) -> None:
-    answer = spoken(ask, said + b"\r\n\r\n")
+def test_a_request_that_is_too_large_is_refused_without_repeating_it(ask: Client, content: bytes) -> None:
+    answer = send_raw(ask, content + b"\r\n\r\n")
 
     assert answer.startswith(b"HTTP/1.1 4")
     assert b"nosniff" in answer
@@ -210,9 +210,9 @@ def test_a_request_that_is_too_large_is_not_repeated(ask: Asker, said: bytes) ->
     assert b"<script>" not in answer
 
 
-def outside_address() -> str:
+def network_address() -> str:
     """
-    An address by which other machines reach this one.
+    Return the address of this machine on the network.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
@@ -223,56 +223,56 @@ def outside_address() -> str:
     return found
 
 
-def test_it_is_served_to_this_machine_only_where_nothing_else_is_asked_for(viewer: Viewer, ask: Asker) -> None:
+def test_a_viewer_listens_only_on_loopback_by_default(viewer: Viewer, ask: Client) -> None:
     assert ask.host == "127.0.0.1"
     assert not viewer.is_public
     assert viewer.public_urls == ()
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection((outside_address(), ask.port), timeout=LIMIT)
+        socket.create_connection((network_address(), ask.port), timeout=LIMIT)
 
 
 @pytest.mark.promise("viewer")
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])  # noqa: S104
-def test_a_viewer_of_all_addresses_wants_the_token_and_the_right_host_on_each(home: Path, host: str) -> None:
-    own = outside_address()
+def test_a_viewer_of_all_addresses_requires_the_token_and_the_right_host_on_each(home: Path, host: str) -> None:
+    own = network_address()
     with make_viewer(home, host=host) as viewer:
-        inside, outside = Asker(viewer), Asker.of(viewer.public_urls[0])
+        inside, outside = Client(viewer.url), Client(viewer.public_urls[0])
         answers = [
-            (name, connected.raw(f"/{token}/", Host=name).status)
+            (name, connected.request(f"/{token}/", Host=name).status)
             for connected in (inside, outside)
             for token in (inside.token, "", "x")
             for name in ("evil.example", f"evil.example:{inside.port}", f"{host}:{inside.port}", f"{own}:1", own)
         ]
-        right = [inside("/").status, outside("/").status, outside("/", Host=inside.authority).status]
-        strange = inside("/", Host=outside.authority).status
-        refused = [asker.raw(f"/{token}/").status for asker in (inside, outside) for token in ("", "x", "s")]
+        accepted = [inside("/").status, outside("/").status, outside("/", Host=inside.authority).status]
+        other = inside("/", Host=outside.authority).status
+        refused = [asker.request(f"/{token}/").status for asker in (inside, outside) for token in ("", "x", "s")]
         origin = [outside("/", Origin=outside.origin).status, outside("/", Origin="http://evil.example").status]
 
     assert viewer.is_public
     assert outside.host == own
     assert {status for _, status in answers} == {403}
-    # What came in over the network by a forwarded port is asked for by the other side's loopback address.
-    assert right == [200] * 3
-    assert strange == 403
+    # Requests through a forwarded port name the loopback address of the other machine.
+    assert accepted == [200] * 3
+    assert other == 403
     assert refused == [404] * 6
     assert origin == [200, 403]
 
 
-def test_a_viewer_of_one_address_of_the_network_is_right_by_that_alone(home: Path) -> None:
-    own = outside_address()
+def test_a_viewer_of_one_network_address_accepts_only_that_host(home: Path) -> None:
+    own = network_address()
     with make_viewer(home, host=own) as viewer:
-        ask = Asker(viewer)
-        statuses = [ask("/").status, ask("/", Host=f"127.0.0.1:{ask.port}").status, ask.raw("/").status]
+        ask = Client(viewer.url)
+        statuses = [ask("/").status, ask("/", Host=f"127.0.0.1:{ask.port}").status, ask.request("/").status]
 
     assert viewer.is_public
     assert viewer.public_urls == (viewer.url,)
     assert statuses == [200, 403, 404]
 
 
-def test_a_viewer_of_all_addresses_is_reached_by_ipv4_and_ipv6(home: Path) -> None:
+def test_a_viewer_of_all_addresses_answers_over_ipv4_and_ipv6(home: Path) -> None:
     with make_viewer(home, host="::") as viewer:
-        ask = Asker(viewer)
-        ask_ipv6 = Asker.of(viewer.url.replace("127.0.0.1", "[::1]"))
+        ask = Client(viewer.url)
+        ask_ipv6 = Client(viewer.url.replace("127.0.0.1", "[::1]"))
 
         assert (ask("/").status, ask_ipv6("/").status) == (200, 200)
 
@@ -292,61 +292,61 @@ def test_a_host_that_is_not_of_this_machine_is_an_error_that_names_it(home: Path
     assert (host or "''") in error.value.filename
 
 
-def test_what_cannot_be_a_host_name_is_an_error(home: Path) -> None:
-    with pytest.raises(ValueError, match="is no host name"):
+def test_an_invalid_host_name_is_an_error(home: Path) -> None:
+    with pytest.raises(ValueError, match="is not a host name"):
         make_viewer(home, host="x" * 70)
 
 
-def test_a_name_that_leads_to_this_machine_is_served_by_its_address(home: Path) -> None:
+def test_a_viewer_of_a_host_name_accepts_only_its_address(home: Path) -> None:
     with make_viewer(home, host="localhost") as viewer:
-        ask = Asker(viewer)
+        ask = Client(viewer.url)
 
         assert ask("/").status == 200
         assert ask("/", Host=f"localhost:{ask.port}").status == 403
 
 
-def test_the_port_of_http_is_in_no_address() -> None:
+def test_port_80_is_omitted_from_the_authority() -> None:
     assert authority_of("127.0.0.1", 80) == "127.0.0.1"
     assert authority_of("::1", 80) == "[::1]"
 
 
 def test_without_a_network_only_loopback_addresses_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
-    # A broadcast address cannot be connected to, as any address without a route.
+    # A socket cannot be connected to a broadcast address, just as to an address without a route.
     monkeypatch.setattr(_listening, "_OUTSIDE", {socket.AF_INET: "255.255.255.255"})
 
     assert _listening.reachable_hosts("0.0.0.0") == ["127.0.0.1"]  # noqa: S104
 
 
-def test_it_is_served_on_ipv6_too(home: Path) -> None:
+def test_a_viewer_listens_on_ipv6(home: Path) -> None:
     with make_viewer(home, host="::1") as viewer:
-        ask = Asker(viewer)
+        ask = Client(viewer.url)
 
         assert ask.authority == f"[::1]:{ask.port}"
         assert ask("/").status == 200
         assert ask("/", Host=f"127.0.0.1:{ask.port}").status == 403
 
 
-def test_a_port_that_is_taken_is_an_error(ask: Asker, home: Path) -> None:
+def test_a_port_in_use_is_an_error(ask: Client, home: Path) -> None:
     with pytest.raises(OSError, match="in use") as error:
         make_viewer(home, port=ask.port)
 
     assert error.value.filename == ask.authority
 
 
-def test_nothing_is_said_of_requests_and_faults_are_made_visible(
-    ask: Asker, session: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
+def test_requests_are_not_logged_and_logged_faults_are_escaped(
+    ask: Client, session: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     def fail(path: Path) -> bool:
         raise KeyError("\x1b[31mred")
 
     ask("/")
-    monkeypatch.setattr("rollout.web._site.Site.is_live", staticmethod(fail))
+    monkeypatch.setattr("rollout.web._context.Site.is_live", staticmethod(fail))
     answer = ask(f"/s/{ID}")
 
     assert answer.status == 500
-    assert "fault of this program" in answer.text
-    assert_promised(answer)
+    assert "fault in the viewer" in answer.text
+    assert_security_headers(answer)
     logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]
     assert len(logged) == 1
     assert "KeyError" in logged[0]
@@ -356,12 +356,12 @@ def test_nothing_is_said_of_requests_and_faults_are_made_visible(
 
 
 def test_a_fault_in_the_middle_of_an_answer_is_logged(
-    ask: Asker, session: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    ask: Client, session: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(self: object, turn: object) -> str:
         raise KeyError("\x1b[31mred")
 
-    monkeypatch.setattr("rollout.export._html_renderer.Renderer.turn", fail)
+    monkeypatch.setattr("rollout.export.html._renderer.Renderer.turn", fail)
     with pytest.raises(http.client.IncompleteRead):
         ask(f"/s/{ID}")
 
@@ -369,16 +369,16 @@ def test_a_fault_in_the_middle_of_an_answer_is_logged(
     assert "\x1b" not in caplog.text
 
 
-def test_a_connection_that_says_nothing_does_not_keep_it_from_closing(home: Path) -> None:
+def test_a_silent_connection_does_not_delay_closing(home: Path) -> None:
     with make_viewer(home) as viewer:
-        ask = Asker(viewer)
+        ask = Client(viewer.url)
         silent = socket.create_connection((ask.host, ask.port), timeout=LIMIT)
         assert ask("/").status == 200
     with silent:
         assert silent.recv(1) == b""
 
 
-def test_one_that_was_never_served_closes(home: Path) -> None:
+def test_a_viewer_that_was_never_served_closes(home: Path) -> None:
     viewer = make_viewer(home)
 
     viewer.close()
@@ -386,7 +386,7 @@ def test_one_that_was_never_served_closes(home: Path) -> None:
     assert [thread for thread in threading.enumerate() if "viewer" in thread.name] == []
 
 
-def test_sessions_of_others_are_not_readable_by_name(ask: Asker, home: Path) -> None:
+def test_a_hidden_folder_is_not_readable_by_name(ask: Client, home: Path) -> None:
     os.makedirs(home / "sessions" / "..hidden", exist_ok=True)  # noqa: PTH103
 
     assert ask("/s/..hidden").status == 404

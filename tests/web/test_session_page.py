@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -9,28 +8,26 @@ import pytest
 from flask.testing import FlaskClient
 
 from rollout.export import export_html, export_json, export_markdown, export_text
-from rollout.history import load_history
+from rollout.sessions._history import load_history
 from rollout.store import archive, compress, rename_session
 from rollout.web import make_viewer
 from rollout.web._app import make_app
-from rollout.web._parts import ITEMS_MAX, parts_of
+from rollout.web._context import _CACHE_SIZE, Site
+from rollout.web._document_parts import ITEMS_MAX, split_document
 from rollout.web._sessions import FORMATS
-from rollout.web._site import _KEPT, Site
+from tests.builders import command as call
+from tests.builders import command_output as output
+from tests.builders import make_old
 from tests.rollouts import ID, encode, event, message, meta, prompt, put, seed_session
-from tests.search.homes import OLD, call, output, put_session, session_id
-from tests.web.conftest import Asker
+from tests.search.homes import put_session, session_id
+from tests.web.conftest import Client
 
 PAGE = f"/s/{ID}"
 
 
-def old(path: Path) -> Path:
-    os.utime(path, (OLD, OLD))
-    return path
-
-
 @pytest.fixture
 def session(home: Path) -> Path:
-    return old(put(home, [*seed_session("Why <b>does</b> it fail?"), call("shell", "ls"), output("a\nb")]))
+    return make_old(put(home, [*seed_session("Why <b>does</b> it fail?"), call("shell", "ls"), output("a\nb")]))
 
 
 def long_session(turns: int, items: int) -> list[tuple[str, dict[str, object]]]:
@@ -59,7 +56,7 @@ def test_a_session_is_shown_by_the_same_renderer_as_an_export(client: FlaskClien
     assert 'id="live"' not in page
 
 
-def test_its_name_leads_the_page(client: FlaskClient, session: Path, home: Path) -> None:
+def test_the_page_begins_with_the_name_of_the_session(client: FlaskClient, session: Path, home: Path) -> None:
     rename_session(ID, "the parser", home=home)
 
     page = client.get(PAGE).text
@@ -68,7 +65,7 @@ def test_its_name_leads_the_page(client: FlaskClient, session: Path, home: Path)
     assert "<title>the parser · rollout</title>" in page
 
 
-def test_every_line_is_given_as_it_stands_in_the_file(client: FlaskClient, session: Path) -> None:
+def test_every_line_is_returned_as_in_the_file(client: FlaskClient, session: Path) -> None:
     with session.open("ab") as file:
         file.write(b'{"timestamp":  "odd"\xff\n\ntorn')
     lines = session.read_bytes().split(b"\n")
@@ -80,7 +77,7 @@ def test_every_line_is_given_as_it_stands_in_the_file(client: FlaskClient, sessi
     assert client.get(f"{PAGE}/raw/{len(lines) + 1}").status_code == 404
 
 
-def test_lines_of_a_compressed_session_are_given_too(client: FlaskClient, session: Path, home: Path) -> None:
+def test_lines_of_a_compressed_session_are_returned(client: FlaskClient, session: Path, home: Path) -> None:
     lines = session.read_bytes().split(b"\n")
     compress(ID, home=home, min_age=0)
 
@@ -89,7 +86,7 @@ def test_lines_of_a_compressed_session_are_given_too(client: FlaskClient, sessio
     assert client.get(f"{PAGE}/events").status_code == 204
 
 
-def test_what_is_damaged_has_no_lines_behind(client: FlaskClient, home: Path) -> None:
+def test_a_damaged_file_has_no_lines_after_the_damage(client: FlaskClient, home: Path) -> None:
     put(home, b"(\xb5/\xfd damaged", suffix=".zst")
 
     assert client.get(f"{PAGE}/raw/99").status_code == 404
@@ -97,12 +94,12 @@ def test_what_is_damaged_has_no_lines_behind(client: FlaskClient, home: Path) ->
     assert client.get(PAGE).status_code == 500
 
 
-def test_inherited_lines_are_shown_and_given(client: FlaskClient, home: Path) -> None:
+def test_inherited_lines_are_shown_and_returned(client: FlaskClient, home: Path) -> None:
     base = session_id(1)
     own = seed_session("the first question", session_id=base)
     put_session(home, 1, encode(own, first_ordinal=0))
     fork = meta(history_base={"thread_id": base, "end_ordinal_exclusive": 6}, history_mode="paginated")
-    old(put(home, encode([fork, *prompt("the second")], first_ordinal=6)))
+    make_old(put(home, encode([fork, *prompt("the second")], first_ordinal=6)))
 
     page = client.get(PAGE).text
 
@@ -113,9 +110,9 @@ def test_inherited_lines_are_shown_and_given(client: FlaskClient, home: Path) ->
     assert client.get(f"{PAGE}?line=b3").location == f"{PAGE}#Lb3"
 
 
-def test_a_text_that_is_cut_is_given_whole(client: FlaskClient, home: Path) -> None:
+def test_a_truncated_text_is_returned_completely(client: FlaskClient, home: Path) -> None:
     text = "".join(f"line {number} <b>\n" for number in range(9000))
-    old(put(home, [*seed_session("q"), call("shell", "ls"), output(text)]))
+    make_old(put(home, [*seed_session("q"), call("shell", "ls"), output(text)]))
 
     page = client.get(PAGE).text
     key = page.split('data-more="')[1].partition('"')[0]
@@ -127,8 +124,8 @@ def test_a_text_that_is_cut_is_given_whole(client: FlaskClient, home: Path) -> N
     assert client.get(f"{PAGE}/output/1.diff9").status_code == 404
 
 
-def test_halves_of_characters_are_no_obstacle(client: FlaskClient, home: Path) -> None:
-    old(put(home, [*seed_session("half \ud800 of it"), call("shell", "ls"), output("\udc00" + "x\n" * 9000)]))
+def test_surrogates_are_shown_and_exported(client: FlaskClient, home: Path) -> None:
+    make_old(put(home, [*seed_session("half \ud800 of it"), call("shell", "ls"), output("\udc00" + "x\n" * 9000)]))
 
     key = client.get(PAGE).text.split('data-more="')[1].partition('"')[0]
 
@@ -137,7 +134,7 @@ def test_halves_of_characters_are_no_obstacle(client: FlaskClient, home: Path) -
         assert client.get(f"{PAGE}/export/{form}").status_code == 200
 
 
-def test_a_place_in_the_file_leads_to_its_line(client: FlaskClient, session: Path) -> None:
+def test_an_offset_redirects_to_its_line(client: FlaskClient, session: Path) -> None:
     lines = session.read_bytes().split(b"\n")
     offset = 0
     for number, line in enumerate(lines[:-1], 1):
@@ -151,7 +148,7 @@ def test_a_place_in_the_file_leads_to_its_line(client: FlaskClient, session: Pat
 
 
 def test_a_long_session_is_paged_between_turns(client: FlaskClient, home: Path) -> None:
-    old(put(home, long_session(5, ITEMS_MAX // 2 - 1)))
+    make_old(put(home, long_session(5, ITEMS_MAX // 2 - 1)))
 
     pages = [client.get(f"{PAGE}?page={number}").text for number in (1, 2, 3)]
 
@@ -164,7 +161,7 @@ def test_a_long_session_is_paged_between_turns(client: FlaskClient, home: Path) 
 
 
 def test_the_jump_list_of_a_long_session_leads_to_every_turn(client: FlaskClient, home: Path) -> None:
-    old(put(home, long_session(5, ITEMS_MAX // 2 - 1)))
+    make_old(put(home, long_session(5, ITEMS_MAX // 2 - 1)))
 
     contents = client.get(f"{PAGE}?page=2").text.split('<nav class="side"')[1].partition("</nav>")[0]
     links = [part.partition('"')[0] for part in contents.split('<a href="')[1:]]
@@ -176,9 +173,9 @@ def test_the_jump_list_of_a_long_session_leads_to_every_turn(client: FlaskClient
 
 
 def test_a_long_turn_is_paged_between_items(client: FlaskClient, home: Path) -> None:
-    path = old(put(home, [*long_session(1, 2 * ITEMS_MAX), event("token_count", info=None)]))
+    path = make_old(put(home, [*long_session(1, 2 * ITEMS_MAX), event("token_count", info=None)]))
 
-    parts = parts_of(load_history(path).document())
+    parts = split_document(load_history(path).document())
     pages = [client.get(f"{PAGE}?page={number + 1}").text for number in range(len(parts))]
 
     assert [sum(len(turn.items) for turn in part.turns) for part in parts] == [ITEMS_MAX, ITEMS_MAX, 1]
@@ -220,11 +217,11 @@ def test_an_archived_session_is_shown(client: FlaskClient, session: Path, home: 
     assert "Why &lt;b&gt;does&lt;/b&gt; it fail?" in client.get(PAGE).text
 
 
-def test_each_file_of_a_session_has_its_own_address(client: FlaskClient, session: Path, home: Path) -> None:
+def test_each_file_of_a_session_has_its_own_url(client: FlaskClient, session: Path, home: Path) -> None:
     own = session_id(7)
     other = session.with_name(f"rollout-2026-11-21T02-00-00-{ID}_{own}.jsonl")
     other.write_bytes(encode(seed_session("reverted")))
-    old(other)
+    make_old(other)
 
     assert f'href="{PAGE}_{own}"' in client.get("/").text
     assert "reverted" in client.get(f"{PAGE}_{own}").text
@@ -232,7 +229,7 @@ def test_each_file_of_a_session_has_its_own_address(client: FlaskClient, session
 
 
 def test_a_session_that_cannot_be_shown_is_explained(client: FlaskClient, home: Path) -> None:
-    old(put(home, b""))
+    make_old(put(home, b""))
 
     answer = client.get(PAGE)
 
@@ -246,50 +243,52 @@ def test_a_session_that_has_only_begun_is_explained(client: FlaskClient, home: P
     assert "no session_meta yet" in client.get(PAGE).text
 
 
-def test_a_session_that_goes_meanwhile_is_not_found(
+def test_a_session_removed_during_the_request_is_not_found(
     client: FlaskClient, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollout.web._site.find_session", lambda *_, **__: session.with_name("gone.jsonl"))
+    monkeypatch.setattr("rollout.web._context.find_session", lambda *_, **__: session.with_name("gone.jsonl"))
 
     answer = client.get(PAGE)
 
     assert answer.status_code == 404
-    assert "The file is gone." in answer.text
+    assert "The file no longer exists." in answer.text
 
 
-def test_documents_are_kept_until_they_change(home: Path, session: Path) -> None:
+def test_documents_are_cached_until_they_change(home: Path, session: Path) -> None:
     site = Site(home)
 
-    first = site.opened(session)
-    again = site.opened(session)
+    first = site.load_document(session)
+    again = site.load_document(session)
     with session.open("ab") as file:
         file.write(encode([message("assistant", "more")]))
-    old(session)
-    changed = site.opened(session)
+    make_old(session)
+    changed = site.load_document(session)
 
     assert again is first
     assert changed is not first
     assert changed.line_count == first.line_count + 1
 
 
-def test_no_more_than_a_few_documents_are_kept(home: Path) -> None:
-    paths = [old(put_session(home, n, seed_session("q", session_id=session_id(n)))) for n in range(_KEPT + 1)]
+def test_the_cache_of_documents_is_limited(home: Path) -> None:
+    paths = [
+        make_old(put_session(home, n, seed_session("q", session_id=session_id(n)))) for n in range(_CACHE_SIZE + 1)
+    ]
     site = Site(home)
 
-    first = site.opened(paths[0])
+    first = site.load_document(paths[0])
     for path in paths[1:]:
-        site.opened(path)
+        site.load_document(path)
 
-    assert site.opened(paths[0]) is not first
+    assert site.load_document(paths[0]) is not first
 
 
-def test_a_session_that_lies_elsewhere_is_shown_when_it_is_asked_for(home: Path, tmp_path: Path) -> None:
+def test_a_session_outside_of_the_home_is_shown_on_request(home: Path, tmp_path: Path) -> None:
     path = tmp_path / "my session.jsonl"
     path.write_bytes(encode(seed_session("elsewhere")))
     home.mkdir()
 
     with make_viewer(home, session=path) as viewer:
-        ask = Asker(viewer)
+        ask = Client(viewer.url)
         page = ask("/s/file").text
         saved = ask("/s/file/export/text")
 
@@ -305,7 +304,7 @@ def test_a_viewer_begins_with_a_session_of_its_home(home: Path, session: Path) -
     assert urlsplit(viewer.url).path.endswith(PAGE)
 
 
-def test_a_deleted_session_is_shown_as_one_that_lies_elsewhere(home: Path, session: Path) -> None:
+def test_a_deleted_session_is_shown_as_a_session_outside_of_the_home(home: Path, session: Path) -> None:
     trash = home / "deleted_sessions"
     trash.mkdir()
     path = session.rename(trash / session.name)
@@ -316,13 +315,13 @@ def test_a_deleted_session_is_shown_as_one_that_lies_elsewhere(home: Path, sessi
     assert viewer.url.endswith("/s/file")
 
 
-def test_a_copy_of_a_session_is_not_taken_for_it(home: Path, session: Path, tmp_path: Path) -> None:
+def test_a_copy_of_a_session_is_not_confused_with_it(home: Path, session: Path, tmp_path: Path) -> None:
     copy = tmp_path / session.name
     copy.write_bytes(encode(seed_session("a copy")))
 
-    app = make_app(site := Site(home, given=copy))
+    app = make_app(site := Site(home, session=copy))
 
-    assert site.key(copy) == "file"
+    assert site.find_key(copy) == "file"
     assert "a copy" in app.test_client().get("/s/file").text
 
 
@@ -332,9 +331,9 @@ def test_a_problem_of_the_index_is_explained(client: FlaskClient, monkeypatch: p
     def broken(*_: object, **__: object) -> None:
         raise sqlite3.DatabaseError("malformed")
 
-    monkeypatch.setattr("rollout.web._lists.listing", broken)
+    monkeypatch.setattr("rollout.web._lists.read_page", broken)
 
     answer = client.get("/")
 
     assert answer.status_code == 500
-    assert "malformed. `rollout index --rebuild` makes it anew." in answer.text
+    assert "malformed. `rollout index --rebuild` rebuilds it." in answer.text

@@ -1,59 +1,59 @@
 "use strict";
-// What the viewer's pages do beside what page.js does for a session: keys in lists, and a session that grows.
+// The viewer's additions to page.js: keyboard navigation in lists, and live updates of a session.
 (() => {
-  // Lists: j and k go from one to the next, / to the search.
+  // Lists: j and k move to the next and the previous link, / to the search.
 
-  const links = () => [...document.querySelectorAll(".about, .found li > a")];
-  const seek = document.querySelector("input[type=search]");
+  const links = () => [...document.querySelectorAll(".about, .session-hits li > a")];
+  const search = document.querySelector("input[type=search]");
 
-  function step(by) {
+  function moveFocus(step) {
     const all = links();
-    const at = all.indexOf(document.activeElement);
-    const next = all[at < 0 ? 0 : Math.min(Math.max(at + by, 0), all.length - 1)];
+    const index = all.indexOf(document.activeElement);
+    const next = all[index < 0 ? 0 : Math.min(Math.max(index + step, 0), all.length - 1)];
     next?.focus();
   }
 
   if (!document.body.matches(".reading")) {
-    const acts = { j: () => step(1), k: () => step(-1), "/": () => { seek?.focus(); seek?.select(); } };
+    const actions = { j: () => moveFocus(1), k: () => moveFocus(-1), "/": () => { search?.focus(); search?.select(); } };
     document.addEventListener("keydown", (event) => {
       if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, select, textarea")) return;
-      const act = acts[event.key];
-      if (act) { event.preventDefault(); act(); }
+      const action = actions[event.key];
+      if (action) { event.preventDefault(); action(); }
     });
   }
 
-  // A session that grows. A browser has six connections to one address: a page that nobody sees gives its own back.
+  // Live updates. A browser opens at most six connections to one address: a hidden page closes its connection.
 
-  const address = document.body.dataset.events;
+  const eventsUrl = document.body.dataset.events;
   const live = document.getElementById("live");
-  if (!address) return;
+  if (!eventsUrl) return;
   let source = null;
-  let after = new URL(address, location.href).searchParams.get("after");
+  let after = new URL(eventsUrl, location.href).searchParams.get("after");
 
   function open() {
-    const url = new URL(address, location.href);
+    const url = new URL(eventsUrl, location.href);
     url.searchParams.set("after", after);
     source = new EventSource(url);
     source.onmessage = (event) => {
       after = event.lastEventId || after;
       rollout.update(JSON.parse(event.data));
     };
-    source.addEventListener("state", (event) => say(JSON.parse(event.data).isHeld ? "live" : "no writer"));
-    source.onerror = () => source.readyState === EventSource.CLOSED ? end(url) : say("not connected");
+    source.addEventListener("state", (event) => showState(JSON.parse(event.data).isHeld ? "live" : "no writer"));
+    source.onerror = () => source.readyState === EventSource.CLOSED ? handleEnd(url) : showState("not connected");
   }
 
-  // An event source does not tell why it ended: either too many are open, or there is nothing to follow.
-  async function end(url) {
+  // An event source does not report why it ended: too many streams are open, or the session cannot be followed.
+  async function handleEnd(url) {
     const answer = await fetch(url, { method: "HEAD" }).catch(() => null);
     if (answer?.status !== 503) {
-      say("ended");
+      showState("ended");
       return;
     }
-    say("too many pages follow");
+    showState("too many live pages");
     setTimeout(() => source && open(), 1000 * answer.headers.get("Retry-After"));
   }
 
-  function say(text) {
+  function showState(text) {
     if (live.textContent !== text) live.textContent = text;
     live.classList.toggle("quiet", text !== "live");
   }

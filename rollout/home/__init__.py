@@ -1,0 +1,113 @@
+"""
+The files of a home: paths, file names, listing and finding, locks, atomic file creation, descriptors.
+
+Does not read the lines of a session.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rollout._lazy import lazy_getattr
+
+if TYPE_CHECKING:
+    from rollout.home._atomic import new_file, replacement_file, sync_folder
+    from rollout.home._descriptor import Descriptor, is_shortage
+    from rollout.home._find import find_and_use, find_session, is_path, locate
+    from rollout.home._flock import locked_file
+    from rollout.home._layout import (
+        UUID_PATTERN,
+        Key,
+        RolloutName,
+        StrPath,
+        archive_folder,
+        create_session_file,
+        day_folder,
+        folders_up_to_home,
+        home_folder,
+        home_of,
+        is_archived,
+        is_session_folder,
+        make_folder,
+        missing_folders,
+        new_session_id,
+        new_session_path,
+        parse_key,
+        real_day_folder,
+        trash_folder,
+    )
+    from rollout.home._locks import LOCKS_FOLDER, SessionLock, lock_files, locked_sessions
+    from rollout.home._walk import Problem, folders, rollouts_in, walk
+
+__all__ = [
+    "Descriptor",
+    "Key",
+    "LOCKS_FOLDER",
+    "Problem",
+    "RolloutName",
+    "SessionLock",
+    "StrPath",
+    "UUID_PATTERN",
+    "archive_folder",
+    "create_session_file",
+    "day_folder",
+    "find_and_use",
+    "find_session",
+    "folders",
+    "folders_up_to_home",
+    "home_folder",
+    "home_of",
+    "is_archived",
+    "is_path",
+    "is_session_folder",
+    "is_shortage",
+    "locate",
+    "lock_files",
+    "locked_file",
+    "locked_sessions",
+    "make_folder",
+    "missing_folders",
+    "new_file",
+    "new_session_id",
+    "new_session_path",
+    "parse_key",
+    "real_day_folder",
+    "replacement_file",
+    "rollouts_in",
+    "sync_folder",
+    "trash_folder",
+    "walk",
+]
+
+__getattr__ = lazy_getattr(
+    globals(),
+    {
+        "_atomic": ["new_file", "replacement_file", "sync_folder"],
+        "_descriptor": ["Descriptor", "is_shortage"],
+        "_find": ["find_and_use", "find_session", "is_path", "locate"],
+        "_flock": ["locked_file"],
+        "_layout": [
+            "Key",
+            "RolloutName",
+            "StrPath",
+            "UUID_PATTERN",
+            "archive_folder",
+            "create_session_file",
+            "day_folder",
+            "folders_up_to_home",
+            "home_folder",
+            "home_of",
+            "is_archived",
+            "is_session_folder",
+            "make_folder",
+            "missing_folders",
+            "new_session_id",
+            "new_session_path",
+            "parse_key",
+            "real_day_folder",
+            "trash_folder",
+        ],
+        "_locks": ["LOCKS_FOLDER", "SessionLock", "lock_files", "locked_sessions"],
+        "_walk": ["Problem", "folders", "rollouts_in", "walk"],
+    },
+)

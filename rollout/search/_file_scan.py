@@ -1,0 +1,138 @@
+"""
+Search a session file without an index: filter lines by their bytes, decode the lines that may match, and match them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import attrs
+
+from rollout.codec import RolloutLine, decode_line, format_timestamp
+from rollout.errors import InvalidLineError
+from rollout.interpret import Filters, SessionFacts, Text, TextExtractor
+from rollout.reading import open_rollout, raw_lines
+from rollout.search._query import Matcher, Query
+
+__all__ = ["TextMatch", "read_facts", "matches_line", "matches_text", "scan"]
+
+TextMatch = tuple[int, RolloutLine, Text]
+"""Offset of the line in bytes, the line, and the text in it that matches."""
+
+# Number of first lines of a session that contain its facts.
+_HEAD_LINES = 200
+# Bytes of later lines that may change a fact: another model.
+_MARKS = (b'"turn_context"', b'"session_meta"')
+# Number of characters of texts that are matched at once.
+_BATCH_SIZE = 4 * 2**20
+
+
+def read_facts(path: Path, *, known: SessionFacts | None = None, start: int = 0, to_end: bool = False) -> SessionFacts:
+    """
+    Read the facts of a session from its first lines.
+
+    Args:
+        path: The session's file.
+        known: Facts from the lines before *start*.
+        start: Offset of the first line to read, in bytes of the uncompressed file.
+        to_end: Whether to look for another model in all later lines.
+
+    Raises:
+        OSError, ModuleNotFoundError: As `read_lines`.
+    """
+    facts = SessionFacts() if known is None else attrs.evolve(known)
+    file, damage = open_rollout(path)
+    with file, suppress(*damage):
+        file.seek(start)
+        for raw in raw_lines(file):
+            is_head = raw.lineno <= _HEAD_LINES and not facts.is_complete
+            if not (is_head or to_end):
+                break
+            if raw.raw and (is_head or any(mark in raw.raw for mark in _MARKS)):
+                with suppress(InvalidLineError):
+                    facts.add(decode_line(raw.raw))
+    return facts
+
+
+def scan(
+    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0, texts: TextExtractor | None = None
+) -> Iterator[TextMatch]:
+    """
+    Yield the texts of a session that match, in the order of the file.
+
+    Args:
+        path: The session's file.
+        query: The query.
+        filters: Conditions on texts.
+        matcher: Matcher of the query.
+        start: Offset of the first line to read, in bytes of the uncompressed file.
+        texts: State after the lines before *start*.
+
+    Raises:
+        OSError, ModuleNotFoundError: As `read_lines`.
+    """
+    batch: list[TextMatch] = []
+    size = 0
+    for found in _texts(path, query, filters, start, texts or TextExtractor()):
+        batch.append(found)
+        size += len(found[2].text)
+        if size > _BATCH_SIZE:
+            yield from _matches_of(batch, matcher)
+            batch, size = [], 0
+    yield from _matches_of(batch, matcher)
+
+
+def _matches_of(batch: list[TextMatch], matcher: Matcher) -> Iterator[TextMatch]:
+    if batch:
+        yield from (batch[number] for number in matcher.find_matches([text.text for _, _, text in batch]))
+
+
+def _texts(path: Path, query: Query, filters: Filters, start: int, texts: TextExtractor) -> Iterator[TextMatch]:
+    file, damage = open_rollout(path)
+    with file, suppress(*damage):
+        file.seek(start)
+        for raw in raw_lines(file):
+            if raw.raw is not None and (not raw.raw or raw.raw.isspace()):
+                continue
+            # The tool of an output is known only from its call: with a tool filter, every line is decoded.
+            line = _decode(raw.raw) if raw.raw and (filters.tool is not None or query.may_match(raw.raw)) else None
+            if line is None:
+                texts.skip()
+                continue
+            found = texts.extract(line)
+            if matches_line(filters, line):
+                yield from ((start + raw.offset, line, text) for text in found if matches_text(filters, text))
+
+
+def _decode(raw: bytes) -> RolloutLine | None:
+    try:
+        return decode_line(raw)
+    except InvalidLineError:
+        return None
+
+
+def matches_line(filters: Filters, line: RolloutLine) -> bool:
+    """
+    Return whether a line was recorded within the wanted time; True if its time is unknown.
+    """
+    if line.timestamp is None:
+        return True
+    if filters.since is not None and line.timestamp < _wire_time(filters.since):
+        return False
+    return filters.until is None or line.timestamp <= _wire_time(filters.until)
+
+
+def _wire_time(moment: datetime) -> str:
+    return format_timestamp(int(moment.timestamp() * 1000))
+
+
+def matches_text(filters: Filters, text: Text) -> bool:
+    """
+    Return whether a text has the wanted kind, tool and outcome.
+    """
+    if filters.failed and not text.is_failed:
+        return False
+    return filters.kind in (None, text.kind) and filters.tool in (None, text.tool)
