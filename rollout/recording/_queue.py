@@ -5,7 +5,6 @@ The bounded queue that passes commands from the callers to the writer's thread.
 from __future__ import annotations
 
 import queue
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -52,35 +51,33 @@ class Commands(Queue[Command]):
 
     Without that, 7 of 60 racing runs left an item after the Shutdown and hung.
 
-    A call is re-entrant if a signal handler, a `__del__` or a weakref callback makes it while its thread is inside
-    another call, which may hold the mutex. These rules keep re-entrant calls from a deadlock. Names are those of tests
-    in ``tests/faults/test_reentry.py``; ``tests/races/test_schedules.py`` tries the rules in the programs
+    A call is re-entrant if a signal handler, a `__del__` or a weakref callback makes it while its thread owns the
+    mutex. These rules keep re-entrant calls from a deadlock. Names are those of tests in
+    ``tests/faults/test_reentry.py``; ``tests/races/test_schedules.py`` tries the rules in the programs
     `SignalHandler...` and `Interrupted...`.
 
-    1. No flag records ownership of the mutex, since an interrupt could leave it stale; the call stack is inspected.
-       (test_a_reentrant_command_is_put_after_the_interrupted_one)
-    2. A re-entrant call does not take the mutex. It appends its command to the deferred commands of its thread.
-       (test_a_signal_handler_that_records_does_not_deadlock)
+    1. The mutex is an RLock, which knows its owner. C code sets the owner, so an interrupt cannot leave it stale. A
+       call that interrupts a wait for the mutex is not re-entrant.
+       (test_a_call_that_interrupts_a_wait_for_the_mutex_is_put)
+    2. A re-entrant call does not put its command. It appends the command to the deferred ones, which only the owner of
+       the mutex touches. (test_a_signal_handler_that_records_does_not_deadlock)
     3. A re-entrant call does not wait for space: without space it is refused.
        (test_a_reentrant_command_without_space_is_refused)
     4. A re-entrant flush or close does not wait for an answer.
        (test_a_reentrant_flush_or_close_does_not_wait)
-    5. The interrupted call puts the deferred commands after its own, before it releases the mutex.
-       (test_a_deferred_command_is_put_before_another_thread_can_close)
+    5. The interrupted call puts the deferred commands after its own.
+       (test_a_reentrant_command_is_put_after_the_interrupted_one)
     6. The interrupted call puts the deferred commands even if its own command is refused.
        (test_a_deferred_command_is_put_if_the_interrupted_one_is_refused)
-    7. A re-entrant call that follows a deferred command is deferred, too, even if the mutex is free: the order is kept.
-       (test_reentrant_commands_keep_their_order_if_the_mutex_becomes_free)
-    8. A command that is deferred while the writer's thread takes a batch is part of this batch.
-       (test_a_command_that_interrupts_taking_is_in_the_batch_and_has_a_time)
-    9. Once `end` was called, a re-entrant command is refused; a deferred one is refused if another thread has put the
-       Shutdown before it. (test_a_command_that_interrupts_close_is_refused,
-       test_a_deferred_command_is_refused_if_another_thread_has_closed)
-    10. The next call of the thread puts what an exception has left deferred.
-        (test_a_deferred_command_left_by_an_exception_is_put_by_the_next_call)
-    11. The writer is woken before the command is appended: an interrupt between the two leaves no writer asleep.
+    7. Every call puts the deferred commands before its own, which came later: so does the close of another thread, and
+       so are put those that an exception has left. (test_a_deferred_command_is_put_before_the_close_of_another_thread,
+       test_a_deferred_command_left_by_an_exception_is_put_before_that_of_the_next_call)
+    8. A command that is deferred while the writer takes a batch is part of the next one, for which the writer does not
+       wait. (test_a_command_that_interrupts_taking_is_in_the_next_batch)
+    9. Once `end` was called, a re-entrant command is refused. (test_a_command_that_interrupts_close_is_refused)
+    10. The writer is woken before the command is appended: an interrupt between the two leaves no writer asleep.
         (test_the_writer_is_woken_even_if_an_interrupt_follows_the_append)
-    12. No thread waits for a `threading.Condition`, whose lock a KeyboardInterrupt can leave held; see
+    11. No thread waits for a `threading.Condition`, whose lock a KeyboardInterrupt can leave held; see
         `InterruptibleEvent`. (test_an_interrupt_in_the_middle_of_a_call_loses_nothing_that_was_accepted in
         ``tests/faults/test_exit.py``)
 
@@ -92,21 +89,23 @@ class Commands(Queue[Command]):
             if the wait cannot end.
     """
 
+    mutex: Any
+
     def __init__(
         self, options: Options, closed_error: Callable[[], Exception], check: Callable[[bool], None] = lambda _: None
     ) -> None:
         super().__init__(options.queue_size)
+        self.mutex = threading.RLock()
         self._check = check
         self._max_size = options.max_waiting_size
-        self.is_closed = self._is_ended = False
+        self.is_closed = False
         self.closed_error = closed_error
         self.consumer = 0
         """Number of the writer's thread. It never waits for space: no other thread could make any."""
         # Bytes that may still be put, and bytes that the consumer holds.
         self._space = options.max_waiting_size
         self._consumer_size = 0
-        # By the number of the thread.
-        self._deferred: dict[int, list[Command]] = {}
+        self._deferred: list[Command] = []
         self._idle_lock: WaitLock | None = None
         self._is_lingering = False
         # While callers wait for space, the writer must be at work: this number of commands wakes it.
@@ -131,8 +130,7 @@ class Commands(Queue[Command]):
             queue.Full: There was no space in time, or this call must not wait for it.
             RecorderClosedError: The queue is closed; or the error that `closed_error` returns.
         """
-        # A deferred command of this thread must precede this one, even if the mutex is free by now.
-        if (self.mutex.locked() or self._deferred) and self._is_reentrant():
+        if self.mutex._is_owned():
             self._defer(command)
             return False
         try:
@@ -141,7 +139,8 @@ class Commands(Queue[Command]):
                 self._wait_and_put(command, lock, Deadline(timeout))
         finally:
             if self._deferred:
-                self._put_deferred()
+                with self.mutex:
+                    self._put_deferred()
         return True
 
     def end(self, command: Shutdown) -> bool:
@@ -160,43 +159,26 @@ class Commands(Queue[Command]):
             elif not deadline.left:
                 raise queue.Full
 
-    def _is_reentrant(self) -> bool:
-        """
-        Return whether a method that takes the mutex of this queue is among the callers.
-        """
-        frame = sys._getframe(2)
-        while frame.f_back is not None:
-            frame = frame.f_back
-            if frame.f_code in _TAKES_MUTEX and frame.f_locals["self"] is self:
-                return True
-        return False
-
     def _defer(self, command: Command) -> None:
-        deferred = self._deferred.setdefault(threading.get_ident(), [])
         if type(command) is not Shutdown:
             if self.is_closed:
                 raise self.closed_error()
-            if not self._fits(command.size + sum(other.size for other in deferred)):
+            if not self._fits(command.size + sum(other.size for other in self._deferred)):
                 raise queue.Full
-        if type(command) is Add:
-            command.time_ms = time.time_ns() // 1_000_000
-        deferred.append(command)
+        self._deferred.append(command)
 
     def _try_to_put(self, command: Command, timeout: float | None = None) -> WaitLock | None:
         """
         Put a command; return a lock to wait for before the next attempt if there is no space.
         """
         with self.mutex:
+            if self._deferred:
+                self._put_deferred()
             lock = None
             if self.is_closed or len(self.queue) >= self.maxsize or command.size > self._space:
                 lock = self._lock_for_space(command, timeout)
             if lock is None:
                 self._put(command)
-            # A deferred command was accepted, so it is put before another thread can close the queue. Python runs no
-            # signal handler between this check and the release of the mutex: there is no call or jump.
-            if not self._deferred:
-                return lock
-            self._put_deferred_of(threading.get_ident())
             return lock
 
     def _lock_for_space(self, command: Command, timeout: float | None) -> WaitLock | None:
@@ -224,7 +206,6 @@ class Commands(Queue[Command]):
             # Under the mutex, so that time does not run backwards in the file.
             item.time_ms = time.time_ns() // 1_000_000
         elif type(item) is Shutdown:
-            self._is_ended = True
             # Callers that wait for space are woken: there will be none, and their next attempt raises.
             self._wake_callers()
         # The writer is woken before the append, and waits for the mutex: after the append, a KeyboardInterrupt could
@@ -237,19 +218,8 @@ class Commands(Queue[Command]):
         self.queue.append(item)
 
     def _put_deferred(self) -> None:
-        me = threading.get_ident()
-        while me in self._deferred:
-            with self.mutex:
-                self._put_deferred_of(me)
-
-    def _put_deferred_of(self, thread: int) -> None:
-        deferred = self._deferred.pop(thread, [])
-        while deferred:
-            command = deferred.pop(0)
-            if self._is_ended and type(command) is Add:
-                # The item was accepted, but another thread has closed the queue since.
-                raise self.closed_error()
-            self._put(command)
+        while self._deferred:
+            self._put(self._deferred.pop(0))
 
     def _wake_callers(self) -> None:
         for lock in self._space_locks:
@@ -265,13 +235,12 @@ class Commands(Queue[Command]):
             timeout: Seconds to wait; the list may be empty after that.
         """
         lock = self._lock_for_commands(unwritten_size, is_lingering=False)
-        if lock is not None:
+        if lock is not None and not self._deferred:
             lock.acquire(timeout=Deadline(timeout).left)
         lock = self._lock_for_commands(unwritten_size, is_lingering=True)
-        if lock is not None:
+        if lock is not None and not self._deferred:
             lock.acquire(timeout=LINGER)
-        commands = self._take()
-        return commands + self._deferred.pop(threading.get_ident(), []) if self._deferred else commands
+        return self._take()
 
     def _lock_for_commands(self, unwritten_size: int, *, is_lingering: bool) -> WaitLock | None:
         """
@@ -295,6 +264,8 @@ class Commands(Queue[Command]):
 
     def _take(self) -> list[Command]:
         with self.mutex:
+            if self._deferred:
+                self._put_deferred()
             commands = list(self.queue)
             self.queue.clear()
             self._consumer_size = self.waiting_size
@@ -314,15 +285,3 @@ class Commands(Queue[Command]):
             self._consumer_size = 0
         # The system reuses the number of a thread that has ended.
         self.consumer = 0
-
-
-_TAKES_MUTEX = tuple(
-    method.__code__
-    for method in (
-        Commands._try_to_put,
-        Commands._put_deferred,
-        Commands._lock_for_commands,
-        Commands._take,
-        Commands.remove_consumer,
-    )
-)

@@ -10,6 +10,7 @@ import logging
 import os
 import queue
 import re
+import signal
 import threading
 from collections import Counter, deque
 from collections.abc import Callable
@@ -206,7 +207,7 @@ def test_every_test_named_in_the_rules_of_the_queue_exists() -> None:
     names = re.findall(r"\btest_\w+", re.sub(r"\S+\.py", "", Commands.__doc__ or ""))
     source = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
-    assert len(names) > 12
+    assert len(names) > 10
     assert [name for name in names if f"def {name}(" not in source] == []
 
 
@@ -226,33 +227,34 @@ class TestCommands:
         assert commands.take_all() == [outer, inner]
         assert is_put == [False, True]
 
-    def test_a_deferred_command_is_put_before_another_thread_can_close(self) -> None:
+    def test_a_call_that_interrupts_a_wait_for_the_mutex_is_put(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        outer, inner, last = add(), add(), Shutdown()
-        interrupted_by(commands, lambda: commands.hand_over(inner))
-        lock = commands._try_to_put(outer)
-        commands.end(last)
-
-        assert lock is None
-        assert commands.take_all() == [outer, inner, last]
-
-    def test_reentrant_commands_keep_their_order_if_the_mutex_becomes_free(self) -> None:
-        commands = Commands(Options(), RuntimeError)
-        first, second, outer = Flush(), Flush(), Flush()
+        outer, inner = Flush(), Flush()
+        is_held, may_release = threading.Event(), threading.Event()
         is_put = []
 
-        def interrupt() -> None:
-            commands.hand_over(first)
-            # As if another thread had held the mutex, and released it.
-            commands.mutex.release()
-            is_put.append(commands.hand_over(second))
-            commands.mutex.acquire()
+        def hold() -> None:
+            with commands.mutex:
+                is_held.set()
+                may_release.wait(10)
 
-        interrupted_by(commands, interrupt)
-        commands.hand_over(outer)
+        def interrupt(*args: object) -> None:
+            may_release.set()
+            is_put.append(commands.hand_over(inner))
 
-        assert is_put == [False]
-        assert commands.take_all() == [outer, first, second]
+        thread = threading.Thread(target=hold)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            thread.start()
+            assert is_held.wait(10)
+            signal.setitimer(signal.ITIMER_REAL, 0.05)
+            commands.hand_over(outer)
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        thread.join()
+
+        assert is_put == [True]
+        assert commands.take_all() == [inner, outer]
 
     def test_the_writer_is_woken_even_if_an_interrupt_follows_the_append(self) -> None:
         class Interrupted(deque[Any]):
@@ -295,15 +297,28 @@ class TestCommands:
 
         assert len(commands.take_all()) == 5
 
-    def test_a_command_that_interrupts_taking_is_in_the_batch_and_has_a_time(self) -> None:
+    def test_a_command_that_interrupts_the_wait_for_commands_is_in_the_batch_and_has_a_time(self) -> None:
         commands = Commands(Options(), RuntimeError)
-        commands.hand_over(Flush())
         interrupted_by(commands, lambda: commands.hand_over(add()))
 
-        _, deferred = commands.take_all()
+        (deferred,) = commands.take_all()
 
         assert isinstance(deferred, Add)
         assert deferred.time_ms > 0
+
+    def test_a_command_that_interrupts_taking_is_in_the_next_batch(self) -> None:
+        class Interrupted(deque[Any]):
+            def clear(self) -> None:
+                commands.hand_over(inner)
+                super().clear()
+
+        commands = Commands(Options(), RuntimeError)
+        outer, inner = Flush(), Flush()
+        commands.queue = Interrupted([outer])
+
+        assert commands.take_all() == [outer]
+        commands.queue = deque()
+        assert commands.take_all() == [inner]
 
     def test_a_reentrant_command_without_space_is_refused(self) -> None:
         commands = Commands(Options(max_waiting_size=10), RuntimeError)
@@ -336,19 +351,16 @@ class TestCommands:
         assert refused
         assert [type(command) for command in commands.take_all()] == [Shutdown]
 
-    def test_a_deferred_command_is_refused_if_another_thread_has_closed(self) -> None:
+    def test_a_deferred_command_is_put_before_the_close_of_another_thread(self) -> None:
         commands = Commands(Options(), RuntimeError)
+        outer, deferred, last = add(), add(), Shutdown()
+        interrupted_by(commands, lambda: commands.hand_over(deferred))
 
-        def interrupt() -> None:
-            commands.hand_over(add())
-            # As if another thread closed the queue between this put and the deferred one.
-            commands._is_ended = True
+        # The other thread comes before the interrupted call has put what is deferred.
+        commands._try_to_put(outer)
+        commands.end(last)
 
-        interrupted_by(commands, interrupt)
-        with pytest.raises(RuntimeError):
-            commands.hand_over(add())
-
-        assert len(commands.take_all()) == 1
+        assert commands.take_all() == [outer, deferred, last]
 
     def test_a_reentrant_close_is_put_after_the_interrupted_command(self) -> None:
         commands = Commands(Options(), RuntimeError)
@@ -358,14 +370,14 @@ class TestCommands:
 
         assert [type(command) for command in commands.take_all()] == [Add, Shutdown]
 
-    def test_a_deferred_command_left_by_an_exception_is_put_by_the_next_call(self) -> None:
+    def test_a_deferred_command_left_by_an_exception_is_put_before_that_of_the_next_call(self) -> None:
         commands = Commands(Options(), RuntimeError)
         left, following = Flush(), Flush()
-        commands._deferred[threading.get_ident()] = [left]
+        commands._deferred.append(left)
 
         assert commands.hand_over(following)
 
-        assert commands.take_all() == [following, left]
+        assert commands.take_all() == [left, following]
 
     def test_a_full_queue_raises_after_the_timeout(self) -> None:
         commands = Commands(Options(queue_size=1), RuntimeError)

@@ -11,10 +11,6 @@ from tests.races.programs import Program
 
 _QUEUE = "rollout.recording._queue"
 _WRITER = "rollout.recording._writer"
-_CHECK_FOR_DEFERRED = """            if not self._deferred:
-                return lock
-            self._put_deferred_of(threading.get_ident())
-"""
 
 
 @frozen
@@ -73,23 +69,41 @@ MUTANTS = {
     "a shutdown does not wake the threads that wait for space": Mutant(
         _QUEUE,
         programs.TwoProducersAgainstClose,
-        (("            self._wake_callers()\n        # The writer", "        # The writer"),),
+        (("            self._wake_callers()\n        # The writer", "            pass\n        # The writer"),),
     ),
     "deferred commands are not put": Mutant(
         _QUEUE,
         programs.SignalHandler,
-        (
-            ("            if self._deferred:\n                self._put_deferred()", "            pass"),
-            (_CHECK_FOR_DEFERRED, ""),
-        ),
+        (("            self._put(self._deferred.pop(0))\n", "            self._deferred.pop(0)\n"),),
     ),
-    "deferred commands are put after the mutex was free": Mutant(
+    "a close overtakes deferred commands": Mutant(
         _QUEUE,
         programs.SignalHandlerAgainstAnothersClose,
-        ((_CHECK_FOR_DEFERRED, ""),),
+        (
+            (
+                "            if self._deferred:\n                with",
+                "            if self._deferred and type(command) is Add:\n                with",
+            ),
+            (
+                "            if self._deferred:\n                self._put_deferred()\n            lock",
+                "            lock",
+            ),
+            (
+                "            if self._deferred:\n                self._put_deferred()\n            commands",
+                "            commands",
+            ),
+            (
+                " and not self._deferred:\n            lock.acquire(timeout=Deadline",
+                ":\n            lock.acquire(timeout=Deadline",
+            ),
+            (
+                " and not self._deferred:\n            lock.acquire(timeout=LINGER",
+                ":\n            lock.acquire(timeout=LINGER",
+            ),
+        ),
     ),
-    "a re-entrant call takes the mutex again": Mutant(
-        _QUEUE, programs.SignalHandler, (("if frame.f_code in _TAKES_MUTEX and", "if False and"),)
+    "a re-entrant call waits for space while it owns the mutex": Mutant(
+        _QUEUE, programs.SignalHandlerAndAFullQueue, (("if self.mutex._is_owned():", "if False:"),)
     ),
     "a death leaves the queue open": Mutant(
         _WRITER,

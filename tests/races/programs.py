@@ -396,7 +396,6 @@ class SignalHandler(Program):
     def prepare(self) -> None:
         self.scheduler.handler = self.handle
         self.add("main", self.main, 1 << SIGNAL)
-        self.add("a", lambda: self.record("a1"))
 
     def main(self) -> None:
         self.record("m1")
@@ -406,7 +405,17 @@ class SignalHandler(Program):
         self.record("h1", "h2")
 
 
-class SignalHandlerAgainstClose(SignalHandler):
+class SignalHandlerAndAnotherProducer(SignalHandler):
+    is_small = False
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.add("a", lambda: self.record("a1"))
+
+
+class SignalHandlerAgainstClose(SignalHandlerAndAnotherProducer):
+    is_small = True
+
     def main(self) -> None:
         self.record("m1")
         self.close()
@@ -440,7 +449,7 @@ class SignalHandlerAndAFullQueue(SignalHandler):
             self.record("h1")
 
 
-class SignalHandlerThatCloses(SignalHandler):
+class SignalHandlerThatCloses(SignalHandlerAgainstClose):
     def handle(self) -> None:
         with suppress(FlushTimeoutError):
             self.close()

@@ -202,11 +202,11 @@ class Scheduler:
         if self.is_over:
             raise Aborted
         self.step = step = self.step + 1
+        if step > STEP_LIMIT:
+            self.fail(DeadlockError(f"{task.name} goes round in circles"))
         options = self.ready | self.timed
         options |= task.injections & allowed
         if options == task.bit:
-            if step > STEP_LIMIT:
-                self.fail(DeadlockError(f"{task.name} goes round in circles"))
             return
         choice = self._choose(step, options, task.number, self.ready, False)
         if choice != task.number:
@@ -449,11 +449,8 @@ class RLock(Lock):
         if not self._count:
             super().release()
 
-    def __enter__(self) -> bool:
-        return self.acquire()
-
-    def __exit__(self, *exception: object) -> None:
-        self.release()
+    def _is_owned(self) -> bool:
+        return self.is_held and self._owner == self._scheduler.ident
 
 
 class Thread:

@@ -44,6 +44,7 @@ PROGRAMS = [
     programs.InterruptedClose,
     programs.InterruptedChild,
     programs.SignalHandler,
+    programs.SignalHandlerAndAnotherProducer,
     programs.SignalHandlerAndAFullQueue,
     programs.SignalHandlerAgainstClose,
     programs.SignalHandlerAgainstAnothersClose,

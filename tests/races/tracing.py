@@ -29,10 +29,10 @@ _FIXED = """
 _commands _encoder _file _is_child _wake_at _max_size _moment _options _pid _record_timeout _starting done fsync
 is_ascii kind maxsize metadata name path payload rest size time_ms
 """
-# Attributes that only one thread touches: the writer's, or, in `_deferred`, the thread that deferred them.
+# Attributes that only one thread touches: the writer's, or the owner of the mutex.
 _ONE_THREADS = "_batch _first _is_ending _next_try _ordinal append critical exception info pop setdefault sum"
 # Functions of other modules, and attributes of frames.
-_FOREIGN = "Full Lock RLock TIMEOUT_MAX Thread _getframe discard f_back f_code f_locals get_ident monotonic time_ns"
+_FOREIGN = "Full Lock RLock TIMEOUT_MAX Thread _is_owned discard get_ident monotonic time_ns"
 OWN = frozenset(f"{_FIXED} {_ONE_THREADS} {_FOREIGN}".split())
 """Attributes that do not make a line a point."""
 GUARDED = frozenset(
@@ -43,7 +43,7 @@ GUARDED = frozenset(
         "_idle_lock",
         "_is_lingering",
         "_space_locks",
-        "_is_ended",
+        "_deferred",
         "popleft",
         "clear",
     ]
@@ -51,7 +51,7 @@ GUARDED = frozenset(
 """Attributes that are touched only under the mutex, except for the numbers in `stats` and in errors."""
 
 
-SHARED = frozenset(["is_closed", "closed_error", "_deferred"])
+SHARED = frozenset(["is_closed", "closed_error"])
 """Shared attributes that have the name of a function of the modules."""
 
 
