@@ -32,7 +32,7 @@ def session_facts(document: Document) -> Iterator[tuple[str, list[str]]]:
     }
     for name, values in facts.items():
         # A file that is damaged, or was written by a later version of Codex, may have any value in these fields.
-        texts = [value for value in values if isinstance(value, str) and value]
+        texts = [value for value in values if isinstance(value, str) and value.strip()]
         if texts:
             yield name, texts
 

@@ -44,9 +44,7 @@ def session_lines(document: Document) -> Iterator[tuple[str, str]]:
     Yield the facts about a session that are known before its first turn: names with texts of one line.
     """
     for name, values in session_facts(document):
-        text = "  ".join(truncate_line(value, _FACT_MAX) for value in values).strip()
-        if text:
-            yield name, text
+        yield name, "  ".join(truncate_line(value, _FACT_MAX) for value in values)
 
 
 def change_text(change: FileChange) -> str:

@@ -158,6 +158,15 @@ def loaded_changes() -> tuple[object, ...]:
     return changes_in(PATCH)
 
 
+@pytest.mark.parametrize("blank", ["", " \n"])
+def test_facts_without_a_text_have_no_line(home: Path, blank: str) -> None:
+    text = exported(home, [meta(cwd=blank, git={"branch": blank, "commit_hash": None})])
+
+    assert "recorded by" in text
+    assert "folder" not in text
+    assert "git" not in text
+
+
 def test_a_session_without_messages_has_a_transcript(home: Path) -> None:
     text = exported(home, [meta(cwd=None, originator=None, git={}), event("token_count", info=None)])
 
