@@ -51,7 +51,7 @@ type: install ## mypy --strict over the package and its API, pyright over the AP
 	$(BIN)/mypy
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(RUN) --pythonversion 3.10 tests/typing/api.py
 
-test: install ## the tests; five to seven minutes on two cores
+test: install ## the tests; about four minutes on two cores
 	$(PYTEST) $(DEFAULT)
 
 test-all: ## the tests on each Python from 3.10 to 3.14 that is found

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rollout._text import escape_control_chars, one_line
 from rollout.cli import _progress
-from rollout.cli._output import cell_text, display_width, encode, print_table
+from rollout.cli._output import _Column, cell_text, display_width, encode, print_table
 from tests.cli.conftest import Run
 from tests.rollouts import put, seed_session
 
@@ -105,6 +105,14 @@ def test_display_width_counts_terminal_columns() -> None:
     assert [display_width(text) for text in ("abc", "日本", "e\u0301", "\u200d", "é")] == [3, 4, 1, 0, 1]
     # A sequence with joiners, an emoji with a variation selector, a flag, a syllable of three letters.
     assert [display_width(text) for text in ("👩\u200d💻", "❤\ufe0f", "🇩🇪", "\u1112\u1161\u11ab")] == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("abcdefgh", "abcd…"), ("日本語です", "日本…"), ("e\u0301e\u0301aaaaa", "e\u0301e\u0301aa…"), ("日本", "日本")],
+)
+def test_a_text_that_is_too_wide_is_truncated_between_its_characters(text: str, shown: str) -> None:
+    assert list(_Column("", "wide", [text]).cells(5)) == [shown]
 
 
 def test_booleans_and_lists_can_be_fields() -> None:
