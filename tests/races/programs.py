@@ -413,9 +413,7 @@ class SignalHandlerAndAnotherProducer(SignalHandler):
         self.add("a", lambda: self.record("a1"))
 
 
-class SignalHandlerAgainstClose(SignalHandlerAndAnotherProducer):
-    is_small = True
-
+class SignalHandlerAgainstClose(SignalHandler):
     def main(self) -> None:
         self.record("m1")
         self.close()
