@@ -228,7 +228,7 @@ def encode_item(
         payload: Plain payload.
         time_ms: Unix milliseconds.
         ordinal: Number of the line, only for a paginated session.
-        metadata: Metadata next to the payload; None if there is none.
+        metadata: Metadata next to the payload; None if the line has no metadata.
         is_ascii: Whether the payload and the metadata are pure ASCII; such a line takes half the time.
 
     Raises:

@@ -81,7 +81,7 @@ def is_filtered(filters: Filters) -> bool:
 
 def open_index(home: Path) -> Index | None:
     """
-    Return the open index of a home; None if there is none, or if the extra ``search`` is not installed.
+    Return the open index of a home; None if the home has no index, or if the extra ``search`` is not installed.
     """
     from rollout.search import Index  # noqa: PLC0415 -- 15 ms, which a plain list does not need
 

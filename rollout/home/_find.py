@@ -63,7 +63,8 @@ def _newest_match(home: Path, wanted: str, is_whole: bool, archived: bool) -> Ro
 
 def _newest_of_day(home: Path, session_id: str) -> RolloutName | None:
     """
-    Return the newest rollout of a session in the folder of the day that a UUIDv7 contains; None if there is none.
+    Return the newest rollout of a session in the folder of the day that its UUIDv7 contains; None if that folder does
+    not contain the session.
 
     Takes 0.08 ms; a walk through 100,000 names takes 68 ms.
     """

@@ -197,8 +197,8 @@ def _pieces(raw: bytes, offset: int) -> list[Piece]:
 
 def _complete_line_in(part: bytes) -> tuple[int, RolloutLine] | None:
     """
-    Return the complete line in *part* and its position; None if there is none. NUL bytes may be around the line, and an
-    incomplete line may be after it.
+    Return the complete line in *part* and its position; None if *part* contains no complete line. NUL bytes may be
+    around the line, and an incomplete line may be after it.
     """
     for end in (len(part), part.rfind(b"}") + 1):
         stripped = part[:end].strip(_BLANK)

@@ -43,7 +43,7 @@ class Row:
         checksum: Checksum of the bytes before this position.
         turns: Number of the user's prompts.
         tokens: Number of tokens used.
-        problem: Description of the part that could not be read; None if there is none.
+        problem: Description of the part that could not be read; None if everything was read.
         facts: Values to filter by.
     """
 

@@ -57,7 +57,7 @@ def update_index(
         home: Home folder; by default ``CODEX_HOME``, else ``~/.codex``.
         rebuild: Whether to build the index from the beginning, which also removes the lines of deleted sessions.
         trigram: Whether the index also finds parts of words; it is then 80 times larger and takes 10 times as long to
-            build. By default the same as the existing index; False if there is none.
+            build. By default the same as the existing index; False if no index exists.
         progress: Function that is called after each session.
 
     Raises:

@@ -70,7 +70,7 @@ class Site:
 
     def find_path(self, key: str) -> Path:
         """
-        Return the file that a key names. If there is none, the response to the request is 404.
+        Return the file that a key names. If the file does not exist, the request is answered with status 404.
         """
         if key == FILE_KEY:
             return self.session or abort(404)

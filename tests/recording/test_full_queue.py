@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,20 @@ from rollout import FlushTimeoutError, Recorder, RecorderFullError
 from rollout.recording import _queue as queue_module
 from tests.disks import WatchedDisk
 from tests.rollouts import prompts_of
+
+
+def recorder_with_full_queue(disk: WatchedDisk, home: Path, *, queue_size: int = 1) -> Any:
+    """
+    Return a recorder whose disk is held up: the message "0" is being written, those after it fill the queue.
+    """
+    recorder = disk.Recorder(home=home, queue_size=queue_size)
+    recorder.flush()
+    reached = disk.hold()
+    recorder.user_message("0")
+    assert reached.wait(10)
+    for number in range(queue_size):
+        recorder.user_message(str(number + 1))
+    return recorder
 
 
 @pytest.mark.parametrize(
@@ -34,12 +49,7 @@ def test_an_invalid_limit_is_refused_before_a_file_is_created(
 
 
 def test_record_waits_while_the_queue_is_full_and_continues_when_there_is_space(home: Path, disk: WatchedDisk) -> None:
-    recorder = disk.Recorder(home=home, queue_size=1)
-    recorder.flush()
-    reached = disk.hold()
-    recorder.user_message("0")
-    assert reached.wait(10)
-    recorder.user_message("1")
+    recorder = recorder_with_full_queue(disk, home)
 
     blocked = threading.Thread(target=recorder.user_message, args=("2",))
     blocked.start()
@@ -57,14 +67,9 @@ def test_a_record_that_waits_for_space_checks_repeatedly_that_the_wait_can_end(
     home: Path, disk: WatchedDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queue_module, "_CHECK_INTERVAL", 0.001)
-    recorder = disk.Recorder(home=home, queue_size=1)
-    recorder.flush()
+    recorder = recorder_with_full_queue(disk, home)
     checks: list[int] = []
     recorder._writer._commands._check = lambda _: checks.append(1)
-    reached = disk.hold()
-    recorder.user_message("0")
-    assert reached.wait(10)
-    recorder.user_message("1")
 
     blocked = threading.Thread(target=recorder.user_message, args=("2",))
     blocked.start()
@@ -79,13 +84,7 @@ def test_a_record_that_waits_for_space_checks_repeatedly_that_the_wait_can_end(
 
 
 def test_flush_with_a_limit_ends_in_time_while_the_queue_is_full(home: Path, disk: WatchedDisk) -> None:
-    recorder = disk.Recorder(home=home, queue_size=2)
-    recorder.flush()
-    reached = disk.hold()
-    recorder.user_message("0")
-    assert reached.wait(10)
-    recorder.user_message("1")
-    recorder.user_message("2")
+    recorder = recorder_with_full_queue(disk, home, queue_size=2)
 
     with pytest.raises(FlushTimeoutError):
         recorder.flush(timeout=0.05)
