@@ -8,6 +8,7 @@ import re
 from datetime import datetime, timedelta, timezone
 
 __all__ = [
+    "plain_text",
     "UNSAFE",
     "age_text",
     "clock_text",
@@ -24,6 +25,8 @@ __all__ = [
     "size_text",
     "time_unit",
 ]
+
+_COLOR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 
 _KILO = 1000
 _COUNT_UNITS = ((10**12, "T"), (10**9, "G"), (10**6, "M"), (10**3, "k"))
@@ -184,3 +187,18 @@ def read_moment(text: str) -> datetime | None:
         return datetime.fromisoformat(re.sub(r"Z$", "+00:00", text)).astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
+
+
+def plain_text(text: str) -> str:
+    """
+    Return a text of the same length that SQLite accepts: without NUL, at which SQLite sometimes ends a text, without
+    lone surrogates of a damaged file, and without a terminal's colors, which would be a part of the next word.
+    """
+    text = text.replace("\0", " ")
+    if "\x1b" in text:
+        text = _COLOR.sub(lambda found: " " * len(found[0]), text)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text

@@ -8,7 +8,7 @@ escapes, UTC milliseconds with three digits.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -19,7 +19,7 @@ from attrs import field, frozen
 from rollout.errors import InvalidLineError
 from rollout.schema import LINE_TYPES, RolloutItem, snapshot, to_item
 
-__all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_json", "decode_line", "encode_item", "encode_json"]
+__all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_block", "decode_json", "decode_line", "encode_item", "encode_json"]
 __all__ += ["encode_line", "format_timestamp", "json_for_reading"]
 
 MAX_LINE_SIZE = 512 * 2**20
@@ -31,6 +31,7 @@ _dumps = ujson.dumps
 _loads = ujson.loads
 
 _BOM = b"\xef\xbb\xbf"
+_END = {b"}"}
 _ENVELOPE = frozenset({"timestamp", "ordinal", "type", "payload", "metadata"})
 # Number of the keys that every envelope has: timestamp, type and payload.
 _REQUIRED_COUNT = 3
@@ -147,6 +148,45 @@ def decode_line(raw: bytes) -> RolloutLine:
     return line._with_raw(raw.rstrip(b"\r\n"))
 
 
+def decode_block(block: bytes) -> list[dict[str, Any]] | None:
+    """
+    Decode many lines at once, each into the keys and values of its envelope: for a reader that needs no `RolloutLine`,
+    in half of the time.
+
+    Args:
+        block: Lines, with newlines between them.
+
+    Returns:
+        The envelopes; None if a line is not of the usual form. Then each line is to be decoded by `decode_line`.
+    """
+    try:
+        # JSON text contains no newline, so each one separates two lines. A line that contains two values, and two lines
+        # that contain one, change the number of values, unless there are both: then a line has another end.
+        lines = block.split(b"\n")
+        values = _loads(b"[%b]" % b",".join(lines))
+        if len(values) != len(lines) or not ({line[-1:] for line in lines} == _END or _has_whole_lines(lines)):
+            return None
+        for value in values:
+            if not (
+                type(value["payload"]) is dict
+                and type(value["type"]) is str
+                and type(value["timestamp"]) is str
+                and (
+                    len(value) == _REQUIRED_COUNT
+                    or (value.keys() <= _ENVELOPE and type(value.get("ordinal", 0)) is int)
+                )
+            ):
+                return None
+    except (ValueError, KeyError, TypeError):
+        return None
+    found: list[dict[str, Any]] = values
+    return found
+
+
+def _has_whole_lines(lines: Sequence[bytes]) -> bool:
+    return all(line.strip()[:1] + line.strip()[-1:] == b"{}" for line in lines)
+
+
 def _decode_again(raw: bytes, reason: str) -> Any:
     try:
         return _loads(raw.removeprefix(_BOM).decode("utf-8", "replace"))
@@ -188,7 +228,8 @@ def _bare(value: dict[str, Any]) -> RolloutLine:
         kind = "session_meta"
     else:
         raise InvalidLineError(None, 0, "neither an envelope with a payload nor a bare item")
-    return RolloutLine(timestamp=value.get("timestamp"), type=kind, payload=value, is_bare=True)
+    timestamp = value.get("timestamp")
+    return RolloutLine(timestamp=timestamp if type(timestamp) is str else None, type=kind, payload=value, is_bare=True)
 
 
 def encode_line(line: RolloutLine) -> bytes:

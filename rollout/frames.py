@@ -12,10 +12,12 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from attrs import astuple
+
 from rollout.document import frame_of
-from rollout.home import StrPath
-from rollout.interpret import Filters
-from rollout.reading import read_lines
+from rollout.home import StrPath, home_folder, home_of
+from rollout.interpret import Filters, Interpreter
+from rollout.reading import parent_source, read_lines
 from rollout.search import indexed_sessions, indexed_stats
 from rollout.sessions import SessionInfo
 from rollout.stats import SessionStats, StatsCounter
@@ -76,12 +78,12 @@ def sessions_dataframe(home: StrPath | None = None, *, filters: Filters = Filter
         * *session_id*, *path* (string): id in the file name; path of the file.
         * *started* (datetime64[us]): time of creation, in the local time of that moment, from the file name.
         * *updated* (datetime64[us, UTC]): time of the last change.
-        * *first_words* (string): beginning of the user's first prompt; from the index its first 120 characters.
+        * *first_words* (string): the user's first request, at most 500 characters.
         * *cwd*, *branch*, *repository*, *model*, *originator*, *source* (string): folder in which the agent worked;
           branch and URL of git; model that answered last; program that recorded; cli, vscode, exec, mcp or another.
         * *is_archived* (boolean): whether the session is in the archive.
         * *turns*, *tool_calls*, *tool_failures* (Int64): numbers of prompts, of tool calls, and of failed calls.
-        * *tool_seconds* (float64): measured seconds in tools.
+        * *tool_seconds* (float64): seconds in tools, as far as the lines state them.
         * *input_tokens*, *cached_input_tokens* (part of the input), *output_tokens*, *reasoning_output_tokens* (part of
           the output), *total_tokens* (Int64): tokens used, without tokens that a fork inherited from another session.
         * *duration_seconds*, *active_seconds* (float64): seconds from the first line to the last; seconds in turns, if
@@ -107,7 +109,8 @@ def _rows(home: StrPath | None, filters: Filters) -> Iterator[Sequence[Any]]:
 
 
 def _read(session: SessionInfo) -> tuple[SessionStats | None, str | None]:
-    counter = StatsCounter()
+    source = parent_source(home_of(session.path) or home_folder())
+    counter = StatsCounter(Interpreter(has_texts=False, parent_source=source))
     try:
         with read_lines(session.path) as lines:
             for line in lines:
@@ -150,17 +153,14 @@ def _started(timestamp: str) -> int | None:
 def _counts(stats: SessionStats | None) -> Sequence[Any]:
     if stats is None:
         return (None,) * 11
-    tools, tokens = stats.tools.values(), stats.tokens
+    times = [tool.duration for tool in stats.tools.values() if tool.duration is not None]
+    tokens = (None,) * 5 if stats.tokens is None else astuple(stats.tokens)
     return (
         stats.turns,
         stats.calls,
         stats.failures,
-        sum(tool.duration for tool in tools),
-        tokens.input_tokens,
-        tokens.cached_input_tokens,
-        tokens.output_tokens,
-        tokens.reasoning_output_tokens,
-        tokens.total_tokens,
+        sum(times) if times else None,
+        *tokens,
         stats.duration,
         stats.active_duration,
     )

@@ -19,6 +19,7 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field, frozen
 
+from rollout._version import SCHEMA_VERSION
 from rollout.codec import decode_json, decode_line, encode_json
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
@@ -159,7 +160,7 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the receipt as plain values, for JSON."""
-        return {"schema_version": 1, "replacements": [asdict(each) for each in self.replacements]}
+        return {"schema_version": SCHEMA_VERSION, "replacements": [asdict(each) for each in self.replacements]}
 
 
 @define

@@ -10,7 +10,7 @@ from typing import Any
 
 from rollout.codec import RolloutLine, decode_line, encode_item, encode_json
 from rollout.document import Document, DocumentBuilder, Item, Turn
-from tests.rollouts import TIME_MS, Line, event, meta
+from tests.rollouts import TIME_MS, Line, event, item, meta
 
 __all__ = [
     "builder_of",
@@ -25,6 +25,8 @@ __all__ = [
     "make_old",
     "output",
     "output_with_code",
+    "script",
+    "script_output",
     "texts_of",
 ]
 
@@ -70,7 +72,23 @@ def command_output(text: str, call_id: str = "c1", *, code: int = 0) -> Line:
     return output(f"Exit code: {code}\nWall time: 0.1 seconds\nOutput:\n{text}", call_id)
 
 
-def completed(kind: str, **fields: Any) -> Line:
+def script(text: str, call_id: str = "s1") -> Line:
+    """
+    Return the call of a script of the model, as Codex writes in code mode.
+    """
+    return item("custom_tool_call", name="exec", input=text, call_id=call_id)
+
+
+def script_output(state: str, *texts: str, call_id: str = "s1") -> Line:
+    """
+    Return the output of a script; *state* is completed, failed, running or terminated.
+    """
+    heads = [f"Script {state}\nWall time 0.5 seconds\nOutput:\n", *texts]
+    parts = [{"type": "input_text", "text": text} for text in heads]
+    return item("custom_tool_call_output", call_id=call_id, output=parts)
+
+
+def completed(kind: str, /, **fields: Any) -> Line:
     """
     Return the event of a completed item.
     """
@@ -107,21 +125,21 @@ def items_of(lines: list[Line], **kwargs: Any) -> list[Item]:
     """
     Return the items of such a document.
     """
-    return [item for turn in document_of(lines, **kwargs).turns for item in turn.items]
+    return [one for turn in document_of(lines, **kwargs).turns for one in turn.items]
 
 
 def texts_of(items: list[Item]) -> list[tuple[str, str]]:
     """
     Return the kinds and texts of items.
     """
-    return [(item.kind, item.text) for item in items]
+    return [(one.kind, one.text) for one in items]
 
 
 def keys_of(turns: list[Turn]) -> list[str]:
     """
     Return the keys of all lines of turns, sorted.
     """
-    of_items = [key for turn in turns for item in turn.items for key in item.lines]
+    of_items = [key for turn in turns for one in turn.items for key in one.lines]
     return sorted([*of_items, *(key for turn in turns for keys in turn.others.values() for key in keys)])
 
 

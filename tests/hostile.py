@@ -194,6 +194,20 @@ event_msg {"type": "item_completed", "item": {"type": "McpToolCall", "id": $, "s
 event_msg {"type": "item_completed", "item": {"type": "WebSearch", "id": $, "query": $, "action": {"query": $}}}
 event_msg {"type": "item_completed", "item": {"type": "Plan", "id": $, "text": $}}
 event_msg {"type": "item_completed", "item": {"type": "ImageView", "id": $, "path": $}}
+response_item {"type": "custom_tool_call", "name": "exec", "call_id": "script", "input": $}
+event_msg {"type": "item_completed", "item": {"type": "DynamicToolCall", "id": $, "tool": $, "arguments": {$: $},
+    "success": false, "content_items": [{"type": "inputText", "text": $}, {"type": "inputImage", "imageUrl": $}]}}
+event_msg {"type": "item_completed", "item": {"type": "Extension", "id": $, "kind": $, "status": "failed",
+    "error": {"message": $}}}
+response_item {"type": "custom_tool_call_output", "call_id": "script", "output": [
+    {"type": "input_text", "text": "Script failed\\nWall time 1.0 seconds\\nOutput:\\n"}, {"type": $, "text": $}]}
+response_item {"type": "function_call_output", "call_id": "", "name": $, "output": $}
+response_item {"type": "message", "role": "user", "content": [{"type": "input_text", "text": $}],
+    "internal_chat_message_metadata_passthrough": {"content_item_kinds": [$],
+    "content_item_metadata": [{"provenance": {"type": $}}]}}
+event_msg {"type": "item_completed", "item": {"type": "SubAgentActivity", "agent_path": $, "kind": $, "model": $}}
+event_msg {"type": "item_completed", "item": {"type": "EnteredReviewMode", "id": $, "review": $, "prompt": $}}
+event_msg {"type": "thread_settings_applied", "thread_settings": {"model": $, "cwd": $, "reasoning_effort": $}}
 event_msg {"type": "item_completed", "item": {"type": $, $: $}}
 event_msg {"type": "user_message", "message": $, "kind": $, "images": [$], "local_images": [$], "text_elements": [$]}
 event_msg {"type": "exec_command_end", "call_id": $, "stdout": $, "stderr": $, "command": [$], "exit_code": $}

@@ -21,6 +21,7 @@ from typing import NamedTuple
 import pytest
 from click.testing import CliRunner
 
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._app import COMMANDS, group
 from rollout.cli._exit_status import EXIT_STATUSES
 from rollout.codec import decode_json, encode_item
@@ -43,6 +44,19 @@ from tests.rollouts import (  # noqa: E402 -- also for the script
 PAGE = ROOT / "docs" / "cli.md"
 # The home folder on the page; each test has a temporary folder instead.
 PLACE = "/home/dev"
+# The command, for which it is always this time: a list shows the ages of sessions.
+_COMMAND = """
+from datetime import datetime
+from rollout.cli import _list, main
+
+class Clock(datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromisoformat("2025-11-21T11:40:00+00:00")
+
+_list.datetime = Clock
+main()
+"""
 # A row of the table of JSON documents; colours, and a progress bar that the command has erased.
 _ROW = re.compile(r"^\| `(rollout .*?)` \|.*\|$", re.MULTILINE)
 _ERASED = re.compile(r"\x1b\[\?25l.*?\x1b\[\?25h[\r\n]*\x1b\[1A\x1b\[2K|\x1b\[[\d;]*m", re.DOTALL)
@@ -146,7 +160,9 @@ class Terminal:
         self._folder = folder.resolve()
         script = self._folder / "bin" / "rollout"
         script.parent.mkdir(parents=True)
-        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m rollout.cli "$@"\n')
+        program = script.with_name("program.py")
+        program.write_text(_COMMAND)
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{program}" "$@"\n')
         script.chmod(0o700)
         self.home = self._folder / ".codex"
         self._env = {
@@ -268,7 +284,7 @@ def row_of(command: str, output: str) -> str:
     """
     # The terminal also has the messages of stderr.
     document = decode_json(next(line for line in output.splitlines() if line.startswith("{")))
-    assert document.pop("schema_version", None) == 1, output
+    assert document.pop("schema_version", None) == SCHEMA_VERSION, output
     first = next(value for value in document.values() if isinstance(value, (list, dict)))
     fields = first[0] if isinstance(first, list) else first
     return f"| `{command}` | {', '.join(f'`{key}`' for key in document)} | {', '.join(f'`{key}`' for key in fields)} |"

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from rollout import EncodeError, InvalidLineError, RolloutLine, codec, schema
-from rollout.codec import decode_line, encode_item, encode_line, format_timestamp
+from rollout.codec import decode_block, decode_line, encode_item, encode_line, format_timestamp
 from rollout.schema._plain import snapshot
 
 TIME_MS = 1_758_052_149_591
@@ -355,6 +355,56 @@ class TestEvolving:
             ("type", "agent_message"),
             ("phase", "p"),
         ]
+
+
+class TestBlock:
+    USUAL = b'{"timestamp":"t","type":"event_msg","payload":{"type":"x"}}'
+    NUMBERED = b'{"timestamp":"t","ordinal":3,"type":"event_msg","payload":{},"metadata":null}'
+
+    def test_has_the_envelope_of_each_line(self) -> None:
+        lines = [self.USUAL, b" " + self.NUMBERED + b"\r", self.USUAL.replace(b'"x"', '"é\u2028"'.encode())]
+
+        found = decode_block(b"\n".join(lines))
+
+        assert found is not None
+        assert [(one["timestamp"], one["type"], one["payload"]) for one in found] == [
+            (line.timestamp, line.type, line.payload) for line in map(decode_line, lines)
+        ]
+        assert [one.get("ordinal") for one in found] == [None, 3, None]
+
+    @pytest.mark.parametrize(
+        "lines",
+        [
+            [b""],
+            [b"{"],
+            [USUAL, b""],
+            [b"", USUAL],
+            [USUAL, b" ", USUAL],
+            [USUAL + USUAL],
+            [USUAL + b"," + USUAL],
+            [USUAL + b","],
+            [USUAL + b"]", b"[" + USUAL],
+            [USUAL[:16], USUAL[17:]],
+            [USUAL + b"," + USUAL, USUAL[:16], USUAL[17:]],
+            [USUAL[:16], USUAL[17:], USUAL + b"," + USUAL],
+            [b"\xef\xbb\xbf" + USUAL],
+            [USUAL.replace(b"x", b"\xff")],
+            [USUAL, b"null"],
+            [b"[]", USUAL],
+            [b'"payload"'],
+            [USUAL.replace(b'"t"', b"null")],
+            [USUAL.replace(b'"event_msg"', b"1")],
+            [b'{"timestamp":"t","type":"event_msg","payload":[]}'],
+            [b'{"timestamp":"t","type":"event_msg","payload":{},"novel":1}'],
+            [NUMBERED.replace(b"3", b"null")],
+            [NUMBERED.replace(b"3", b"true")],
+            [b'{"type":"message","role":"user","content":[]}'],
+            [b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"],
+        ],
+        ids=lambda lines: b"|".join(lines)[:30].decode("ascii", "backslashreplace"),
+    )
+    def test_with_another_line_is_to_be_decoded_line_by_line(self, lines: list[bytes]) -> None:
+        assert decode_block(b"\n".join(lines)) is None
 
 
 def test_an_encoder_without_memory_raises_memory_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -288,14 +288,14 @@ def test_a_receipt_has_each_placeholder_with_its_kind_and_count() -> None:
     entries = (Replacement(github.placeholder, "github-token", 3), Replacement(aws.placeholder, "aws-access-key", 3))
     assert redaction.receipt == Receipt(entries)
     assert redaction.receipt.to_dict() == {
-        "schema_version": 1,
+        "schema_version": 2,
         "replacements": [
             {"placeholder": github.placeholder, "kind": "github-token", "count": 3},
             {"placeholder": aws.placeholder, "kind": "aws-access-key", "count": 3},
         ],
     }
     assert json.loads(json.dumps(redaction.receipt.to_dict())) == redaction.receipt.to_dict()
-    assert Redaction().receipt.to_dict() == {"schema_version": 1, "replacements": []}
+    assert Redaction().receipt.to_dict() == {"schema_version": 2, "replacements": []}
 
 
 def test_results_are_frozen_and_do_not_hold_the_secret(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import click
 
 from rollout._text import escape_control_chars, one_line
-from rollout._version import __version__
+from rollout._version import SCHEMA_VERSION, __version__
 from rollout.cli._exit_status import BUSY, DONE, ERROR, EXIT_STATUSES, INTERRUPTED
 from rollout.cli._output import encode
 from rollout.errors import RolloutError, SessionBusyError
@@ -150,7 +150,7 @@ def _report_error(args: Sequence[str], kind: str, message: str, status: int) -> 
     Write an error to stderr, as JSON with ``--json`` or ``--jsonl``; return the exit status.
     """
     if "--json" in args or "--jsonl" in args:
-        text = encode({"schema_version": 1, "error": {"type": kind, "message": message, "status": status}})
+        text = encode({"schema_version": SCHEMA_VERSION, "error": {"type": kind, "message": message, "status": status}})
     else:
         text = f"rollout: {escape_control_chars(message)}"
     with suppress(OSError):

@@ -139,10 +139,16 @@ class Conversation:
                     # An output is shown at its own position, even in a later turn than its call.
                     current_turn = self._pending[-1].turn if self._pending else turn
                     self._pending.append(_Pending(current_turn, item, is_output=True))
-        while self._pending and (len(self._pending) > self._pending_max or self._has_ended(self._pending[0].turn)):
+        while self._pending and (len(self._pending) > self._pending_max or self._can_render_next()):
             yield from self._render_next()
         if not self._pending and self._turn is not None and self._turn.status in ("completed", "interrupted"):
             yield from self._render_turn_end()
+
+    def _can_render_next(self) -> bool:
+        document = self._builder.document
+        # The heading contains the title, which is the first prompt.
+        has_title = self._has_heading or document is None or document.facts.preview is not None
+        return has_title and self._has_ended(self._pending[0].turn)
 
     def _has_ended(self, turn: Turn) -> bool:
         return bool(self._pending) and self._pending[-1].turn is not turn

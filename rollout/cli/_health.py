@@ -19,7 +19,7 @@ import click
 
 from rollout import secrets
 from rollout._text import escape_control_chars, one_line, pluralize, size_text
-from rollout._version import __version__
+from rollout._version import SCHEMA_VERSION, __version__
 from rollout.cli._exit_status import DONE, ERROR, NOT_FOUND, PARTIAL
 from rollout.cli._options import SESSION, find_all, home_option, json_option
 from rollout.cli._output import encode, info, path_text, print_out, style_text, warn
@@ -68,7 +68,7 @@ def verify_command(
             if not json:
                 _print_verified(row, is_single=len(paths) == 1)
     if json:
-        print_out(encode({"schema_version": 1, "sessions": rows}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "sessions": rows}))
     elif len(rows) != 1:
         bad_count = sum(bool(row["faults"] or row["secrets"] or row["error"]) for row in rows)
         info(f"{len(rows):,} sessions, {bad_count:,} with problems")
@@ -134,7 +134,7 @@ def repair_command(session: str, home: str | None, to: str | None, dry_run: bool
     if dry_run:
         row = _verify_one(path, with_secrets=False)
         if json:
-            print_out(encode({"schema_version": 1, "sessions": [row]}))
+            print_out(encode({"schema_version": SCHEMA_VERSION, "sessions": [row]}))
         else:
             _print_verified(row, is_single=True)
         return _status_of([row])
@@ -145,7 +145,7 @@ def repair_command(session: str, home: str | None, to: str | None, dry_run: bool
     ]
     if json:
         row = {"copy": os.fspath(result.copy), "report": os.fspath(result.report), "actions": actions}
-        print_out(encode({"schema_version": 1, "repair": row}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "repair": row}))
     else:
         for action in actions:
             warn(f"line {action['lineno']}: {action['kind']}: {action['action']}")
@@ -172,7 +172,7 @@ def doctor_command(home: str | None, json: bool) -> int:
         findings = list(_check_home(folder, lambda done: show(done, 0)))
     if json:
         rows = [{"check": check, "ok": is_ok, "message": message} for check, is_ok, message in findings]
-        print_out(encode({"schema_version": 1, "home": os.fspath(folder), "findings": rows}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "home": os.fspath(folder), "findings": rows}))
     else:
         for check, is_ok, message in findings:
             mark = style_text("ok  ", fg="green") if is_ok else style_text("warn", fg="red")

@@ -57,8 +57,8 @@ def list_command(
     Without options, only the files of the listed sessions are opened. Filters and --sort updated use the index (see
     `rollout index`); without an index, they read the beginning of every file.
 
-    Fields: id, name, preview, path, started, updated, cwd, branch, repository, model, originator, source, turns,
-    tokens, size, state (live, archived, damaged, ok), problem.
+    Fields: id, name, title, preview, path, started, updated, updated_by_file, cwd, branch, repository, model,
+    originator, source, turns, tokens, size, state (live, archived, damaged, ok), problem.
 
     \b
     Examples:
@@ -113,10 +113,12 @@ def _row(session: SessionInfo) -> dict[str, Any]:
     return {
         "id": session.session_id,
         "name": session.name,
+        "title": facts.title,
         "preview": facts.preview,
         "path": os.fspath(session.path),
         "started": session.timestamp,
         "updated": session.updated_at and session.updated_at.isoformat(timespec="seconds"),
+        "updated_by_file": session.is_updated_by_file,
         "cwd": facts.cwd,
         "branch": facts.branch,
         "repository": facts.repository,
@@ -133,8 +135,8 @@ def _row(session: SessionInfo) -> dict[str, Any]:
 
 def _print_list(rows: list[dict[str, Any]], *, is_numbered: bool) -> None:
     if not is_terminal():
-        # For programs: nothing is truncated, and times are absolute.
-        names = ("id", "updated", "name", "preview", "cwd", "branch", "turns", "tokens", "size", "state")
+        # For programs: times are absolute.
+        names = ("id", "updated", "name", "title", "cwd", "branch", "turns", "tokens", "size", "state")
         print_table([(name, "left") for name in names], ([cell_text(row[name]) for name in names] for row in rows))
         return
     cells = (_cells(f"@{number}" if is_numbered else row["id"][:SHORT_ID], row) for number, row in enumerate(rows, 1))
@@ -143,7 +145,7 @@ def _print_list(rows: list[dict[str, Any]], *, is_numbered: bool) -> None:
 
 def _cells(session: str, row: dict[str, Any]) -> list[str]:
     updated = row["updated"] and datetime.fromisoformat(row["updated"])
-    words = row["name"] or row["preview"] or row["problem"] or ""
+    words = row["name"] or row["title"] or row["problem"] or ""
     return [
         session,
         short_age_text(updated, datetime.now(timezone.utc)),

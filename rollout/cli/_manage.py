@@ -17,6 +17,7 @@ import click
 
 from rollout import store
 from rollout._text import one_line, pluralize, size_text
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._exit_status import BUSY, DONE, ERROR, NOT_FOUND, PARTIAL
 from rollout.cli._options import (
     ARCHIVED_SESSION,
@@ -96,7 +97,7 @@ def _id_of(path: Path) -> str:
 
 
 def _print_json(rows: list[dict[str, Any]]) -> None:
-    print_out(encode({"schema_version": 1, "sessions": rows}))
+    print_out(encode({"schema_version": SCHEMA_VERSION, "sessions": rows}))
 
 
 @click.command("archive")

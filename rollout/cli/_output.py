@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from rollout._text import escape_control_chars, one_line
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._progress import hide_bar
 from rollout.export import json_escape, json_text
 
@@ -128,7 +129,7 @@ def print_rows(
         return bool(count)
     selected = list(_select_fields(rows, form["fields"]))
     if form["json"]:
-        print_out(encode({"schema_version": 1, key: selected, **other}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, key: selected, **other}))
     elif form["fields"]:
         for row in selected:
             print_out("\t".join(cell_text(value) for value in row.values()))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._exit_status import DONE, PARTIAL
 from rollout.cli._options import SESSION, home_option
 from rollout.cli._output import encode, info, print_out, warn
@@ -79,7 +80,7 @@ def record_command(
 def _print_json(row: dict[str, Any]) -> None:
     # Recording continues if nothing reads stdout.
     with suppress(BrokenPipeError):
-        print_out(encode({"schema_version": 1, **row}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, **row}))
 
 
 def _record_all(recorder: Recorder) -> tuple[int, int]:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from rollout._text import escape_control_chars, one_line, pluralize, size_text
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._exit_status import DONE, NOT_FOUND
 from rollout.cli._options import filter_options, format_options, home_option, json_option, pop_filters, pop_format
 from rollout.cli._output import encode, info, is_terminal, print_out, print_rows, print_table, style_text, warn
@@ -202,7 +203,14 @@ def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete:
     if delete:
         is_deleted = delete_index(home=folder)
         if json:
-            print_out(encode({"schema_version": 1, "index": {"path": os.fspath(index_path(folder)), "exists": False}}))
+            print_out(
+                encode(
+                    {
+                        "schema_version": SCHEMA_VERSION,
+                        "index": {"path": os.fspath(index_path(folder)), "exists": False},
+                    }
+                )
+            )
         else:
             info("the index was deleted" if is_deleted else "there is no index")
         return DONE if is_deleted else NOT_FOUND
@@ -223,7 +231,7 @@ def _print_status(home: Any, *, json: bool, update: Any, seconds: float) -> int:
         raise sqlite3.DatabaseError(f"{path} is damaged or of another version")
     if index is None:
         if json:
-            print_out(encode({"schema_version": 1, "index": {"path": os.fspath(path), "exists": False}}))
+            _print_missing(path)
         else:
             info("there is no index; `rollout index` creates one")
         return NOT_FOUND
@@ -244,7 +252,7 @@ def _print_status(home: Any, *, json: bool, update: Any, seconds: float) -> int:
         "seconds": round(seconds, 3),
     }
     if json:
-        print_out(encode({"schema_version": 1, "index": row}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "index": row}))
     else:
         share = f" ({size / files_size:.1%})" if files_size else ""
         name = escape_control_chars(os.fspath(path))
@@ -256,3 +264,8 @@ def _print_status(home: Any, *, json: bool, update: Any, seconds: float) -> int:
         if changed:
             print_out(f"{pluralize(changed, 'session')} changed since the last update")
     return DONE
+
+
+def _print_missing(path: Path) -> None:
+    row = {"path": os.fspath(path), "exists": False}
+    print_out(encode({"schema_version": SCHEMA_VERSION, "index": row}))

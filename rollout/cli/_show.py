@@ -17,7 +17,7 @@ from rollout.cli._output import encode, info, print_out, print_paged, print_rows
 from rollout.codec import RolloutLine
 from rollout.errors import SessionNotFoundError
 from rollout.home import home_folder, home_of
-from rollout.interpret import TEXT_KINDS, TextExtractor
+from rollout.interpret import TEXT_KINDS, Interpreter, texts_of
 from rollout.reading import LineReader, base_of, follow, inherited_lines, read_lines
 from rollout.secrets import Redaction
 from rollout.store import find
@@ -109,8 +109,12 @@ def _with_inherited(lines: LineReader, home: Path) -> Iterator[NumberedLine]:
 def _lines_of_kinds(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Iterable[RolloutLine]:
     if not kinds:
         return lines
-    texts = TextExtractor()
-    return (line for line in lines if any(text.kind in kinds for text in texts.extract(line)))
+    interpreter = Interpreter()
+    return (
+        line
+        for line in lines
+        if any(text.kind in kinds and not text.is_echo for text in texts_of(interpreter.feed(line)))
+    )
 
 
 def _row(line: RolloutLine) -> dict[str, Any]:

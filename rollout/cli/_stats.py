@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,15 @@ import attrs
 import click
 
 from rollout._text import duration_text, one_line, size_text
+from rollout._version import SCHEMA_VERSION
 from rollout.cli._exit_status import DONE, NOT_FOUND
 from rollout.cli._options import SESSION, filter_options, find_all, home_option, json_option, pop_filters
 from rollout.cli._output import encode, info, print_out, print_table, warn
 from rollout.cli._progress import progress
 from rollout.home import RolloutName, home_folder
-from rollout.interpret import Filters
-from rollout.search import indexed_sessions, indexed_stats
-from rollout.stats import SessionStats, combine, session_stats
+from rollout.interpret import Filters, SessionFacts
+from rollout.search import indexed_sessions, indexed_stats, read_facts
+from rollout.stats import GROUPS, Group, SessionStats, combine, group_stats, plain_stats, session_stats
 from rollout.storage import Storage, home_storage, session_storage
 from rollout.store import find
 
@@ -29,29 +30,37 @@ __all__ = ["stats_command", "storage_command"]
 
 @click.command("stats")
 @json_option
+@click.option("--by", type=click.Choice(GROUPS), help="Print a table: a row for each day, model, tool and so on.")
 @click.option("--archived/--live", default=None, help="Only archived sessions, or only sessions that are not archived.")
 @filter_options
 @home_option
 @click.argument("sessions", nargs=-1, type=SESSION)
-def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, **options: Any) -> int:
+def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, by: Group | None, **options: Any) -> int:
     """
     Print the turns, tool calls, failures, time and tokens of SESSIONS, by default of all that match the options.
 
-    Counts each token once, even if Codex repeats its totals, and leaves out the lines that a fork copied. Reads only
-    the files that are missing or outdated in the index.
+    Counts each token once, even if Codex repeats its totals, and leaves out the lines that a fork copied. With --since
+    and --until, counts only what was used in this time, to a quarter of an hour. What no line states is "-", in JSON
+    null. Reads only the files that are missing or outdated in the index.
 
     \b
     Examples:
       rollout stats @last
-      rollout stats --since 1w --json | jq .stats.tokens
+      rollout stats --since 1w --by day
+      rollout stats --by model --json | jq .groups
     """
     filters = pop_filters(options, archived=options.pop("archived"))
     if sessions and filters != Filters():
         raise click.UsageError("SESSIONS and filter options cannot be combined.")
-    folder = home_folder(home)
-    total = combine(map(session_stats, find_all(sessions, home)) if sessions else _matching_stats(folder, filters))
+    folder = home_folder(home).absolute()
+    found = _given_stats(sessions, home) if sessions else _matching_stats(folder, filters)
+    pairs = list(found)
+    total = combine(stats for stats, _ in pairs)
+    groups = None if by is None else group_stats(pairs, by)
     if json:
-        print_out(encode({"schema_version": 1, "stats": attrs.asdict(total)}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "stats": plain_stats(total), **_group_rows(by, groups)}))
+    elif groups is not None and total.sessions:
+        _print_groups(str(by), groups)
     elif total.sessions:
         _print_stats(total)
     else:
@@ -59,31 +68,40 @@ def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, **opt
     return DONE if total.sessions else NOT_FOUND
 
 
-def _matching_stats(home: Path, filters: Any) -> Iterator[SessionStats]:
+def _given_stats(sessions: tuple[str, ...], home: str | None) -> Iterator[tuple[SessionStats, SessionFacts]]:
+    for path in find_all(sessions, home):
+        yield session_stats(path), read_facts(path)
+
+
+def _matching_stats(home: Path, filters: Filters) -> Iterator[tuple[SessionStats, SessionFacts]]:
     known = indexed_stats(home=home)
     with progress("reading sessions") as show:
         for number, session in enumerate(indexed_sessions(home=home, filters=filters)):
             show(number, 0)
             try:
-                yield known.get(session.path) or session_stats(session.path)
+                stats = known.get(session.path) or session_stats(session.path)
             except (OSError, ImportError) as error:
                 warn(f"{session.path}: {error}; not counted")
+                continue
+            yield stats.between(filters.since, filters.until), session.facts
 
 
 def _print_stats(stats: SessionStats) -> None:
     tokens = stats.tokens
+    counts = (None,) * 5 if tokens is None else attrs.astuple(tokens)
+    used, cached, answered, reasoned, total = ("-" if count is None else f"{count:,}" for count in counts)
     rows = [
         ("sessions", f"{stats.sessions:,}"),
         ("from", one_line(stats.first_at or "")),
         ("to", one_line(stats.last_at or "")),
         ("turns", f"{stats.turns:,}"),
-        ("duration", duration_text(stats.duration)),
-        ("active time", duration_text(stats.active_duration)),
-        ("tokens", f"{tokens.total_tokens:,}"),
-        ("input tokens", f"{tokens.input_tokens:,}"),
-        ("cached input tokens", f"{tokens.cached_input_tokens:,}"),
-        ("output tokens", f"{tokens.output_tokens:,}"),
-        ("reasoning tokens", f"{tokens.reasoning_output_tokens:,}"),
+        ("duration", _seconds_text(stats.duration)),
+        ("active time", _seconds_text(stats.active_duration)),
+        ("tokens", total),
+        ("input tokens", used),
+        ("cached input tokens", cached),
+        ("output tokens", answered),
+        ("reasoning tokens", reasoned),
     ]
     print_table((("", "left"), ("", "right")), [(name, value) for name, value in rows if value])
     if stats.tools:
@@ -92,10 +110,56 @@ def _print_stats(stats: SessionStats) -> None:
         print_table(
             (("tool", "left"), ("calls", "right"), ("failed", "right"), ("time", "right")),
             [
-                (one_line(name), f"{tool.calls:,}", f"{tool.failures:,}", duration_text(tool.duration))
+                (one_line(name), f"{tool.calls:,}", f"{tool.failures:,}", _seconds_text(tool.duration))
                 for name, tool in tools
             ],
         )
+
+
+def _seconds_text(seconds: float | None) -> str:
+    return "-" if seconds is None else duration_text(seconds)
+
+
+def _print_groups(by: str, groups: Mapping[str | None, SessionStats]) -> None:
+    # Turns, tokens and active time belong to no tool.
+    heads: tuple[str, ...] = ("sessions", "calls", "failed", "tool time")
+    if by != "tool":
+        heads = ("sessions", "turns", "calls", "failed", "active time", "tokens")
+    rows = []
+    for name, stats in groups.items():
+        cells = {
+            "sessions": f"{stats.sessions:,}",
+            "turns": f"{stats.turns:,}",
+            "calls": f"{stats.calls:,}",
+            "failed": f"{stats.failures:,}",
+            "active time": _seconds_text(stats.active_duration),
+            "tool time": _seconds_text(_tool_seconds(stats)),
+            "tokens": "-" if stats.tokens is None else f"{stats.tokens.total_tokens:,}",
+        }
+        rows.append((one_line("-" if name is None else name), *(cells[head] for head in heads)))
+    print_table(((by, "left"), *((head, "right") for head in heads)), rows)
+
+
+def _group_rows(by: Group | None, groups: Mapping[str | None, SessionStats] | None) -> dict[str, Any]:
+    if groups is None:
+        return {}
+    names = ("sessions", "calls", "failures", "active_duration")
+    rows = [
+        {
+            "name": name,
+            **{key: getattr(stats, key) for key in names},
+            "turns": None if by == "tool" else stats.turns,
+            "tool_duration": _tool_seconds(stats),
+            "tokens": None if stats.tokens is None else attrs.asdict(stats.tokens),
+        }
+        for name, stats in groups.items()
+    ]
+    return {"by": by, "groups": rows}
+
+
+def _tool_seconds(stats: SessionStats) -> float | None:
+    known = [tool.duration for tool in stats.tools.values() if tool.duration is not None]
+    return sum(known) if known else None
 
 
 @click.command("storage")
@@ -122,7 +186,7 @@ def storage_command(session: str | None, home: str | None, count: int, json: boo
         with progress("reading sessions") as show:
             report = home_storage(home=home, largest=count, progress=lambda _n, _all, done, total: show(done, total))
     if json:
-        print_out(encode({"schema_version": 1, "storage": _storage_row(report)}))
+        print_out(encode({"schema_version": SCHEMA_VERSION, "storage": _storage_row(report)}))
     else:
         _print_storage(report)
     for problem in report.problems:

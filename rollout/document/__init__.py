@@ -20,7 +20,7 @@ from rollout.document._facts import session_facts as session_facts
 from rollout.document._facts import turn_facts as turn_facts
 from rollout.document._facts import usage_facts as usage_facts
 from rollout.document._model import ITEM_KINDS, Call, Document, FileChange, Image, Item, PlanStep, Turn
-from rollout.document._patches import text_around as text_around
+from rollout.interpret import text_around as text_around
 
 if TYPE_CHECKING:
     from rollout.document._frame import document_frame as document_frame

@@ -45,7 +45,7 @@ def usage_facts(stats: SessionStats) -> list[str]:
     facts = [pluralize(stats.turns, "turn")]
     facts += [duration_text(stats.duration)] if stats.duration else []
     facts += [f"{pluralize(stats.calls, 'call')}{failures}"] if stats.calls else []
-    facts += [f"{stats.tokens.total_tokens:,} tokens"] if stats.tokens.total_tokens else []
+    facts += [f"{stats.tokens.total_tokens:,} tokens"] if stats.tokens and stats.tokens.total_tokens else []
     return facts
 
 
@@ -56,7 +56,7 @@ def turn_facts(turn: Turn, *, is_over: bool = True) -> list[str]:
     facts = []
     if is_over:
         facts += [duration_text(turn.duration)] if turn.duration else []
-        facts += [f"{turn.tokens.total_tokens:,} tokens"] if turn.tokens.total_tokens else []
+        facts += [f"{turn.tokens.total_tokens:,} tokens"] if turn.tokens and turn.tokens.total_tokens else []
     facts += [one_line(turn.model)] if turn.model else []
     facts += [one_line(turn.status)] if is_over and turn.status not in (None, "completed") else []
     facts += ["rolled back"] if turn.is_rolled_back else []
@@ -66,8 +66,9 @@ def turn_facts(turn: Turn, *, is_over: bool = True) -> list[str]:
 
 def call_facts(call: Call) -> list[str]:
     """
-    Return the outcome of a call: its exit code or its failure, and its duration.
+    Return the outcome of a call: its exit code, or the reason why it failed, and its duration.
     """
     facts = [f"exit code {call.exit_code}"] if call.exit_code is not None else []
-    facts += ["failed"] if call.is_failed and not call.exit_code else []
+    if call.is_failed and not call.exit_code:
+        facts += ["failed" if call.failure in ("", "error") else one_line(call.failure)]
     return [*facts, duration_text(call.seconds)] if call.seconds else facts

@@ -65,7 +65,7 @@ def _item_rows(document: Document) -> Iterator[Sequence[Any]]:
     for turn in document.turns:
         for item in turn.items:
             index = bisect_right(times, seconds_of(item.timestamp))
-            used = None if turn.is_inherited else growth[index - 1][1] if index else 0
+            used = None if turn.is_inherited or not growth else growth[index - 1][1] if index else 0
             yield _item_row(turn, item, used)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from attrs import define, field, frozen
 
 from rollout import schema
+from rollout.interpret import FileChange, Image, SessionFacts
 from rollout.stats import SessionStats, Tokens
 
 __all__ = ["ITEM_KINDS", "Call", "Document", "FileChange", "Image", "Item", "PlanStep", "Turn"]
@@ -25,20 +26,6 @@ session; `other`: a kind unknown to this package; `unreadable`: a line that coul
 
 
 @frozen
-class Image:
-    """
-    An image of a message or an output.
-
-    Attributes:
-        source: A data URL, a web address, or a path. Must not be loaded unless a person requests it.
-        media_type: The type of a data URL with an image without code (PNG, JPEG, GIF, WebP); otherwise None.
-    """
-
-    source: str = field(repr=False)
-    media_type: str | None = None
-
-
-@frozen
 class PlanStep:
     """
     A step of a plan; *status* is pending, in_progress, completed, or a value of a later Codex.
@@ -48,47 +35,26 @@ class PlanStep:
     status: str
 
 
-@frozen
-class FileChange:
-    """
-    The change of a file by a patch.
-
-    Attributes:
-        path: The file's path as written in the patch.
-        kind: add, delete or update.
-        diff: Lines that begin with ``+``, ``-``, a space or ``@@``, without the headings of a diff.
-        moved_to: The file's new path; None if it is not moved.
-    """
-
-    path: str
-    kind: str
-    diff: str
-    moved_to: str | None = None
-
-    @property
-    def counts(self) -> tuple[int, int]:
-        """The numbers of added and of removed lines."""
-        marks = [line[:1] for line in self.diff.split("\n")]
-        return marks.count("+"), marks.count("-")
-
-
 @define
 class Call:
     """
     A tool call and its outcome.
 
     Attributes:
-        tool: The tool's name.
+        tool: The tool's name; empty for an output whose call is not in the file.
         call_id: The call's id; None if the file has none.
         input: The input for a reader: a command, a patch, a query, or the arguments as JSON.
-        language: The language of the input, a Pygments name: bash, json, diff, python; empty for plain text.
+        language: The language of the input, a Pygments name: bash, json, javascript; empty for plain text.
         cwd: The folder in which a command ran; None if unknown.
         output: Output of the tool without the header that Codex adds; None if no output was recorded yet.
         exit_code: The exit code of a command; None for other calls, and before the command has ended.
-        is_failed: Whether the exit code is not 0, or the output reports a failure.
+        is_failed: Whether the call failed.
         duration: Seconds that the call took, as measured by Codex; None if not recorded.
         elapsed: Seconds from the line of the call to the line of its output; None without timestamps or output.
         output_line: Key of the line with the output; None if no output was recorded yet.
+        failure: Reason of the failure: ``exit code 1``, denied, aborted, timeout, unsupported, script failed or error;
+            empty if the call did not fail.
+        parent: Key of the item of the script that made this call; None for a call of the model.
         images: The images in the output.
         changes: The changes of files, if the call is a patch.
     """
@@ -104,6 +70,8 @@ class Call:
     duration: float | None = None
     elapsed: float | None = None
     output_line: str | None = None
+    failure: str = ""
+    parent: str | None = None
     images: tuple[Image, ...] = ()
     changes: tuple[FileChange, ...] = ()
 
@@ -152,15 +120,15 @@ class Turn:
 
     Attributes:
         number: From 1; the items before the first prompt are turn 0.
-        prompt: The user's message; None for a turn that began without a prompt.
+        prompt: The user's request, without what Codex or an editor adds; None for a turn that began without a prompt.
         items: The items that a reader sees, in order, including the prompt.
         others: The keys of lines without content for a reader (counters, settings, marks), by kind: ``token_count``,
             ``turn_context``. Together with `Item.lines`, these are all lines.
         model: The model that answered; None if unknown.
         started_at: The timestamp of the first line.
         ended_at: The timestamp of the last line.
-        duration: Seconds that the turn ran, as measured by Codex, otherwise from *started_at* to *ended_at*.
-        tokens: The tokens used in the turn.
+        duration: Seconds that the agent worked, if the lines state it, otherwise from *started_at* to *ended_at*.
+        tokens: The tokens used in the turn; None if no line states them.
         status: ``completed``, ``interrupted``, ``failed``; None while the turn runs, or if unknown.
         is_rolled_back: Whether the user rolled the turn back.
         is_inherited: Whether the turn belongs to the session that this session continues by reference.
@@ -174,7 +142,7 @@ class Turn:
     started_at: str | None = None
     ended_at: str | None = None
     duration: float | None = None
-    tokens: Tokens = Tokens()
+    tokens: Tokens | None = None
     status: str | None = None
     is_rolled_back: bool = False
     is_inherited: bool = False
@@ -194,6 +162,7 @@ class Document:
         line_count: The number of lines of the file, including unreadable lines, without blank lines.
         inherited_count: The number of lines of the session that this session continues by reference.
         missing_base: The id of that session, if its file is missing.
+        facts: Title, folder, model and similar facts of the session's own lines.
         token_growth: Pairs of a timestamp and the number of tokens used until then, one pair for each increase.
     """
 
@@ -206,12 +175,12 @@ class Document:
     inherited_count: int = 0
     missing_base: str | None = None
     token_growth: list[tuple[str, int]] = field(factory=list)
+    facts: SessionFacts = field(factory=SessionFacts, repr=False)
 
     @property
     def title(self) -> str:
-        """The first line of the first prompt; the id for a session without a prompt."""
-        prompt = next((turn.prompt.strip() for turn in self.turns if turn.prompt and turn.prompt.strip()), "")
-        return prompt.split("\n", 1)[0] or self.session_id
+        """The first request on one line, at most 120 characters; the id for a session without a prompt."""
+        return self.facts.title or self.session_id
 
     @property
     def others(self) -> Mapping[str, int]:

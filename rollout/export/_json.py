@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from rollout._text import UNSAFE
+from rollout._version import SCHEMA_VERSION
 from rollout.codec import encode_json
 from rollout.export._detail import has_outputs, visible_items
 from rollout.export._labels import count_lines
+from rollout.stats import plain_stats
 
 if TYPE_CHECKING:
     from rollout.document import Document, Item, Turn
@@ -45,7 +47,8 @@ def export_json(history: History, *, detail: str = "full") -> Iterator[str]:
 
 
 def _pieces(document: Document, detail: str) -> Iterator[str]:
-    yield f'{{"schema_version":1,"detail":{json_text(detail)},\n"session":{json_text(_session(document))},\n"turns":['
+    yield f'{{"schema_version":{SCHEMA_VERSION},"detail":{json_text(detail)},\n'
+    yield f'"session":{json_text(_session(document))},\n"turns":['
     for number, turn in enumerate(document.turns):
         yield ",\n" if number else "\n"
         items, left_out = visible_items(turn, detail)
@@ -53,7 +56,7 @@ def _pieces(document: Document, detail: str) -> Iterator[str]:
         for index, item in enumerate(items):
             yield f"{',' if index else ''}\n{json_text(_item(item, has_output=has_outputs(detail)))}"
         yield "]}"
-    stats, growth = attrs.asdict(document.stats), [list(pair) for pair in document.token_growth]
+    stats, growth = plain_stats(document.stats), [list(pair) for pair in document.token_growth]
     yield f'],\n"stats":{json_text(stats)},\n"token_growth":{json_text(growth)},\n'
     yield f'"account":{json_text(attrs.asdict(count_lines(document, detail)))}}}\n'
 

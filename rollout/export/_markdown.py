@@ -30,7 +30,7 @@ __all__ = ["export_markdown"]
 _HEADING_MAX, _UNFOLDED_MAX = 80, 30
 _AS_CODE = ("id", "folder", "file", "forked from")
 _NAMES = {"user": "User", "agent": "Agent", "reasoning": "Reasoning", "plan": "Plan", "compaction": "Compaction"}
-_LANGUAGES = ("bash", "python", "json", "diff")
+_LANGUAGES = ("bash", "javascript", "python", "json", "diff")
 
 
 def export_markdown(history: History, *, detail: str = "full") -> Iterator[str]:
@@ -52,7 +52,7 @@ def export_markdown(history: History, *, detail: str = "full") -> Iterator[str]:
 
 
 def _pieces(document: Document, detail: str) -> Iterator[str]:
-    yield f"# {escape_markdown(truncate_line(document.title, _HEADING_MAX))}\n\n"
+    yield f"# {escape_markdown(document.title)}\n\n"
     for name, text in session_lines(document):
         yield f"- {name}: {code_span(text) if name in _AS_CODE else escape_markdown(text)}\n"
     yield f"- totals: {', '.join(usage_facts(document.stats))}\n\n"

@@ -28,10 +28,15 @@ def redacted(history: History, redaction: Redaction) -> History:
     inherited = tuple(redacted_line(line, redaction) for line in history.inherited)
     # The reason may contain the recorded value, where a number was expected.
     skipped = tuple(attrs.evolve(line, reason=redaction.redact(line.reason)) for line in history.skipped)
-    metas = (line.item for line in lines if line.type == "session_meta")
-    meta = next(item for item in metas if isinstance(item, schema.SessionMeta))
-    meta = with_recovered_cwd(meta, (line.payload for line in lines if line.type == "response_item"))
+    # Without a meta in the file, that of the history has only the values of the file's name.
+    items = (new.item for line, new in zip(history.lines, lines, strict=True) if _is_meta_of(history, line))
+    meta = next((item for item in items if isinstance(item, schema.SessionMeta)), history.meta)
+    meta = with_recovered_cwd(meta, lines)
     return attrs.evolve(history, session_id=meta.id, meta=meta, lines=lines, inherited=inherited, skipped=skipped)
+
+
+def _is_meta_of(history: History, line: RolloutLine) -> bool:
+    return line.type == "session_meta" and line.payload.get("id") == history.meta.id
 
 
 def redacted_line(line: RolloutLine, redaction: Redaction) -> RolloutLine:

@@ -47,7 +47,8 @@ def walk(
     """
     Yield the rollouts of a home, newest first by name. Reads folders during the iteration, opens no file.
 
-    If a session has a plain and a compressed file, only the plain file is yielded.
+    If a session has a plain and a compressed file, only the plain file is yielded; if it has a live and an archived
+    file, only the live one.
 
     Args:
         home: The home; it may have no sessions.
@@ -68,11 +69,22 @@ def walk(
         yield from heapq.merge(*places, key=lambda name: name.key, reverse=True)
         return
     if archived:
-        yield from rollouts_in(archive_folder(home), problems, after, name_contains)
+        for name in rollouts_in(archive_folder(home), problems, after, name_contains):
+            if not _is_live(home, name):
+                yield name
         return
     day_of_after = None if after is None else _day_of(home, after)
     for day, folder in _day_folders(sessions_folder(home), day_of_after, problems):
         yield from rollouts_in(folder, problems, after if day == day_of_after else None, name_contains)
+
+
+def _is_live(home: Path, name: RolloutName) -> bool:
+    """
+    Return whether a live file has the name of an archived one.
+    """
+    stem = name.path.name.removesuffix(".zst")
+    places = (day_folder(home, name.day), sessions_folder(home))
+    return any(_is_file(folder / f"{stem}{suffix}") for folder in places for suffix in ("", ".zst"))
 
 
 def _day_folders(
@@ -159,13 +171,14 @@ def folders(home: Path) -> Iterator[tuple[Path, int, list[str]]]:
     """
     sessions = sessions_folder(home)
     yield _folder_entry(sessions)
-    yield _folder_entry(archive_folder(home))
     for _, year in _numbered_folders(sessions, []):
         yield _folder_entry(sessions / year)
         for _, month in _numbered_folders(sessions / year, []):
             yield _folder_entry(sessions / year / month)
             for _, day in _numbered_folders(sessions / year / month, []):
                 yield _folder_entry(sessions / year / month / day)
+    # Last: of a live and an archived file with the same name, the live one counts.
+    yield _folder_entry(archive_folder(home))
 
 
 def _folder_entry(folder: Path) -> tuple[Path, int, list[str]]:

@@ -1,7 +1,7 @@
 """
-The meaning of a session's lines, decided in one place: prompts, turns, forks, calls and their outcomes, texts, facts.
+The meaning of a session's lines, decided in one place: an `Interpreter` states in facts what each line means.
 
-Opens no file, and produces no text for people.
+Opens no file, and produces no text for people. The views of a session use its facts and look into no payload.
 """
 
 from __future__ import annotations
@@ -11,42 +11,103 @@ from typing import TYPE_CHECKING
 from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
-    from rollout.interpret._calls import OUTPUTS, outcome_of, strings_in, tool_of
-    from rollout.interpret._facts import Filters, SessionFacts
-    from rollout.interpret._forks import ForkDetector
-    from rollout.interpret._prompts import cwd_in, is_context, is_prompt, with_recovered_cwd
-    from rollout.interpret._texts import TEXT_KINDS, Text, TextExtractor
-    from rollout.interpret._turns import ActiveTurns, TurnDetector, prompt_of, seconds_of
+    from rollout.interpret._arguments import CallInput, PlanStep
+    from rollout.interpret._call_facts import CallBegan, CallEnded
+    from rollout.interpret._copies import KnownParent, ParentSource, line_digest, parent_of
+    from rollout.interpret._facts import (
+        Compacted,
+        Context,
+        Counts,
+        Fact,
+        GoalSet,
+        Notice,
+        PlanChanged,
+        Problem,
+        Prompt,
+        Quiet,
+        Renamed,
+        RolledBack,
+        Said,
+        SessionBegan,
+        Settings,
+        TurnBegan,
+        TurnEnded,
+        Unknown,
+        Usage,
+    )
+    from rollout.interpret._interpreter import Interpreter
+    from rollout.interpret._moments import seconds_of
+    from rollout.interpret._parts import Image
+    from rollout.interpret._patches import FileChange, text_around
+    from rollout.interpret._prompts import title_of
+    from rollout.interpret._rollbacks import ActiveTurns
+    from rollout.interpret._session import Filters, SessionFacts, is_own_meta, meta_of_name, with_recovered_cwd
+    from rollout.interpret._texts import TEXT_KINDS, Text, changes_state, line_texts, texts_of
+
+_MODULES = {
+    "_arguments": ["CallInput", "PlanStep"],
+    "_copies": ["KnownParent", "ParentSource", "line_digest", "parent_of"],
+    "_call_facts": ["CallBegan", "CallEnded"],
+    "_facts": [
+        "Compacted", "Context", "Counts", "Fact", "GoalSet", "Notice", "PlanChanged",
+        "Problem", "Prompt", "Quiet", "Renamed", "RolledBack", "Said", "SessionBegan", "Settings", "TurnBegan",
+        "TurnEnded", "Unknown", "Usage",
+    ],
+    "_interpreter": ["Interpreter"],
+    "_moments": ["seconds_of"],
+    "_parts": ["Image"],
+    "_patches": ["FileChange", "text_around"],
+    "_prompts": ["title_of"],
+    "_rollbacks": ["ActiveTurns"],
+    "_session": ["Filters", "SessionFacts", "is_own_meta", "meta_of_name", "with_recovered_cwd"],
+    "_texts": ["TEXT_KINDS", "Text", "changes_state", "line_texts", "texts_of"],
+}  # fmt: skip
 
 __all__ = [
     "ActiveTurns",
+    "CallBegan",
+    "CallEnded",
+    "CallInput",
+    "Compacted",
+    "Context",
+    "Counts",
+    "Fact",
+    "FileChange",
     "Filters",
-    "ForkDetector",
-    "OUTPUTS",
+    "GoalSet",
+    "Image",
+    "Interpreter",
+    "KnownParent",
+    "Notice",
+    "ParentSource",
+    "PlanChanged",
+    "PlanStep",
+    "Problem",
+    "Prompt",
+    "Quiet",
+    "Renamed",
+    "RolledBack",
+    "Said",
+    "SessionBegan",
     "SessionFacts",
+    "Settings",
     "TEXT_KINDS",
     "Text",
-    "TextExtractor",
-    "TurnDetector",
-    "cwd_in",
-    "is_context",
-    "is_prompt",
-    "outcome_of",
-    "prompt_of",
+    "TurnBegan",
+    "TurnEnded",
+    "Unknown",
+    "Usage",
+    "changes_state",
+    "line_digest",
+    "line_texts",
+    "is_own_meta",
+    "meta_of_name",
+    "parent_of",
     "seconds_of",
-    "strings_in",
-    "tool_of",
+    "text_around",
+    "texts_of",
+    "title_of",
     "with_recovered_cwd",
 ]
 
-__getattr__ = lazy_getattr(
-    globals(),
-    {
-        "_calls": ["OUTPUTS", "outcome_of", "strings_in", "tool_of"],
-        "_facts": ["SessionFacts", "Filters"],
-        "_forks": ["ForkDetector"],
-        "_prompts": ["cwd_in", "is_context", "is_prompt", "with_recovered_cwd"],
-        "_texts": ["TEXT_KINDS", "Text", "TextExtractor"],
-        "_turns": ["ActiveTurns", "TurnDetector", "prompt_of", "seconds_of"],
-    },
-)
+__getattr__ = lazy_getattr(globals(), _MODULES)

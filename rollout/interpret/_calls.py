@@ -1,138 +1,285 @@
 """
-Tool calls and their outputs, in each form that a version of Codex writes: the tool, its input, and the outcome.
+The calls of a session: a call that several lines describe is one call.
+
+The lines belong together by the call's id, then by the id of the completed item. A call whose line is between a script
+of the model (code mode, since gpt-5.6) and the output of the script was made by the script.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
+from zlib import crc32
 
-from attrs import frozen
+from attrs import define
 
-from rollout.codec import decode_json
-from rollout.schema import CALL_OUTPUTS
+from rollout.interpret._outcomes import Outcome
+from rollout.interpret._parts import dict_of, text_of
+from rollout.interpret._state import from_plain, is_number_list, stored
 
-__all__ = ["OUTPUTS", "Outcome", "call_text", "has_text", "outcome_of", "strings_in", "tool_of"]
+__all__ = ["CALLS_MAX", "SCRIPT_TOOL", "CallState", "CallTracker", "call_kind", "key_of", "tool_of"]
 
-OUTPUTS = frozenset(CALL_OUTPUTS.values())
-"""The types of response items that are outputs of calls."""
-
-# Maximum size in characters of the header that Codex writes before an output since 0.50. Before, outputs were JSON.
-_HEADER_SIZE = 400
-_EXIT_CODE = re.compile(r"(?:^Exit code: |^Process exited with code )(-?\d{1,10})$", re.MULTILINE | re.ASCII)
-_DURATION = re.compile(r"^Wall time: (\d{1,9}(?:\.\d{1,9})?) seconds$", re.MULTILINE | re.ASCII)
-_DURATION_MAX = 1e9  # seconds, as many digits as the pattern for text accepts
-_OUTPUT_MARK = "Output:\n"
-_JSON_MARK = '{"output":'
-
-
-@frozen
-class Outcome:
-    """
-    The outcome of a call.
-
-    Attributes:
-        text: Output of the tool, without the header that Codex adds.
-        exit_code: Exit code of the command; None if the call was not a command, or the command has not ended.
-        duration: Duration in seconds; None if unknown.
-        is_failed: Whether the command ended with an exit code other than 0, or the tool reported a failure.
-    """
-
-    text: str
-    exit_code: int | None = None
-    duration: float | None = None
-    is_failed: bool = False
+# Maximum number of calls that are remembered; an output usually follows its call soon.
+CALLS_MAX = 2000
+# Number of lines for which a call is remembered after its output: its event may follow.
+_CLOSED_LINES = 32
+SCRIPT_TOOL = "exec"
+_KINDS = {
+    "shell": "command", "local_shell": "command", "exec_command": "command", "shell_command": "command",
+    "write_stdin": "command", "unified_exec": "command", "user_shell": "command", "container.exec": "command",
+    "apply_patch": "patch", "web_search": "web", "view_image": "image", "image_generation": "image",
+    "update_plan": "plan", "spawn_agent": "agent", "send_input": "agent", "wait_agent": "agent",
+    "close_agent": "agent", "followup_task": "agent", "send_message": "agent",
+}  # fmt: skip
 
 
 def tool_of(payload: Mapping[str, Any]) -> str:
     """
-    Return the name of the tool in a call's payload; if there is no name, the type of the call.
+    Return the name of the tool in a call; if there is no name, the type of the call.
+
+    A tool of an MCP server has the same name in each form: ``mcp__server__tool``.
     """
-    name = payload.get("name")
-    return name if isinstance(name, str) and name else str(payload.get("type")).removesuffix("_call")
+    kind = payload.get("type")
+    name, namespace = payload.get("name"), payload.get("namespace")
+    if isinstance(name, str) and name:
+        if namespace is None:
+            return name
+        is_mcp = isinstance(namespace, str) and namespace.startswith("mcp__") and not name.startswith("mcp__")
+        return f"{namespace.rstrip('_')}__{name}" if is_mcp else name
+    if kind in ("patch_apply_begin", "patch_apply_end", "FileChange"):
+        return "apply_patch"
+    if kind in ("exec_command_begin", "exec_command_end", "CommandExecution"):
+        return _command_tool(payload)
+    if kind in ("mcp_tool_call_begin", "mcp_tool_call_end", "McpToolCall"):
+        given = payload.get("invocation")
+        given = given if isinstance(given, dict) else payload
+        names = [text_of(given.get(key)) for key in ("server", "tool")]
+        return "__".join(["mcp", *filter(None, names)]) if any(names) else "mcp"
+    if kind == "DynamicToolCall":
+        return text_of(payload.get("tool")) or "dynamic"
+    if kind == "Extension":
+        return text_of(payload.get("kind")) or "extension"
+    return _TYPES.get(str(kind)) or str(kind).removesuffix("_call")
 
 
-def call_text(payload: Mapping[str, Any]) -> str:
+_TYPES = {
+    "web_search_begin": "web_search", "web_search_end": "web_search", "WebSearch": "web_search",
+    "view_image_tool_call": "view_image", "ImageView": "view_image",
+    "image_generation_end": "image_generation", "ImageGeneration": "image_generation",
+    "FunctionCallOutput": "",
+}  # fmt: skip
+
+
+def _command_tool(payload: Mapping[str, Any]) -> str:
+    source = text_of(payload.get("source"))
+    if source in ("user_shell", "userShell"):
+        return "user_shell"
+    return "exec_command" if source.startswith("unified_exec") else "shell"
+
+
+def call_kind(tool: str, payload: Mapping[str, Any]) -> str:
     """
-    Return the input of a call as text: the command, the patch, or the strings in the arguments.
+    Return the kind of a call, by its tool: see `rollout.interpret.CallBegan`.
     """
-    for key in ("input", "arguments"):
-        value = payload.get(key)
-        if key == "arguments" and isinstance(value, str):
-            try:
-                value = decode_json(value)
-            except ValueError:
-                return value
-        if value is not None:
-            return "\n".join(strings_in(value))
-    action = payload.get("action")
-    if isinstance(action, dict):
-        command = action.get("command")
-        return "\n".join(strings_in(action if command is None else command))
-    return ""
+    if tool == SCRIPT_TOOL and payload.get("type") == "custom_tool_call":
+        return "script"
+    if tool.startswith("mcp__"):
+        return "mcp"
+    return "dynamic" if payload.get("type") == "DynamicToolCall" else _KINDS.get(tool, "function")
 
 
-def strings_in(value: Any) -> Iterator[str]:
+def key_of(payload: Mapping[str, Any]) -> str:
     """
-    Yield the strings in a JSON value. A list of only strings is one string, joined with spaces.
+    Return the id by which the lines of a call belong together; empty if the line has none.
     """
-    # A loop, as arguments may be nested deeper than Python's stack allows.
-    rest = [value]
-    while rest:
-        part = rest.pop()
-        if isinstance(part, str):
-            yield part
-        elif isinstance(part, list) and part and all(isinstance(word, str) for word in part):
-            yield " ".join(part)
-        elif isinstance(part, (list, dict)):
-            rest += reversed(part if isinstance(part, list) else part.values())
+    key = payload.get("call_id")
+    if type(key) is str and key:
+        return key
+    key = key or payload.get("id")
+    if payload.get("type") in ("tool_search_call", "tool_search_output") and payload.get("call_id") is None:
+        # A search on the server: the ids of the call and of its output differ.
+        return "tool_search"
+    return key if isinstance(key, str) else "" if key is None else str(key)
 
 
-def outcome_of(payload: Mapping[str, Any]) -> Outcome:
+class CallState:
     """
-    Return the outcome in the payload of a call's output.
+    The facts known about a call so far.
+
+    Attributes:
+        index: Number of the call in the session.
+        tool: Name of the tool.
+        parent: Number of the call whose script made this call; None if there is none.
+        is_called: Whether its response item was read.
+        is_answered: Whether the response item with its output was read.
+        is_settled: Whether the most trusted evidence has stated whether it failed.
+        is_running: Whether its command goes on after its output.
+        is_script: Whether it is a script, which may make calls.
+        is_failed: Whether it failed, as far as is known.
+        duration: Seconds that it took; None if unknown.
+        exit_code: Exit code of the command; None if unknown.
+        checksum: Checksum of its output; 0 without an output.
+        number: Number of the last line about it.
     """
-    output = payload.get("output")
-    if isinstance(output, list):
-        return Outcome("\n".join(part["text"] for part in output if has_text(part)))
-    if isinstance(output, dict):
-        text = "\n".join(strings_in(output.get("content", "")))
-        return Outcome(text, is_failed=output.get("success") is False)
-    if not isinstance(output, str):
-        return Outcome("")
-    if output.startswith(_JSON_MARK):
-        return _outcome_of_json(output)
-    return _outcome_of_text(output)
+
+    # As attributes of the class, values that most calls keep need no time when a call is created.
+    is_called = is_answered = is_settled = is_running = is_failed = is_script = False
+    duration: float | None = None
+    exit_code: int | None = None
+    checksum = 0
+    reason = ""
+
+    def __init__(self, index: int, tool: str, parent: int | None, number: int) -> None:
+        self.index, self.tool, self.parent, self.number = index, tool, parent, number
+
+    def end(self, outcome: Outcome, *, is_item: bool) -> None:
+        """
+        Note the outcome that a line states.
+        """
+        if outcome.is_running:
+            self.is_running = True
+        elif not (is_item and self.is_settled):
+            self.is_running = False
+            # An output that says nothing about a failure is that of a successful call, unless an event said more.
+            if outcome.is_failed is not None:
+                self.is_failed, self.reason = outcome.is_failed, outcome.reason
+                if not is_item:
+                    self.is_settled = True
+        if self.exit_code is None:
+            self.exit_code = outcome.exit_code
+        if self.duration is None and not outcome.is_running:
+            self.duration = outcome.duration
+
+    def is_repeated(self, text: str | None) -> bool:
+        """
+        Note an output, and return whether an earlier line has the same one.
+        """
+        if not text:
+            return text is not None and self.checksum != 0
+        checksum = crc32(text.strip().encode("utf-8", "surrogatepass")) or 1
+        is_same, self.checksum = checksum == self.checksum, checksum
+        return is_same
 
 
-def has_text(part: Any) -> bool:
+@define
+class CallTracker:
     """
-    Return whether a part of an item's content has a text.
+    The calls that later lines may continue. All fields have plain forms, so an index can store them.
     """
-    return isinstance(part, dict) and isinstance(part.get("text"), str)
+
+    count: int = stored(0)
+    calls: dict[str, CallState] = stored(dict)
+    # Numbers of the calls whose scripts run.
+    scripts: list[int] = stored(list, check=is_number_list)
+
+    def find(self, key: str, number: int) -> CallState | None:
+        """
+        Return the call with an id; None if it is not known, or ended many lines before the line with this number.
+        """
+        call = self.calls.get(key) if key else None
+        return None if call is None or _is_closed(call, number) else call
+
+    def begin(self, key: str, payload: Mapping[str, Any], number: int, *, is_item: bool) -> CallState:
+        """
+        Add a call.
+        """
+        tool = tool_of(payload)
+        parent = None
+        if self.scripts and not is_item and tool != "user_shell":
+            parent = self.scripts[-1]
+            # A script has no other tool for commands.
+            tool = "exec_command" if tool == "shell" else tool
+        call = CallState(self.count, tool, parent, number)
+        self.count += 1
+        if tool == SCRIPT_TOOL and payload.get("type") == "custom_tool_call":
+            call.is_script = True
+            self.scripts.append(call.index)
+            del self.scripts[:-CALLS_MAX]
+        if key:
+            calls = self.calls
+            if key in calls:
+                # The new call is the last one.
+                del calls[key]
+            calls[key] = call
+            if len(calls) > CALLS_MAX:
+                self.forget(number)
+        return call
+
+    def answer(self, call: CallState, outcome: Outcome, number: int, *, is_item: bool) -> None:
+        """
+        Note the outcome of a call.
+        """
+        call.number = number
+        call.end(outcome, is_item=is_item)
+        if is_item:
+            call.is_answered = True
+            if self.scripts and not outcome.is_running:
+                self._end_script(call, outcome)
+
+    def _end_script(self, call: CallState, outcome: Outcome) -> None:
+        if call.is_script:
+            if call.index in self.scripts:
+                self.scripts.remove(call.index)
+        elif outcome.is_script:
+            # The output of a call that waited for the script that was started last.
+            self.scripts.pop()
+
+    def forget(self, number: int) -> None:
+        """
+        Forget the calls that have ended, and the oldest others, down to half of the maximum.
+        """
+        known = [(key, call) for key, call in self.calls.items() if not _is_closed(call, number)]
+        self.calls = dict(known[-CALLS_MAX // 2 :])
+
+    def to_plain(self, number: int) -> dict[str, Any]:
+        """
+        Return the state as plain values.
+        """
+        calls = {key: _pack(call) for key, call in self.calls.items() if not _is_closed(call, number)}
+        return {"count": self.count, "calls": calls, "scripts": self.scripts}
+
+    @classmethod
+    def from_plain(cls, plain: Any) -> CallTracker:
+        """
+        Return the tracker of which `to_plain` returned the state.
+
+        Raises:
+            ValueError: The value is not such a state.
+        """
+        own = from_plain(cls, plain)
+        own.calls = {key: _unpack(packed) for key, packed in dict_of(dict_of(plain).get("calls")).items()}
+        return own
 
 
-def _outcome_of_json(output: str) -> Outcome:
-    try:
-        value = decode_json(output)
-        text, metadata = value["output"], value["metadata"]
-        exit_code, duration = metadata.get("exit_code"), metadata.get("duration_seconds")
-    except (ValueError, KeyError, AttributeError, TypeError):
-        return Outcome(output)
-    exit_code = exit_code if type(exit_code) is int else None
-    seconds = float(duration) if type(duration) in (int, float) and 0 <= duration < _DURATION_MAX else None
-    return Outcome(text if isinstance(text, str) else output, exit_code, seconds, bool(exit_code))
+def _is_closed(call: CallState, number: int) -> bool:
+    return call.is_answered and not call.is_running and number - call.number > _CLOSED_LINES
 
 
-def _outcome_of_text(output: str) -> Outcome:
-    header, mark, _ = output[:_HEADER_SIZE].partition(_OUTPUT_MARK)
-    if not mark:
-        # Codex writes an error of an MCP server in this form.
-        return Outcome(output, is_failed=output.startswith("err: "))
-    code, seconds = _EXIT_CODE.search(header), _DURATION.search(header)
-    if code is None and seconds is None:
-        return Outcome(output)
-    exit_code = int(code[1]) if code else None
-    text = output[len(header) + len(mark) :]
-    return Outcome(text, exit_code, float(seconds[1]) if seconds else None, bool(exit_code))
+_FLAGS = ("is_called", "is_answered", "is_settled", "is_running", "is_failed", "is_script")
+_NONE = type(None)
+_PACKED: tuple[tuple[type, ...], ...] = (
+    (int,), (str,), (int, _NONE), (int,), (int,), (int, float, _NONE), (int, _NONE), (int,), (str,)
+)  # fmt: skip
+
+
+def _pack(call: CallState) -> list[Any]:
+    flags = sum(getattr(call, name) << place for place, name in enumerate(_FLAGS))
+    return [
+        call.index, call.tool, call.parent, call.number, flags, call.duration, call.exit_code,
+        call.checksum, call.reason,
+    ]  # fmt: skip
+
+
+def _unpack(packed: Any) -> CallState:
+    if type(packed) is not list or len(packed) != len(_PACKED) or not all(map(_is_of_kind, packed, _PACKED)):
+        raise ValueError(f"not the state of a session: a call is {str(packed)[:80]}")
+    index, tool, parent, number, flags, duration, exit_code, checksum, reason = packed
+    call = CallState(index, tool, parent, number)
+    for place, name in enumerate(_FLAGS):
+        setattr(call, name, bool(flags >> place & 1))
+    call.duration, call.exit_code, call.checksum, call.reason = duration, exit_code, checksum, reason
+    return call
+
+
+def _is_of_kind(value: Any, kinds: tuple[type, ...]) -> bool:
+    return type(value) in kinds

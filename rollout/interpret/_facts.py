@@ -1,149 +1,306 @@
 """
-Facts about a session as a whole, collected line by line, by which sessions are filtered, sorted and shown.
+The facts that the lines of a session state: what happened, in the order of the file.
+
+Read the attributes, do not set them: the same fact may be given to several readers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from attrs import define, fields, frozen
+from attrs import define, field
 
-from rollout.codec import RolloutLine
-from rollout.interpret._prompts import cwd_in, is_prompt, message_text
+from rollout.interpret._parts import Image
 
-__all__ = ["Filters", "SessionFacts"]
+__all__ = [
+    "Compacted",
+    "Context",
+    "Counts",
+    "Fact",
+    "GoalSet",
+    "Notice",
+    "PlanChanged",
+    "Problem",
+    "Prompt",
+    "Quiet",
+    "Renamed",
+    "RolledBack",
+    "Said",
+    "SessionBegan",
+    "Settings",
+    "TurnBegan",
+    "TurnEnded",
+    "Unknown",
+    "Usage",
+]
 
-_REQUEST_MARK = "## My request for Codex:"
+Counts = tuple[int, int, int, int, int]
+"""Numbers of tokens: input, cached input, output, reasoning output, total."""
 
 
 @define
-class _Origin:
+class Fact:
     """
-    The folder, repository, model and program of a session; in `Filters` the conditions for them.
+    One fact that a line states.
+
+    Attributes:
+        number: Number of the line among the lines of the session that are not blank, from 1.
+        timestamp: Timestamp of the line, as in the file.
+        turn: Index of the turn, from 0; -1 before the first.
+        is_copied: Whether the line was copied from another session.
     """
 
+    number: int
+    timestamp: str | None
+    turn: int
+    is_copied: bool
+
+
+@define
+class SessionBegan(Fact):
+    """
+    The session's own session_meta. A text is None if the meta does not contain it.
+
+    Attributes:
+        id: Id of the session.
+        started_at: Time of the start.
+        source: cli, vscode, exec, mcp, subagent or another value.
+        parent_id: Id of the session that started this one as its sub-agent.
+        forked_from: Id of the session of which this one is a fork.
+        instructions: Instructions for the model; empty if the meta contains none.
+        role: ``root``; for a sub-agent, its role: ``review``, ``default`` or another value.
+        agent_path: Path of a sub-agent in the tree of agents.
+    """
+
+    id: str
+    started_at: str | None = None
     cwd: str | None = None
     branch: str | None = None
     repository: str | None = None
-    model: str | None = None
     originator: str | None = None
+    cli_version: str | None = None
     source: str | None = None
+    model_provider: str | None = None
+    parent_id: str | None = None
+    forked_from: str | None = None
+    instructions: str = ""
+    role: str = "root"
+    agent_path: str | None = None
 
 
 @define
-class SessionFacts(_Origin):
+class Renamed(Fact):
+    """The session got a name."""
+
+    name: str
+
+
+@define
+class GoalSet(Fact):
+    """The session got a goal."""
+
+    text: str
+
+
+@define
+class TurnBegan(Fact):
     """
-    The facts of one session; None for a fact that its lines do not contain.
-    """
-
-    preview: str | None = None
-
-    def add(self, line: RolloutLine) -> None:
-        """
-        Add the next line. The first value of each fact is kept, except for *model*: its last value is kept.
-        """
-        payload = line.payload
-        if line.type == "session_meta":
-            self._add_meta(payload)
-        elif line.type == "turn_context":
-            self.model = _text(payload.get("model")) or self.model
-            self.cwd = self.cwd or _text(payload.get("cwd"))
-        elif self.preview is None:
-            self.preview = _user_text(line)
-            if self.cwd is None and line.type == "response_item":
-                self.cwd = cwd_in(payload)
-
-    def _add_meta(self, payload: Mapping[str, Any]) -> None:
-        source, git = payload.get("source"), payload.get("git")
-        git = git if isinstance(git, dict) else {}
-        self.cwd = self.cwd or _text(payload.get("cwd"))
-        self.branch = self.branch or _text(git.get("branch"))
-        self.repository = self.repository or _text(git.get("repository_url"))
-        self.originator = self.originator or _text(payload.get("originator"))
-        self.source = self.source or _text(next(iter(source), None) if isinstance(source, dict) else source)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether further lines can change only the model."""
-        return None not in (self.cwd, self.model, self.preview)
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _user_text(line: RolloutLine) -> str | None:
-    """
-    Return the user's text in a line: a prompt in one of the three forms that Codex writes, or the goal of the session.
-    """
-    text: Any = None
-    if line.type == "response_item" and is_prompt(line.payload):
-        text = message_text(line.payload)
-    elif _is_event(line, "user_message"):
-        text = line.payload.get("message")
-    elif _is_event(line, "item_completed"):
-        item = line.payload.get("item")
-        text = message_text(item) if isinstance(item, dict) and item.get("type") == "UserMessage" else None
-    elif _is_event(line, "thread_goal_updated"):
-        goal = line.payload.get("goal")
-        text = goal.get("objective") if isinstance(goal, dict) else None
-    return text.rpartition(_REQUEST_MARK)[2].strip() or None if isinstance(text, str) else None
-
-
-def _is_event(line: RolloutLine, kind: str) -> bool:
-    return line.type == "event_msg" and line.payload.get("type") == kind
-
-
-@frozen
-class Filters(_Origin):
-    """
-    Conditions for sessions and for their lines.
+    A turn begins with this line.
 
     Attributes:
-        cwd: The session's folder, or a folder above it.
-        branch: The git branch.
-        repository: A part of the repository's URL.
-        model: The name of the model.
-        originator: The program that recorded the session.
-        source: cli, vscode, exec, mcp, or another value.
-        since: Earliest time of a line, or of the last change of a session; with a time zone.
-        until: Latest time of a line, or of the start of a session; with a time zone.
-        archived: True for only archived sessions, False for only sessions that are not archived, None for both.
-        kind: user, agent, reasoning, call, output or summary: only texts of this kind.
-        tool: Only calls and outputs of this tool.
-        failed: Only outputs of commands that failed.
+        turn_id: Id of the turn; None if the turn began with a prompt.
     """
 
-    since: datetime | None = None
-    until: datetime | None = None
-    archived: bool | None = None
-    kind: str | None = None
-    tool: str | None = None
-    failed: bool = False
+    turn_id: str | None = None
 
-    @property
-    def needs_facts(self) -> bool:
-        """Whether a condition needs the facts of a session, for which its file must be opened."""
-        return any(getattr(self, condition.name) is not None for condition in fields(_Origin))
 
-    @property
-    def needs_texts(self) -> bool:
-        """Whether a condition applies to single texts of a session."""
-        return self.failed or self.kind is not None or self.tool is not None
+@define
+class TurnEnded(Fact):
+    """
+    A turn ends with this line.
 
-    def matches(self, facts: SessionFacts) -> bool:
-        """
-        Return whether the facts of a session meet the conditions.
-        """
-        for name in ("branch", "model", "originator", "source"):
-            wanted = getattr(self, name)
-            if wanted is not None and getattr(facts, name) != wanted:
-                return False
-        if self.repository is not None and self.repository not in (facts.repository or ""):
-            return False
-        if self.cwd is None:
-            return True
-        folder = self.cwd.rstrip("/")
-        return facts.cwd is not None and (facts.cwd.rstrip("/") == folder or facts.cwd.startswith(f"{folder}/"))
+    Attributes:
+        outcome: completed, interrupted or failed.
+        duration: Seconds that the agent worked; None if the lines do not state it.
+        reason: Reason of an interruption.
+    """
+
+    outcome: str
+    duration: float | None = None
+    reason: str = ""
+
+
+@define
+class Settings(Fact):
+    """Settings that apply from this line on; None if the line does not contain one."""
+
+    model: str | None = None
+    effort: str | None = None
+    cwd: str | None = None
+
+
+@define
+class Prompt(Fact):
+    """
+    A message that a person, or for a sub-agent another agent, wrote.
+
+    Attributes:
+        text: The request, without surroundings such as the open files of an editor.
+        words: The whole message.
+        images: Images of the message.
+        source: person, agent, harness (written by Codex as the task of a review), or history (from a compaction with
+            which the file begins).
+        is_steering: Whether the message was sent while the turn was running.
+        echo_of: Number of the earlier line with the same message; None if there is none.
+        confirms: Number of an earlier line that was taken for surroundings, and contains this message; otherwise None.
+    """
+
+    text: str
+    words: str
+    images: tuple[Image, ...] = ()
+    source: str = "person"
+    is_steering: bool = False
+    echo_of: int | None = None
+    confirms: int | None = None
+
+
+@define
+class Context(Fact):
+    """
+    A message of the user or developer that Codex wrote: instructions, environment and the like.
+
+    Attributes:
+        kind: Kind of the message: ``environment context``, ``developer`` or another.
+        text: The message.
+        is_of_user: Whether its role is the user's.
+    """
+
+    kind: str
+    text: str
+    images: tuple[Image, ...] = ()
+    is_of_user: bool = True
+
+
+@define
+class Said(Fact):
+    """
+    Text of an agent or of its reasoning.
+
+    Attributes:
+        who: agent, reasoning, or user for words that were spoken.
+        text: The text; of reasoning, only its paragraphs that earlier lines do not contain.
+        words: All text of the line.
+        title: Author and recipient of a message between agents, or ``spoken``.
+        echoes: Numbers of the earlier lines that contain this text or paragraphs of it.
+    """
+
+    who: str
+    text: str
+    words: str
+    title: str = ""
+    images: tuple[Image, ...] = ()
+    echoes: tuple[int, ...] = ()
+
+
+@define
+class Usage(Fact):
+    """
+    Tokens used since the last such fact.
+
+    Attributes:
+        counts: Numbers of tokens; not negative.
+        model: Model that used them; None if unknown.
+    """
+
+    counts: Counts
+    model: str | None = None
+
+
+@define
+class Compacted(Fact):
+    """
+    The history was replaced by a shorter one.
+
+    Attributes:
+        text: Summary; empty if the line contains none.
+        kept: Number of items of the new history; None if the line does not contain it.
+        echo_of: Number of the earlier line about the same compaction.
+    """
+
+    text: str = ""
+    kept: int | None = None
+    echo_of: int | None = None
+
+
+@define
+class RolledBack(Fact):
+    """
+    The last turns with a prompt were removed from the history.
+
+    Attributes:
+        count: Number of turns; 0 if the line states no valid number.
+        words: The number as in the line.
+    """
+
+    count: int
+    words: str = ""
+
+
+@define
+class PlanChanged(Fact):
+    """
+    The plan of the agent.
+
+    Attributes:
+        text: Text of the plan, or the reason for its change.
+        steps: Pairs of a step and its status.
+    """
+
+    text: str = ""
+    steps: tuple[tuple[str, str], ...] = ()
+
+
+@define
+class Problem(Fact):
+    """
+    An error.
+
+    Attributes:
+        title: ``connection`` for an error after which Codex tries again; otherwise empty.
+        ends_turn: Whether the turn has failed.
+        echo_of: Number of the earlier line that states the same error.
+    """
+
+    text: str
+    title: str = ""
+    ends_turn: bool = False
+    echo_of: int | None = None
+
+
+@define
+class Notice(Fact):
+    """
+    An event of the session for a reader, with a title such as ``review started``.
+    """
+
+    title: str
+    text: str = ""
+
+
+@define
+class Unknown(Fact):
+    """
+    A line of a kind that this package does not know.
+    """
+
+    type: str
+    payload: Any = field(repr=False)
+
+
+@define
+class Quiet(Fact):
+    """
+    A line without content for a reader.
+    """
+
+    type: str

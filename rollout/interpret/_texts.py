@@ -1,46 +1,44 @@
 """
-Extract the texts of a session's lines: messages of the user and the agent, reasoning, calls and their outputs.
+The texts of a session's lines for a search: messages of the user and the agent, reasoning, calls and their outputs.
 
-Developer messages, instructions and contexts are left out, because they are the same in every session. Echoes are also
-left out: Codex writes most messages twice, as an item and as an event.
+Developer messages, instructions and contexts are left out, because they are the same in every session.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
-from hashlib import blake2b
+import re
+from collections.abc import Callable, Iterable
 from typing import Any
 
-from attrs import frozen
+from attrs import define
 
 from rollout.codec import RolloutLine
-from rollout.interpret._calls import OUTPUTS, call_text, has_text, outcome_of, strings_in, tool_of
-from rollout.interpret._prompts import is_context, message_text
-from rollout.schema import CALL_OUTPUTS
+from rollout.interpret._call_facts import CallBegan, CallEnded
+from rollout.interpret._facts import (
+    Compacted,
+    Fact,
+    GoalSet,
+    Notice,
+    PlanChanged,
+    Problem,
+    Prompt,
+    Said,
+)
+from rollout.interpret._interpreter import Interpreter
 
-__all__ = ["TEXT_KINDS", "Text", "TextExtractor"]
+__all__ = ["TEXT_KINDS", "Text", "changes_state", "line_texts", "texts_of"]
 
 TEXT_KINDS = ("user", "agent", "reasoning", "call", "output", "summary")
 """The kinds of texts. `summary` is the text with which a compaction replaced the history."""
 
-# Maximum distance between a message and its echo, in lines that are not blank.
-_ECHO_LINES = 32
-# Bytes; an index keeps checksums for each session. One text in 10^8 is mistaken for an echo.
-_CHECKSUM_SIZE = 4
-# Maximum number of open calls; an output usually follows its call soon.
-_CALLS_MAX = 1000
-_MESSAGE_EVENTS = {
-    "user_message": ("user", "message"),
-    "agent_message": ("agent", "message"),
-    "agent_reasoning": ("reasoning", "text"),
-    "agent_reasoning_raw_content": ("reasoning", "text"),
-    "error": ("agent", "message"),
-}
-_COMPLETED_ITEMS = {"UserMessage": "user", "AgentMessage": "agent", "Plan": "agent"}
+# Beginning of a line that changes how later lines are read. The type of a payload is its first key.
+_HEAD_SIZE = 400
+_STATE = re.compile(
+    rb'"type":"(?:task_started|turn_started|entered_review_mode|EnteredReviewMode|agent_reasoning|user_message|UserMessage|\w+_call|message"(?:,"id":"[^"]{0,80}")?,"role":"user)"'
+)
 
 
-@frozen
+@define
 class Text:
     """
     One text of a line.
@@ -49,117 +47,83 @@ class Text:
         kind: One of `TEXT_KINDS`.
         text: The text; not empty.
         tool: The tool of a call or output; None for other kinds, or if unknown.
-        is_failed: Whether the text is the output of a command that failed.
+        is_failed: Whether the text is the output of a call that failed. Of several outputs of a call, only the one that
+            first states the failure.
+        is_echo: Whether an earlier line contains the same text.
+        is_nested: Whether the text is that of a call by a script.
     """
 
     kind: str
     text: str
     tool: str | None = None
     is_failed: bool = False
+    is_echo: bool = False
+    is_nested: bool = False
 
 
-class TextExtractor:
+def texts_of(facts: Iterable[Fact]) -> list[Text]:
     """
-    State that extracts the texts of one session. The lines that are not blank are passed in order.
+    Return the texts in the facts of a line, echoes included.
+    """
+    found: list[Text] = []
+    for fact in facts:
+        reader = _READERS.get(type(fact))
+        if reader is not None:
+            text = reader(fact)
+            if text.text:
+                found.append(text)
+    return found
 
-    The search index stores the arguments under their names.
+
+def line_texts(line: RolloutLine, *, has_events: bool = False, is_nested: bool = False) -> list[Text]:
+    """
+    Return all texts of a line, of which the lines before are unknown: in the order of `texts_of`, perhaps with echoes.
 
     Args:
-        tools: Ids and tools of the calls that are open before the first line.
-        said: Checksums of the texts in earlier lines, each with the number of its line.
-        count: Number of earlier lines.
+        line: The line.
+        has_events: Whether a line before was an event with a message of a person.
+        is_nested: Whether a script was running.
     """
-
-    def __init__(
-        self, tools: Mapping[str, str] | None = None, said: Mapping[str, int] | None = None, count: int = 0
-    ) -> None:
-        self._tools: OrderedDict[str, str] = OrderedDict(tools or {})
-        self._said = dict(said or {})
-        self._count = count
-
-    def to_plain(self) -> dict[str, Any]:
-        """
-        Return the state as arguments for a new object that continues.
-        """
-        self._forget()
-        return {"tools": dict(self._tools), "said": self._said, "count": self._count}
-
-    def skip(self) -> None:
-        """
-        Count a line whose texts are not needed.
-        """
-        self._count += 1
-
-    def extract(self, line: RolloutLine) -> list[Text]:
-        """
-        Return the texts of the next line, without echoes.
-        """
-        self._count += 1
-        if line.type == "response_item":
-            texts = self._item_texts(line.payload)
-        elif line.type == "event_msg":
-            texts = _event_texts(line.payload)
-        elif line.type == "compacted":
-            texts = _text_if_string("summary", line.payload.get("message"))
-        else:
-            return []
-        return [text for text in texts if text.text and not self._is_echo(text)]
-
-    def _is_echo(self, text: Text) -> bool:
-        if text.kind in ("call", "output"):
-            return False
-        checksum = blake2b(text.text.encode("utf-8", "surrogatepass"), digest_size=_CHECKSUM_SIZE).hexdigest()
-        last_count = self._said.get(checksum)
-        if last_count is not None and self._count - last_count <= _ECHO_LINES:
-            return True
-        self._said[checksum] = self._count
-        if len(self._said) > 2 * _ECHO_LINES:
-            self._forget()
-        return False
-
-    def _forget(self) -> None:
-        self._said = {key: count for key, count in self._said.items() if self._count - count < _ECHO_LINES}
-
-    def _item_texts(self, payload: Mapping[str, Any]) -> Iterator[Text]:
-        kind = str(payload.get("type"))
-        if kind == "message":
-            role = payload.get("role")
-            if role == "assistant" or (role == "user" and not is_context(payload)):
-                yield Text("agent" if role == "assistant" else "user", message_text(payload))
-        elif kind in OUTPUTS:
-            outcome = outcome_of(payload)
-            yield Text("output", outcome.text, self._tools.pop(str(payload.get("call_id")), None), outcome.is_failed)
-        elif kind in CALL_OUTPUTS or kind in ("web_search_call", "image_generation_call"):
-            tool = tool_of(payload)
-            self._tools[str(payload.get("call_id"))] = tool
-            if len(self._tools) > _CALLS_MAX:
-                self._tools.popitem(last=False)
-            yield Text("call", call_text(payload) or str(payload.get("revised_prompt") or ""), tool)
-        elif kind == "reasoning":
-            parts = [payload.get("summary"), payload.get("content")]
-            texts = [part.get("text") for value in parts if isinstance(value, list) for part in value if has_text(part)]
-            yield Text("reasoning", "\n".join(texts))
-        elif kind == "agent_message":
-            yield Text("agent", message_text(payload))
+    interpreter = Interpreter()
+    interpreter.has_events = has_events
+    interpreter.calls.scripts += [0] * is_nested
+    return texts_of(interpreter.feed(line))
 
 
-def _event_texts(payload: Mapping[str, Any]) -> Iterator[Text]:
-    kind = str(payload.get("type"))
-    if kind in _MESSAGE_EVENTS:
-        text_kind, key = _MESSAGE_EVENTS[kind]
-        yield from _text_if_string(text_kind, payload.get(key))
-    elif kind == "item_completed":
-        item: Any = payload.get("item")
-        text_kind = _COMPLETED_ITEMS.get(str(item.get("type")), "") if isinstance(item, dict) else ""
-        if text_kind:
-            yield from _text_if_string(text_kind, message_text(item) or item.get("text"))
-    elif kind == "thread_goal_updated":
-        goal = payload.get("goal")
-        yield from _text_if_string("user", goal.get("objective") if isinstance(goal, dict) else None)
-    elif kind == "exited_review_mode":
-        yield from _text_if_string("agent", "\n".join(strings_in(payload.get("review_output"))))
+def changes_state(raw: bytes) -> bool:
+    """
+    Return whether a line may change which texts of later lines are echoes, given its bytes.
+    """
+    return _STATE.search(raw, 0, _HEAD_SIZE) is not None
 
 
-def _text_if_string(kind: str, text: Any) -> Iterator[Text]:
-    if isinstance(text, str):
-        yield Text(kind, text)
+def _of_prompt(fact: Prompt) -> Text:
+    return Text("user", "" if fact.source == "history" else fact.words, is_echo=fact.echo_of is not None)
+
+
+def _of_said(fact: Said) -> Text:
+    return Text(fact.who, fact.text or fact.words, is_echo=not fact.text)
+
+
+def _of_call(fact: CallBegan) -> Text:
+    return Text("call", fact.words, fact.tool, False, not fact.is_new, fact.parent is not None)
+
+
+def _of_outcome(fact: CallEnded) -> Text:
+    has_failed = fact.is_failed and not fact.was_failed
+    # A failed call without an output is found by the reason of its failure.
+    is_echo = not has_failed and (fact.is_repeated or not fact.text)
+    return Text("output", fact.text or fact.stated, fact.tool or None, has_failed, is_echo)
+
+
+_READERS: dict[type[Fact], Callable[[Any], Text]] = {
+    Prompt: _of_prompt,
+    Said: _of_said,
+    CallBegan: _of_call,
+    CallEnded: _of_outcome,
+    Compacted: lambda fact: Text("summary", fact.text, is_echo=fact.echo_of is not None),
+    GoalSet: lambda fact: Text("user", fact.text),
+    PlanChanged: lambda fact: Text("agent", "" if fact.steps else fact.text),
+    Problem: lambda fact: Text("agent", fact.text, is_echo=fact.echo_of is not None),
+    Notice: lambda fact: Text("agent", fact.text if fact.title == "review ended" else ""),
+}

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from rollout._text import escape_control_chars, one_line, pluralize, size_text
 from rollout.document import call_facts, turn_facts
+from rollout.interpret import title_of
 
 if TYPE_CHECKING:
     from rollout.document import Call, Item, Turn
@@ -142,7 +143,7 @@ def turn_title(turn: Turn) -> str:
     """
     if turn.prompt is None:
         return "before the first prompt" if turn.number == 0 else "no prompt"
-    return cut_line(turn.prompt, 160)
+    return cut_line(title_of(turn.prompt), 160)
 
 
 def turn_line(turn: Turn) -> str:

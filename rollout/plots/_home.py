@@ -29,8 +29,8 @@ from rollout.plots._style import (
     set_count_axis,
     show_empty,
 )
-from rollout.search import indexed_sessions
-from rollout.stats import session_stats
+from rollout.search import indexed_sessions, indexed_stats
+from rollout.stats import session_stats, tokens_by_day
 
 __all__ = ["activity_figure", "activity_of", "durations_figure"]
 
@@ -49,7 +49,7 @@ def activity_of(
     home: StrPath | None = None, *, since: date | None = None, until: date | None = None
 ) -> dict[date, tuple[int, int]]:
     """
-    Return the numbers of sessions (archived ones included) that started on each day, and of the tokens that they used.
+    Return the numbers of sessions (archived ones included) that started on each day, and of the tokens used on it.
 
     Blocks. Takes both from the search index; reads sessions that are missing or outdated in the index, or all
     sessions if there is no index.
@@ -60,22 +60,27 @@ def activity_of(
         until: The last day.
 
     Returns:
-        Sessions and tokens by day, without days that have no session.
+        Sessions and tokens by day, without days that have neither.
     """
     sessions: Counter[date] = Counter()
     tokens: Counter[date] = Counter()
+    known = indexed_stats(home=home)
     for session in indexed_sessions(home=home, filters=Filters(), order="created"):
         try:
             day = date.fromisoformat(session.timestamp[:10])
-            if (since is not None and day < since) or (until is not None and day > until):
-                continue
-            used = session_stats(session.path).tokens.total_tokens if session.tokens is None else session.tokens
+            stats = known.get(session.path) or session_stats(session.path)
         except (OSError, ImportError, ValueError):
             # The session was removed in the meantime, or its name has no valid day.
             continue
         sessions[day] += 1
-        tokens[day] += used
-    return {day: (sessions[day], tokens[day]) for day in sorted(sessions)}
+        for used_on, used in tokens_by_day(stats, day).items():
+            tokens[used_on] += used
+    days = [
+        day
+        for day in sorted({*sessions, *tokens})
+        if (since is None or day >= since) and (until is None or day <= until)
+    ]
+    return {day: (sessions[day], tokens[day]) for day in days}
 
 
 def activity_figure(days: Mapping[date, tuple[int, int]], *, dark: bool = False) -> Figure:

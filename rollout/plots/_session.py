@@ -54,7 +54,7 @@ def session_figure(document: Document, *, dark: bool = False) -> Figure:
     _draw_growth(above, document, colors)
     _draw_tools(below, tools, colors)
     total = document.token_growth[-1][1] if document.token_growth else 0
-    time_taken = short_duration_text(sum(tool.duration for _, tool in tools))
+    time_taken = short_duration_text(sum(tool.duration or 0.0 for _, tool in tools))
     return fix_layout(figure, f"A session: {count_text(total)} tokens used; {time_taken} in tools")
 
 
@@ -105,7 +105,7 @@ def _tools(document: Document) -> list[tuple[str, ToolStats]]:
     tools: dict[str, ToolStats] = {}
     for tool, call in _calls(document):
         tools[tool] = tools.get(tool, ToolStats()) + call
-    ordered = sorted(tools.items(), key=lambda item: (-item[1].duration, -item[1].calls, item[0]))
+    ordered = sorted(tools.items(), key=lambda item: (-(item[1].duration or 0.0), -item[1].calls, item[0]))
     if len(ordered) <= _TOOLS_MAX:
         return ordered
     others = sum((tool for _, tool in ordered[_TOOLS_MAX - 1 :]), ToolStats())
@@ -115,7 +115,8 @@ def _tools(document: Document) -> list[tuple[str, ToolStats]]:
 def _calls(document: Document) -> Iterator[tuple[str, ToolStats]]:
     for turn in document.turns:
         for item in () if turn.is_inherited else turn.items:
-            if item.call is not None:
+            # An output without its call has no tool.
+            if item.call is not None and item.call.tool:
                 yield item.call.tool, ToolStats(1, int(item.call.is_failed), max(item.call.seconds or 0.0, 0.0))
 
 
@@ -124,10 +125,10 @@ def _draw_tools(axes: Axes, tools: list[tuple[str, ToolStats]], colors: Colors) 
         show_empty(axes, colors, "no tool was called")
         return
     set_bar_axes(axes, colors, [name for name, _ in tools])
-    longest = max(tool.duration for _, tool in tools) or 1.0
-    axes.barh(range(len(tools)), [tool.duration for _, tool in tools], height=0.56, color=colors.second)
+    longest = max(tool.duration or 0.0 for _, tool in tools) or 1.0
+    axes.barh(range(len(tools)), [tool.duration or 0.0 for _, tool in tools], height=0.56, color=colors.second)
     axes.set_xlim(0, longest * 1.3)
     for row, (_, tool) in enumerate(tools):
         calls = f"{tool.calls:,} call{'s' * (tool.calls != 1)}"
-        text = f"{short_duration_text(tool.duration)}  ·  {calls}"
-        annotate(axes, text, (tool.duration, row), (5, 0), va="center", color=colors.muted)
+        text = f"{short_duration_text(tool.duration or 0.0)}  ·  {calls}"
+        annotate(axes, text, (tool.duration or 0.0, row), (5, 0), va="center", color=colors.muted)

@@ -38,19 +38,19 @@ def tools_figure(stats: SessionStats, *, dark: bool = False) -> Figure:
     set_bar_axes(right, colors, [""] * len(tools))
     left.barh(rows, [tool.calls for _, tool in tools], height=0.58, color=colors.first)
     left.barh(rows, [min(tool.failures, tool.calls) for _, tool in tools], height=0.58, color=colors.failed)
-    right.barh(rows, [tool.duration for _, tool in tools], height=0.58, color=colors.second)
+    right.barh(rows, [tool.duration or 0.0 for _, tool in tools], height=0.58, color=colors.second)
     left.set_xlim(0, max(tool.calls for _, tool in tools) * 1.8)
-    right.set_xlim(0, (max(tool.duration for _, tool in tools) or 1.0) * 1.3)
+    right.set_xlim(0, (max(tool.duration or 0.0 for _, tool in tools) or 1.0) * 1.3)
     for row, (_, tool) in enumerate(tools):
         failed = f"{tool.calls:,}" + (f"  ·  {tool.failures:,} failed" if tool.failures else "")
         annotate(left, failed, (tool.calls, row), (5, 0), va="center", color=colors.muted)
         duration = short_duration_text(tool.duration) if tool.duration else ""
-        annotate(right, duration, (tool.duration, row), (5, 0), va="center", color=colors.muted)
+        annotate(right, duration, (tool.duration or 0.0, row), (5, 0), va="center", color=colors.muted)
     return fix_layout(figure, label)
 
 
 def _most_called(stats: SessionStats) -> list[tuple[str, ToolStats]]:
-    ordered = sorted(stats.tools.items(), key=lambda item: (-item[1].calls, -item[1].duration, item[0]))
+    ordered = sorted(stats.tools.items(), key=lambda item: (-item[1].calls, -(item[1].duration or 0.0), item[0]))
     if len(ordered) <= _TOOLS_MAX:
         return ordered
     others = sum((tool for _, tool in ordered[_TOOLS_MAX - 1 :]), ToolStats())

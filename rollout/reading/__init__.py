@@ -13,14 +13,16 @@ from rollout._lazy import lazy_getattr
 if TYPE_CHECKING:
     from rollout.reading._blocks import Bounds, is_blank
     from rollout.reading._follow import Follower, follow
-    from rollout.reading._lineage import base_of, inherited_lines
+    from rollout.reading._lineage import base_of, inherited_lines, parent_source
     from rollout.reading._lines import (
         LineReader,
         RawLine,
         SkippedLine,
         decode_backwards,
         open_rollout,
+        raw_backwards,
         raw_lines,
+        read_envelopes,
         read_lines,
     )
     from rollout.reading._repair import Repair, repair
@@ -43,7 +45,10 @@ __all__ = [
     "inherited_lines",
     "is_blank",
     "open_rollout",
+    "parent_source",
+    "raw_backwards",
     "raw_lines",
+    "read_envelopes",
     "read_lines",
     "repair",
     "verify",
@@ -55,14 +60,16 @@ __getattr__ = lazy_getattr(
     {
         "_blocks": ["Bounds", "is_blank"],
         "_follow": ["Follower", "follow"],
-        "_lineage": ["base_of", "inherited_lines"],
+        "_lineage": ["base_of", "inherited_lines", "parent_source"],
         "_lines": [
             "LineReader",
             "RawLine",
             "SkippedLine",
             "decode_backwards",
             "open_rollout",
+            "raw_backwards",
             "raw_lines",
+            "read_envelopes",
             "read_lines",
         ],
         "_repair": ["Repair", "repair"],

@@ -17,7 +17,8 @@ from attrs import frozen
 
 from rollout.codec import MAX_LINE_SIZE
 
-__all__ = ["UNBOUNDED", "Block", "Bounds", "OutOfBoundsError", "blocks", "end_of_lines", "is_blank", "lines_backwards"]
+__all__ = ["UNBOUNDED", "Block", "Bounds", "OutOfBoundsError", "blocks", "end_of_lines", "is_blank"]
+__all__ += ["line_chunks", "lines_backwards"]
 
 _BLOCK_SIZE = 64 * 2**10
 # A chunk with other lines is split at runs of at least this many newlines. The search takes 2 us, the split 200 us.
@@ -167,6 +168,36 @@ def _split(chunk: bytes) -> tuple[list[bytes], bytes]:
     if first < 0:
         return chunk.split(b"\n"), b""
     return [chunk[:first], chunk[last + 1 :]], chunk[first + 1 : last + 1]
+
+
+def line_chunks(file: BufferedReader) -> Iterator[bytes]:
+    """
+    Yield the bytes of a file in chunks of whole lines, each without its last newline. White space alone, and lines that
+    are too long to be held in memory, are left out.
+    """
+    parts: list[bytes] = []
+    size = 0
+    while chunk := file.read1(min(_BLOCK_SIZE, MAX_LINE_SIZE)):
+        last = chunk.rfind(b"\n")
+        if last < 0:
+            parts.append(chunk)
+            size += len(chunk)
+            if size >= MAX_LINE_SIZE:
+                parts.clear()
+            continue
+        first = chunk.find(b"\n")
+        if size + first >= MAX_LINE_SIZE:
+            parts.clear()
+            whole = chunk[first + 1 : last]
+        else:
+            whole = b"".join([*parts, chunk[:last]])
+        if whole and not whole.isspace():
+            yield whole
+        parts = [chunk[last + 1 :]]
+        size = len(parts[0])
+    whole = b"".join(parts)
+    if size < MAX_LINE_SIZE and not is_blank(whole):
+        yield whole
 
 
 def lines_backwards(file: BinaryIO, bounds: Bounds = UNBOUNDED) -> Iterator[bytes]:

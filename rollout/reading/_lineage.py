@@ -1,5 +1,5 @@
 """
-The lines of a forked session that are in the file of another session.
+The lines of a forked session that are in the file of another session, or were copied from there.
 
 Codex of 2026 forks a session by reference: the session_meta of the new file has a *history_base*, with the ordinal up
 to which the lines of the other file belong to the new session. Checked with files of 0.169.0.
@@ -7,19 +7,24 @@ to which the lines of the other file belong to the new session. Checked with fil
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from rollout.codec import RolloutLine
-from rollout.errors import SessionNotFoundError
-from rollout.home import find_and_use, walk
+from rollout.errors import AmbiguousSessionError, SessionNotFoundError
+from rollout.home import StrPath, find_and_use, find_session, walk
+from rollout.interpret import KnownParent, ParentSource, line_digest
 from rollout.reading._lines import read_lines
 
-__all__ = ["base_of", "inherited_lines"]
+__all__ = ["base_of", "inherited_lines", "parent_source"]
 
 # Maximum number of forks of forks that are followed; a file may refer to itself.
 _DEPTH_MAX = 64
+# Number of sessions whose digests are kept: the forks of a session are often read one after the other.
+_PARENTS_MAX = 8
 
 
 def base_of(meta: Mapping[str, Any]) -> str | None:
@@ -62,3 +67,28 @@ def _file_of(rollout_id: str, home: Path) -> Path:
         if name.key[1] == rollout_id:
             return name.path
     raise SessionNotFoundError(rollout_id, home)
+
+
+def parent_source(home: StrPath) -> ParentSource:
+    """
+    Return the function with which an interpreter asks for the lines of a session in a home. It reads a whole file.
+    """
+
+    def source(session_id: str) -> KnownParent | None:
+        try:
+            path = find_session(session_id, home=home)
+            status = path.stat()
+            return _read_parent(path, status.st_mtime_ns, status.st_size)
+        except (SessionNotFoundError, AmbiguousSessionError, OSError, ImportError):
+            return None
+
+    return source
+
+
+@lru_cache(maxsize=_PARENTS_MAX)
+def _read_parent(path: Path, _mtime_ns: int, _size: int) -> KnownParent:
+    digests: dict[bytes, array[int]] = {}
+    with read_lines(path) as lines:
+        for number, line in enumerate(lines):
+            digests.setdefault(line_digest(line), array("Q")).append(number)
+    return KnownParent(digests)

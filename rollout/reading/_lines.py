@@ -12,19 +12,19 @@ import os
 import stat
 from abc import abstractmethod
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from attrs import frozen
 
-from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
+from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_block, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
-from rollout.reading._blocks import UNBOUNDED, Bounds, OutOfBoundsError, blocks, lines_backwards
+from rollout.reading._blocks import UNBOUNDED, Bounds, OutOfBoundsError, blocks, line_chunks, lines_backwards
 from rollout.reading._zstd import BoundedFrames, zstd_module
 
 __all__ = [
@@ -34,7 +34,9 @@ __all__ = [
     "SkippedLine",
     "decode_backwards",
     "open_rollout",
+    "raw_backwards",
     "raw_lines",
+    "read_envelopes",
     "read_lines",
 ]
 
@@ -180,6 +182,28 @@ class LineReader(LineIterator):
         self.skipped.append(line)
 
 
+def read_envelopes(path: Path) -> Iterator[Sequence[Mapping[str, Any]]]:
+    """
+    Yield the valid lines of a rollout as the keys and values of their envelopes, many at a time: for a reader that
+    needs neither the bytes nor the numbers of the lines. Each has *timestamp*, *type* and *payload*.
+
+    Raises:
+        OSError, ModuleNotFoundError: As `read_lines`.
+    """
+    file, damage = open_rollout(path)
+    with file, suppress(*damage):
+        for block in line_chunks(file):
+            found = decode_block(block)
+            yield [*_envelopes_in(block.split(b"\n"))] if found is None else found
+
+
+def _envelopes_in(lines: Sequence[bytes]) -> Iterator[Mapping[str, Any]]:
+    for raw in lines:
+        if raw and not raw.isspace():
+            with suppress(InvalidLineError):
+                yield vars(decode_line(raw))
+
+
 @frozen
 class RawLine:
     """
@@ -273,7 +297,16 @@ def open_rollout(path: Path, bounds: Bounds = UNBOUNDED) -> tuple[BufferedReader
 
 def decode_backwards(path: Path, bounds: Bounds = UNBOUNDED) -> Iterator[RolloutLine]:
     """
-    Yield the valid lines of a file from the last to the first, as far as *bounds* allow.
+    Yield the valid lines of a file from the last to the first, as far as *bounds* allow; see `raw_backwards`.
+    """
+    for raw in raw_backwards(path, bounds):
+        with suppress(InvalidLineError):
+            yield decode_line(raw)
+
+
+def raw_backwards(path: Path, bounds: Bounds = UNBOUNDED) -> Iterator[bytes]:
+    """
+    Yield the lines of a file that are not blank from the last to the first, as far as *bounds* allow.
 
     A compressed file is read from its beginning, and its last *bounds.size* bytes are held in memory. Yields nothing if
     its contents are larger than *bounds.unpacked_size*.
@@ -281,9 +314,7 @@ def decode_backwards(path: Path, bounds: Bounds = UNBOUNDED) -> Iterator[Rollout
     file, damage = open_rollout(path, bounds)
     with file:
         is_plain = path.suffix != ".zst"
-        for raw in lines_backwards(file if is_plain else BytesIO(_last_bytes(file, bounds, damage)), bounds):
-            with suppress(InvalidLineError):
-                yield decode_line(raw)
+        yield from lines_backwards(file if is_plain else BytesIO(_last_bytes(file, bounds, damage)), bounds)
 
 
 def _last_bytes(file: BufferedReader, bounds: Bounds, damage: tuple[type[Exception], ...]) -> bytes:

@@ -19,7 +19,7 @@ import attrs
 from attrs import define, frozen
 
 from rollout import schema
-from rollout._version import __version__
+from rollout._version import SCHEMA_VERSION, __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
 from rollout.errors import EncodeError
 from rollout.home import RolloutName, StrPath, home_of, make_folder, new_file
@@ -189,7 +189,7 @@ def _new_meta(path: Path) -> RolloutLine | None:
         history_mode=None if first is None or first.ordinal is None else "paginated",
     )
     with read_lines(path) as lines:
-        meta = with_recovered_cwd(meta, (line.payload for line in lines if line.type == "response_item"))
+        meta = with_recovered_cwd(meta, lines)
     # Codex requires a cwd.
     payload = attrs.evolve(meta, cwd=meta.cwd or "/")
     ordinal = None if first is None or first.ordinal is None else max(first.ordinal - 1, 0)
@@ -202,7 +202,7 @@ def _report(repair: Repair) -> dict[str, Any]:
         for fault, action in zip(repair.before.faults, repair.actions, strict=True)
     ]
     return {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "original": str(repair.original),
         "copy": str(repair.copy),
         "lines_in_original": repair.before.line_count,

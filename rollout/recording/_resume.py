@@ -11,8 +11,10 @@ from pathlib import Path
 from uuid import UUID
 
 from rollout import schema
+from rollout.codec import RolloutLine
 from rollout.errors import MissingSessionMetaError, UnsupportedSessionError
 from rollout.home import RolloutName, SessionLock, home_of, is_archived
+from rollout.interpret import is_own_meta
 from rollout.reading import decode_backwards, read_lines
 
 __all__ = ["open_for_append"]
@@ -71,21 +73,36 @@ def _lock_session(path: Path, home: Path) -> SessionLock:
 
 def _resumable_id(path: Path) -> str:
     """
-    Return the id in the file's meta, after a check that appending does no harm.
+    Return the id of a session, after a check that appending does no harm.
     """
-    with read_lines(path) as lines:
-        line = next((line for line in lines if isinstance(line.item, schema.SessionMeta)), None)
-    if line is None:
-        raise MissingSessionMetaError(path, "no session_meta" if path.stat().st_size else "empty session file")
-    if line.is_bare:
+    session_id, first = _read_identity(path)
+    if first.is_bare:
         raise UnsupportedSessionError(path, "it was written before Codex 0.32, in a format that cannot be appended to")
-    mode = line.payload.get("history_mode")
+    mode = first.payload.get("history_mode") if first.type == "session_meta" else None
     if mode not in (None, "legacy", "paginated"):
         raise UnsupportedSessionError(path, f"its history_mode is {mode!r}, which is unknown")
     try:
-        return str(UUID(line.payload["id"]))
+        return str(UUID(session_id))
     except ValueError:
-        raise UnsupportedSessionError(path, f"its id {line.payload['id']!r} is not a UUID") from None
+        raise UnsupportedSessionError(path, f"its id {session_id!r} is not a UUID") from None
+
+
+def _read_identity(path: Path) -> tuple[str, RolloutLine]:
+    """
+    Return the id of a session and its meta. If the meta cannot be read, return the id in the file's name and the first
+    readable line.
+    """
+    name, first = RolloutName.parse(path), None
+    with read_lines(path) as lines:
+        for line in lines:
+            first = first or line
+            if isinstance(line.item, schema.SessionMeta):
+                if is_own_meta(line.item.id, path, is_first=line is first and not lines.skipped):
+                    return line.item.id, line
+                break
+    if first is None or name is None:
+        raise MissingSessionMetaError(path, "no session_meta" if path.stat().st_size else "empty session file")
+    return name.session_id, first
 
 
 def _next_ordinal(path: Path) -> int | None:
@@ -95,13 +112,15 @@ def _next_ordinal(path: Path) -> int | None:
     It is one more than that of the last readable line, whatever the payload of this line is: a line without an ordinal,
     or with one used before, is corrupt for Codex, and makes it refuse the whole session.
     """
-    with read_lines(path) as lines:
-        meta = next(line.payload for line in lines if line.type == "session_meta")
-    if meta.get("history_mode") != "paginated":
-        return None
+    _, first = _read_identity(path)
     last = next(decode_backwards(path)).ordinal
+    is_paginated = (
+        first.payload.get("history_mode") == "paginated" if first.type == "session_meta" else last is not None
+    )
+    if not is_paginated:
+        return None
     if last is None or not 0 <= last < _ORDINAL_MAX:
         raise UnsupportedSessionError(path, f"it is paginated, but its last line has the ordinal {last}")
-    if last + 1 < (meta.get("subagent_history_start_ordinal") or 0):
+    if last + 1 < (first.payload.get("subagent_history_start_ordinal") or 0):
         raise UnsupportedSessionError(path, "the history that it starts from is incomplete")
     return last + 1

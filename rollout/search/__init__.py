@@ -18,12 +18,12 @@ from rollout.interpret import Filters, SessionFacts
 from rollout.search._catalog import Order as Order
 from rollout.search._catalog import indexed_sessions, indexed_stats
 from rollout.search._catalog import read_catalog as read_catalog
+from rollout.search._catalog import stats_in_state as stats_in_state
 from rollout.search._changes import find_changes as find_changes
 from rollout.search._damage import IndexBusyError
 from rollout.search._file_scan import read_facts as read_facts
 from rollout.search._index import Index, index_path
 from rollout.search._ingest import UpdateResult
-from rollout.search._ingest import decode_state as decode_state
 from rollout.search._results import Hit, SearchResults, search
 from rollout.search._rows import Row as Row
 from rollout.search._update import Progress, delete_index, update_index

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import heapq
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime, timezone
@@ -14,21 +15,21 @@ from itertools import groupby, islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from rollout.home import Key, RolloutName, StrPath, home_folder, is_archived, is_shortage, walk
-from rollout.interpret import Filters, SessionFacts
+from rollout.interpret import Filters
 from rollout.search._changes import take_snapshot
 from rollout.search._damage import DamagedIndexError
 from rollout.search._file_scan import read_facts
 from rollout.search._index import Index
-from rollout.search._ingest import Change, restore_state
+from rollout.search._ingest import Change, decode_state
 from rollout.search._rows import Row
-from rollout.search._sql_filters import is_since, rows_query
-from rollout.sessions import SessionInfo
-from rollout.stats import SessionStats
+from rollout.search._sql_filters import CLOCK_STEP_NS, is_since, rows_query
+from rollout.sessions import SessionInfo, has_started, read_last_use, summarize
+from rollout.stats import SessionStats, stats_of_plain
 
-__all__ = ["CatalogEntry", "Order", "indexed_sessions", "indexed_stats", "read_catalog"]
+__all__ = ["CatalogEntry", "Order", "indexed_sessions", "indexed_stats", "read_catalog", "stats_in_state"]
 
 Order: TypeAlias = Literal["created", "updated"]
 """Sort order: by start time or by last change, newest first."""
@@ -46,6 +47,7 @@ class CatalogEntry:
         name: Name of the file.
         size: Size of the file in bytes.
         mtime_ns: Modification time of the file.
+        used_ms: Time of the last use, in Unix milliseconds; None if it was not needed.
         row: Row of the session, if it is current; None if the session is new or has changed.
         stale: Row of the session before lines were added to it; None if the session is new or has not changed.
     """
@@ -53,6 +55,7 @@ class CatalogEntry:
     name: RolloutName
     size: int
     mtime_ns: int
+    used_ms: int | None = None
     row: Row | None = None
     stale: Row | None = None
 
@@ -60,36 +63,55 @@ class CatalogEntry:
         """
         Return the sort key: the newest session has the highest.
         """
-        return (self.mtime_ns if order == "updated" else self.name.timestamp, self.name.key)
+        return (self.used_ms if order == "updated" else self.name.timestamp, self.name.key)
 
-    def facts(self, *, to_end: bool) -> SessionFacts:
+    def with_use(self) -> CatalogEntry:
         """
-        Return the facts for filters, from the row if it is current, otherwise from the file, as `read_facts` does.
+        Return the entry with the time of the last use, which is read from the file.
         """
-        if self.row is not None:
-            return self.row.facts
-        if self.stale is None or not self.stale.offset:
-            return read_facts(self.name.path, to_end=to_end)
-        return read_facts(self.name.path, known=self.stale.facts, start=self.stale.offset, to_end=to_end)
+        try:
+            used_at = read_last_use(self.name.path)
+        except (OSError, ImportError) as error:
+            if is_shortage(error):
+                raise
+            used_at = 0.0
+        return evolve(self, used_ms=round(used_at * 1000) or self.mtime_ns // 10**6)
 
-    def session(self, facts: SessionFacts) -> SessionInfo:
+    def session(self, filters: Filters) -> SessionInfo | None:
         """
-        Return the session for a list. Turns and tokens are None unless the row is current.
+        Return the session for a list; None if it does not match the conditions on its facts.
+
+        Without a current row, reads the first and last lines of the file, as `rollout.list_sessions` does; turns and
+        tokens are then None.
+
+        Raises:
+            OSError, ModuleNotFoundError: The file was removed, or cannot be read.
         """
-        row = self.row
+        row, is_old = self.row, is_archived(self.name.path)
+        if row is None:
+            return self._read(filters, is_old)
+        if not filters.matches(row.facts):
+            return None
         return SessionInfo(
             path=self.name.path,
             session_id=self.name.session_id,
             timestamp=self.name.timestamp,
-            updated_at=datetime.fromtimestamp(self.mtime_ns / 10**9, timezone.utc),
+            updated_at=datetime.fromtimestamp(row.used_ms / 1000, timezone.utc),
+            is_updated_by_file=row.updated_ms is None,
             size=self.size,
-            facts=facts,
-            preview=facts.preview,
-            turns=row.turns if row else None,
-            tokens=row.tokens if row else None,
-            problem=row.problem if row else None,
-            is_archived=is_archived(self.name.path),
+            facts=row.facts,
+            preview=row.facts.preview,
+            turns=row.turns,
+            tokens=row.tokens,
+            problem=row.problem,
+            is_archived=is_old,
         )
+
+    def _read(self, filters: Filters, is_old: bool) -> SessionInfo | None:
+        found = summarize(self.name, is_archived=is_old)
+        if filters.model is not None and found.facts.model is None:
+            found.facts.model = read_facts(self.name.path, to_end=True).model
+        return evolve(found, problem=None, head=(), tail=()) if filters.matches(found.facts) else None
 
 
 def indexed_sessions(
@@ -105,13 +127,13 @@ def indexed_sessions(
 
     Args:
         home: Home folder; by default ``CODEX_HOME``, else ``~/.codex``.
-        filters: Conditions on sessions; *since* and *until* apply to the time of the last change.
-        order: Sort order: by start time or by last change.
+        filters: Conditions on sessions. A session matches a period in which it was used: its last line is not before
+            *since*, and it started not after *until*.
+        order: Sort order: by start time or by last use.
     """
     for entry in _entries(home_folder(home).absolute(), filters, order):
         try:
-            facts = entry.facts(to_end=filters.model is not None)
-            session = entry.session(facts) if filters.matches(facts) else None
+            session = entry.session(filters)
         except (OSError, ImportError) as error:
             if is_shortage(error):
                 raise
@@ -133,17 +155,29 @@ def indexed_stats(*, home: StrPath | None = None) -> dict[Path, SessionStats]:
         if index is not None:
             with index:
                 rows = [(entry.name.path, entry.row) for entry in read_catalog(index, Filters(), "created")]
-                states = [(path, restore_state(index.state(row.id))) for path, row in rows if row is not None]
-            return {path: state[0].stats for path, state in states if state is not None}
+                states = [(path, stats_in_state(index.state(row.id))) for path, row in rows if row is not None]
+            return {path: stats for path, stats in states if stats is not None}
     return {}
+
+
+def stats_in_state(state: bytes | None) -> SessionStats | None:
+    """
+    Return the statistics in the state of a session in the index; None if the state is missing or unusable.
+    """
+    try:
+        plain = decode_state(state or b"")
+        return stats_of_plain(plain["counter"], plain["interpreter"])
+    except (ValueError, KeyError, TypeError, zlib.error):
+        # Another version of this package wrote the state.
+        return None
 
 
 def read_catalog(index: Index, filters: Filters, order: Order) -> Iterator[CatalogEntry]:
     """
     Yield the sessions of a home, newest first, without sessions that do not match by time, archive or row.
 
-    The index is read during the iteration, so it must stay open. No session is opened, so a new or changed session may
-    not match after all.
+    The index is read during the iteration, so it must stay open. Only new and changed sessions are opened, so one of
+    them may not match after all.
     """
     diff = take_snapshot(index)
     # Check that no row is missing: a missing session would not be listed.
@@ -151,19 +185,30 @@ def read_catalog(index: Index, filters: Filters, order: Order) -> Iterator[Catal
     known = diff.known
     # Sessions with added lines are listed from their changes.
     known.update((change.row.id, None) for change in diff.changes if change.row is not None)
+    changes = _with_use(map(_of_change, diff.changes), filters, order)
     found = heapq.merge(
         _of_rows(index, filters, order, known),
-        sorted(map(_of_change, diff.changes), key=lambda entry: entry.rank(order), reverse=True),
+        sorted(changes, key=lambda entry: entry.rank(order), reverse=True),
         key=lambda entry: entry.rank(order),
         reverse=True,
     )
     return (entry for entry in found if _matches(entry, filters))
 
 
+def _with_use(entries: Iterable[CatalogEntry], filters: Filters, order: Order) -> Iterator[CatalogEntry]:
+    """
+    Yield entries with the time of the last use, if the order or a filter needs it.
+    """
+    for entry in entries:
+        # A file that has not changed since then has no line from then.
+        if is_since(filters, entry.mtime_ns):
+            yield entry.with_use() if order == "updated" or filters.since is not None else entry
+
+
 def _of_rows(index: Index, filters: Filters, order: Order, known: dict[int, Row | None]) -> Iterator[CatalogEntry]:
     rows = (known.get(row.id, row) for row in _rows_in_order(index, filters, order))
     names = ((row, RolloutName.parse(index.home / row.path)) for row in rows if row is not None)
-    found = (CatalogEntry(name, row.size, row.mtime_ns, row) for row, name in names if name is not None)
+    found = (CatalogEntry(name, row.size, row.mtime_ns, row.used_ms, row) for row, name in names if name is not None)
     # The index sorts by file name, which is a different order for sessions that started in the same second.
     for _, group in groupby(found, key=lambda entry: entry.rank(order)[0]):
         yield from sorted(group, key=lambda entry: entry.rank(order), reverse=True)
@@ -171,7 +216,7 @@ def _of_rows(index: Index, filters: Filters, order: Order, known: dict[int, Row 
 
 def _rows_in_order(index: Index, filters: Filters, order: Order) -> Iterator[Row]:
     wanted, values = rows_query(filters) or ("SELECT id FROM sessions", [])
-    column = "mtime_ns" if order == "updated" else "name"
+    column = "COALESCE(updated_ms, mtime_ns / 1000000)" if order == "updated" else "name"
     ids = (number for (number,) in index.database.execute(f"{wanted} ORDER BY {column} DESC", values))
     while chunk := list(islice(ids, _CHUNK)):
         rows = {row.id: row for row in index.rows(f"id IN ({', '.join(map(str, chunk))})")}
@@ -185,9 +230,11 @@ def _of_change(change: Change) -> CatalogEntry:
 
 
 def _matches(entry: CatalogEntry, filters: Filters) -> bool:
-    is_until = filters.until is None or entry.mtime_ns <= filters.until.timestamp() * 10**9
-    is_of_place = filters.archived in (None, is_archived(entry.name.path))
-    return is_of_place and is_until and is_since(filters, entry.mtime_ns)
+    if filters.archived not in (None, is_archived(entry.name.path)):
+        return False
+    if filters.until is not None and not has_started(entry.name.timestamp, filters.until):
+        return False
+    return filters.since is None or (entry.used_ms or 0) >= filters.since.timestamp() * 1000
 
 
 def _entries(home: Path, filters: Filters, order: Order) -> Iterator[CatalogEntry]:
@@ -206,11 +253,32 @@ def _entries(home: Path, filters: Filters, order: Order) -> Iterator[CatalogEntr
             yield entry
 
 
-def _of_files(home: Path, filters: Filters, order: Order) -> Iterable[CatalogEntry]:
+def _of_files(home: Path, filters: Filters, order: Order) -> Iterator[CatalogEntry]:
     names = walk(home, archived=filters.archived)
-    if order == "updated":
-        return sorted(_stat_files(names), key=lambda entry: entry.rank(order), reverse=True)
-    return _stat_files(sorted(names, key=lambda name: name.key, reverse=True))
+    if order == "created":
+        return _with_use(_stat_files(sorted(names, key=lambda name: name.key, reverse=True)), filters, order)
+    return _by_use(entry for entry in _stat_files(names) if is_since(filters, entry.mtime_ns))
+
+
+def _by_use(entries: Iterable[CatalogEntry]) -> Iterator[CatalogEntry]:
+    """
+    Yield entries by the time of their last use, the last one first.
+
+    The time in the last line is not after the last change of the file, except for the steps of the clock of the file
+    system, so not every file has to be read to find the first entries.
+    """
+    read: list[tuple[int, tuple[int, ...], CatalogEntry]] = []
+    for entry in sorted(entries, key=lambda entry: entry.mtime_ns, reverse=True):
+        while read and -read[0][0] > (entry.mtime_ns + CLOCK_STEP_NS) // 10**6:
+            yield heapq.heappop(read)[2]
+        used = entry.with_use()
+        heapq.heappush(read, (-(used.used_ms or 0), _reversed_key(used.name.key), used))
+    while read:
+        yield heapq.heappop(read)[2]
+
+
+def _reversed_key(key: Key) -> tuple[int, ...]:
+    return tuple(-ord(character) for part in key for character in part)
 
 
 def _stat_files(names: Iterable[RolloutName]) -> Iterator[CatalogEntry]:

@@ -8,7 +8,7 @@ import os
 import sqlite3
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -132,6 +132,7 @@ def compare_home(index: Index) -> IndexDiff:
     """
     diff = IndexDiff()
     known = {row.name: row for row in index.rows()}
+    parents = {row.parent.partition(" ")[0]: 0 for row in known.values() if row.parent}
     seen: set[str] = set()
     diff.folders = {LOCKS_FOLDER: _mtime_ns(index.home, LOCKS_FOLDER)}
     for folder, mtime_ns, names in folders(index.home):
@@ -141,8 +142,38 @@ def compare_home(index: Index) -> IndexDiff:
             stem = name.removesuffix(".zst")
             if stem not in seen and _compare_file(diff, known.get(stem), folder, below, name):
                 seen.add(stem)
+                if parents:
+                    _note_parent(parents, folder, name)
+    if parents:
+        _compare_parents(index.home, diff, known, parents)
     diff.gone += [row.id for name, row in known.items() if name not in seen]
     return _sort_changes(diff)
+
+
+def _note_parent(parents: dict[str, int], folder: Path, name: str) -> None:
+    parsed = RolloutName.parse(folder / name)
+    # Of several files, the first one in this order is that of the session.
+    if parsed is not None and parents.get(parsed.session_id) == 0:
+        with suppress(OSError):
+            parents[parsed.session_id] = parsed.path.stat().st_ino
+
+
+def _compare_parents(home: Path, diff: IndexDiff, known: Mapping[str, Row], parents: Mapping[str, int]) -> None:
+    """
+    Add the forks for which another file, or none, now has the lines that they copied: they are read again.
+    """
+    gone = {*diff.gone}
+    for row in known.values():
+        if not row.parent or row.id in gone:
+            continue
+        session_id, _, inode = row.parent.partition(" ")
+        name = RolloutName.parse(home / row.path)
+        if str(parents.get(session_id, 0)) != inode and name is not None:
+            with suppress(OSError):
+                status = name.path.stat()
+                diff.gone.append(row.id)
+                diff.changes = [change for change in diff.changes if change.row is None or change.row.id != row.id]
+                diff.changes.append(Change(name, status.st_size, status.st_mtime_ns, status.st_ino, None))
 
 
 def _sort_changes(diff: IndexDiff) -> IndexDiff:

@@ -13,7 +13,7 @@ import attrs
 
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
-from rollout.interpret import Filters, SessionFacts, Text, TextExtractor
+from rollout.interpret import Filters, Interpreter, SessionFacts, Text, changes_state, texts_of
 from rollout.reading import open_rollout, raw_lines
 from rollout.search._query import Matcher, Query
 
@@ -25,14 +25,14 @@ TextMatch = tuple[int, RolloutLine, Text]
 # Number of first lines of a session that contain its facts.
 _HEAD_LINES = 200
 # Bytes of later lines that may change a fact: another model.
-_MARKS = (b'"turn_context"', b'"session_meta"')
+_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
 # Number of characters of texts that are matched at once.
 _BATCH_SIZE = 4 * 2**20
 
 
 def read_facts(path: Path, *, known: SessionFacts | None = None, start: int = 0, to_end: bool = False) -> SessionFacts:
     """
-    Read the facts of a session from its first lines.
+    Read the facts of a session from its first lines; the model, which later lines may change, only from all lines.
 
     Args:
         path: The session's file.
@@ -44,22 +44,26 @@ def read_facts(path: Path, *, known: SessionFacts | None = None, start: int = 0,
         OSError, ModuleNotFoundError: As `read_lines`.
     """
     facts = SessionFacts() if known is None else attrs.evolve(known)
+    interpreter = Interpreter(has_texts=False)
     file, damage = open_rollout(path)
     with file, suppress(*damage):
         file.seek(start)
         for raw in raw_lines(file):
             is_head = raw.lineno <= _HEAD_LINES and not facts.is_complete
             if not (is_head or to_end):
+                # A later line may state another one.
+                facts.model = None
                 break
             if raw.raw and (is_head or any(mark in raw.raw for mark in _MARKS)):
                 with suppress(InvalidLineError):
-                    facts.add(decode_line(raw.raw))
+                    facts.add(interpreter.feed(decode_line(raw.raw)))
     return facts
 
 
 def scan(
-    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0, texts: TextExtractor | None = None
-) -> Iterator[TextMatch]:
+    path: Path, query: Query, filters: Filters, matcher: Matcher, *, start: int = 0,
+    interpreter: Interpreter | None = None,
+) -> Iterator[TextMatch]:  # fmt: skip
     """
     Yield the texts of a session that match, in the order of the file.
 
@@ -69,14 +73,14 @@ def scan(
         filters: Conditions on texts.
         matcher: Matcher of the query.
         start: Offset of the first line to read, in bytes of the uncompressed file.
-        texts: State after the lines before *start*.
+        interpreter: Reader of the lines before *start*.
 
     Raises:
         OSError, ModuleNotFoundError: As `read_lines`.
     """
     batch: list[TextMatch] = []
     size = 0
-    for found in _texts(path, query, filters, start, texts or TextExtractor()):
+    for found in _texts(path, query, filters, start, interpreter or Interpreter()):
         batch.append(found)
         size += len(found[2].text)
         if size > _BATCH_SIZE:
@@ -90,21 +94,24 @@ def _matches_of(batch: list[TextMatch], matcher: Matcher) -> Iterator[TextMatch]
         yield from (batch[number] for number in matcher.find_matches([text.text for _, _, text in batch]))
 
 
-def _texts(path: Path, query: Query, filters: Filters, start: int, texts: TextExtractor) -> Iterator[TextMatch]:
+def _texts(path: Path, query: Query, filters: Filters, start: int, interpreter: Interpreter) -> Iterator[TextMatch]:
     file, damage = open_rollout(path)
+    # The tool of an output, and whether a call has failed, may be known only from other lines.
+    reads_all = filters.tool is not None or filters.failed
     with file, suppress(*damage):
         file.seek(start)
         for raw in raw_lines(file):
             if raw.raw is not None and (not raw.raw or raw.raw.isspace()):
                 continue
-            # The tool of an output is known only from its call: with a tool filter, every line is decoded.
-            line = _decode(raw.raw) if raw.raw and (filters.tool is not None or query.may_match(raw.raw)) else None
+            may_match = raw.raw is not None and (reads_all or query.may_match(raw.raw))
+            line = _decode(raw.raw) if raw.raw and (may_match or changes_state(raw.raw)) else None
             if line is None:
-                texts.skip()
+                interpreter.skip()
                 continue
-            found = texts.extract(line)
-            if matches_line(filters, line):
-                yield from ((start + raw.offset, line, text) for text in found if matches_text(filters, text))
+            facts = interpreter.feed(line)
+            if may_match and matches_line(filters, line):
+                found = (text for text in texts_of(facts) if not text.is_echo and matches_text(filters, text))
+                yield from ((start + raw.offset, line, text) for text in found)
 
 
 def _decode(raw: bytes) -> RolloutLine | None:

@@ -18,16 +18,17 @@ from hashlib import blake2b
 from pathlib import Path
 
 from rollout._lazy import extra_error
+from rollout._text import plain_text
 from rollout.home import StrPath, home_folder, make_folder
 from rollout.search._checking import check
 from rollout.search._damage import OTHER_PROGRAM, DamagedIndexError, IndexBusyError, checksum, is_damage, is_lock
-from rollout.search._query import TOKENIZER, TRIGRAM, plain_text
+from rollout.search._query import TOKENIZER, TRIGRAM
 from rollout.search._rows import COLUMNS, Rows
 from rollout.search._seal import DAMAGED, WHOLE, Seal
 
 __all__ = ["Index", "index_path", "remove", "rollback", "tokenizer_of"]
 
-_VERSION = 5
+_VERSION = 6
 # Seconds to wait for a lock: this package holds its locks for milliseconds, and readers need none.
 _TIMEOUT = 2.0
 # Seconds for which this process does not wait again for an index that stayed locked: a command opens it several times.

@@ -13,16 +13,17 @@ from typing import Any
 import attrs
 from attrs import define, field, frozen
 
+from rollout._text import plain_text
 from rollout.codec import MAX_LINE_SIZE, decode_json, decode_line, encode_json
-from rollout.errors import InvalidLineError
-from rollout.home import Problem, RolloutName
-from rollout.interpret import SessionFacts, TextExtractor
-from rollout.reading import RawLine, open_rollout, raw_lines
+from rollout.errors import AmbiguousSessionError, InvalidLineError, SessionNotFoundError
+from rollout.home import Problem, RolloutName, find_session
+from rollout.interpret import Interpreter, ParentSource, SessionFacts, seconds_of, texts_of
+from rollout.reading import RawLine, open_rollout, parent_source, raw_lines
 from rollout.search._index import Index
-from rollout.search._postings import add_lines
-from rollout.search._query import plain_text
+from rollout.search._postings import Place, add_lines
 from rollout.search._rows import Row
 from rollout.search._sql_filters import tags_of
+from rollout.sessions import last_use
 from rollout.stats import StatsCounter
 
 __all__ = [
@@ -43,21 +44,21 @@ _CHECKED_SIZE = 512
 # Common parts of the states of all sessions: the dictionary of zlib. A change of this text needs a new version of the
 # index.
 _COMMON_STATE = (
-    b'"event_msg/user_message":1,"event_msg/agent_message":1,"event_msg/agent_reasoning":1,"compacted":1,"shell":{"calls":1'
-    b',"update_plan":{"calls":1,"local_shell":{"calls":1,"web_search":{"calls":1,"shell_command":{"calls":1,"last_total":'
-    b'{"counter":{"turns":{"count":1,"is_running":false,"said_by":["response_item","event_msg"]},"copies":{"is_fork":false,'
-    b'"is_copying":false,"session_id":"019","is_head":false,"forked_at":17,"copied_at":17,"own_ordinal":0},"lines":'
-    b'{"session_meta":1,"event_msg/task_started":1,"response_item/message":2,"world_state":1,"turn_context":1,'
-    b'"event_msg/item_completed":5,"response_item/reasoning":1,"response_item/custom_tool_call":1,'
-    b'"response_item/custom_tool_call_output":1,"token_usage_record":1,"event_msg/token_count":1,'
-    b'"event_msg/task_complete":1,"response_item/function_call":1,"response_item/function_call_output":1},"tools":'
-    b'{"apply_patch":{"calls":1,"failures":0,"duration":0.0},"exec_command":{"calls":1,"failures":0,"duration":0.0}},'
-    b'"by_records":{"open_calls":{},"used":{"input_tokens":1,"cached_input_tokens":1,"output_tokens":1,'
-    b'"reasoning_output_tokens":1,"total_tokens":1},"last_record":"","last_total":null,"is_asked":false,'
-    b'"is_answered":false,"first_at":"2026-","last_at":"2026-","active_ms":0.0},"texts":{"count":1,"said":{"","tools":{}}}'
+    b'"exec_command":[1,0,null],"apply_patch":[1,0,null],"shell":[1,0,0.1],"update_plan":[1,0,null],"web_search":[1,0'
+    b',null]"local_shell":[1,0,null],"shell_command":[1,0,0.1],["event_msg/user_message","script failed","exit code 1"'
+    b',"error","seen":{"count":1,"model":"gpt-5.1-codex","agent_path":"","role":"root","has_events":true,"compaction":[],"turn":'
+    b'{"index":0,"is_running":false,"began_at":"","started_at":0,"families":3,"prompts":[[5,"5f3a1c2b",3]],"contexts":[],'
+    b'"error":[]},"copies":{"is_fork":false,"is_open":false,"is_copying":false,"session_id":"019a0b1c-","parent_id":"",'
+    b'"parent_used":"","is_head":false,"forked_at":17,"copied_at":17,"own_ordinal":0,"has_turns":false,"position":-1},'
+    b'"usage":{"is_told":true,"last_total":[1000,0,100,0,1100],"last_single":null,"is_asked":false,"is_answered":true,'
+    b'"last_record":"","is_recorded":false},"echoes":{"seen":{"},"calls":{"count":1,"calls":{},"scripts":[]}},"counter":'
+    b'{"lines":{"session_meta":[[null,1]],"response_item":[["message",2],["reasoning",1],["function_call",1],'
+    b'["function_call_output",1],["custom_tool_call",1],["custom_tool_call_output",1]],"event_msg":[["task_started",1],'
+    b'["user_message",1],["agent_reasoning",1],["agent_message",1],["token_count",1],["task_complete",1],'
+    b'["item_completed",1]],"turn_context":[[null,1]],"world_state":[[null,1]],"token_usage_record":[[null,1]]},"parts":'
+    b'[["2026-06-08T11:00","gpt-5.1-codex",1,[1000,0,100,0,1100],null,{"exec_command":[1,0,0.1]}]],"first_at":"2026-06-08T'
+    b'11:00:00.000Z","last_at":"2026-06-08T11:00:00.000Z","is_told":true,"turn_at":null,"model":"gpt-5.1-codex"}}'
 )
-# Number of characters of the user's first words that are stored.
-_PREVIEW_SIZE = 120
 
 
 @frozen
@@ -135,10 +136,15 @@ class SessionIngest:
 
     def __init__(self, index: Index, change: Change, number: int, result: UpdateResult) -> None:
         self._index, self._change, self._number, self._result = index, change, number, result
-        self._facts, self._counter, self._texts = SessionFacts(), StatsCounter(), TextExtractor()
+        self._facts = SessionFacts()
+        self._source = parent_source(index.home)
+        self._interpreter = Interpreter(parent_source=self._source)
+        self._counter = StatsCounter(self._interpreter)
         self._offset = 0
+        self._last_at = 0.0
+        self._parent_before: str | None = None
         self._problem: str | None = None
-        self._rows: list[tuple[int, str, str]] = []
+        self._rows: list[tuple[Place, str, str]] = []
 
     def run(self) -> None:
         """
@@ -174,10 +180,14 @@ class SessionIngest:
         self._result.problems.append(Problem(self._change.name.path, self._problem))
 
     def _resume(self, row: Row, file: BufferedReader) -> None:
-        state = restore_state(self._index.state(row.id)) if has_only_grown(file.fileno(), row) else None
+        is_usable = has_only_grown(file.fileno(), row)
+        state = restore_state(self._index.state(row.id), self._source) if is_usable else None
         if state is not None:
-            self._counter, self._texts = state
+            self._interpreter, self._counter = state
             self._facts, self._offset = row.facts, row.offset
+            # It was not read again: which file was read for the lines before, stays as it was.
+            self._parent_before = row.parent
+            self._last_at = (row.updated_ms or 0) / 1000
             # A bad line before the position stays a problem; other problems are checked again.
             problem = row.problem or ""
             is_of_line = problem.startswith("byte ") and not problem.startswith(_position_text(row.offset))
@@ -213,21 +223,39 @@ class SessionIngest:
         if line is None:
             self._problem = self._problem or f"{_position_text(at)}{reason}"
             if raw.is_ended:
-                self._texts.skip()
+                self._interpreter.skip()
             return raw.is_ended
-        self._facts.add(line)
-        self._counter.add(line)
-        found = self._texts.extract(line)
-        if found:
-            text = "\n".join(text.text for text in found)
-            tags = [tag for text in found for tag in tags_of(text.kind, text.tool, text.is_failed)]
-            self._rows.append((at, text, " ".join(tags)))
+        facts = self._interpreter.feed(line)
+        self._facts.add(facts)
+        self._counter.count(facts)
+        self._last_at = seconds_of(line.timestamp) or self._last_at
+        found = texts_of(facts)
+        is_nested = any(text.is_nested for text in found)
+        for number, text in enumerate(found):
+            if not text.is_echo:
+                has_events = text.kind == "user" and self._interpreter.has_events
+                place = Place(at, number, text.is_failed, has_events, is_nested)
+                self._rows.append((place, text.text, " ".join(tags_of(text.kind, text.tool, text.is_failed))))
         return True
+
+    def _parent(self) -> str | None:
+        """
+        Return the id and the inode number of the file that was read to find copied lines.
+        """
+        session_id = self._interpreter.copies.parent_used
+        if not session_id or self._parent_before is not None:
+            return self._parent_before
+        try:
+            return f"{session_id} {find_session(session_id, home=self._index.home).stat().st_ino}"
+        except (SessionNotFoundError, AmbiguousSessionError, OSError):
+            return f"{session_id} 0"
 
     def _save(self, file: BufferedReader, *, is_whole: bool) -> None:
         add_lines(self._index, self._number, self._rows)
         self._rows = []
-        state = {"counter": self._counter.to_plain(), "texts": self._texts.to_plain()}
+        state = {"interpreter": self._interpreter.to_plain(), "counter": self._counter.to_plain()}
+        stats = self._counter.stats
+        used_at = last_use(self._interpreter.started_at, self._last_at)
         values = {
             # A file that was not read to its end is continued at the next update.
             "size": self._change.size if is_whole else -1,
@@ -235,12 +263,13 @@ class SessionIngest:
             "inode": self._change.inode,
             "offset": self._offset,
             "checksum": None if self._change.name.is_compressed else _checksum(file.fileno(), self._offset),
-            "turns": self._counter.turns.count,
-            "tokens": self._counter.stats.tokens.total_tokens,
+            "turns": stats.turns,
+            "tokens": None if stats.tokens is None else stats.tokens.total_tokens,
+            "updated_ms": round(used_at * 1000) or None,
+            "parent": self._parent(),
             "problem": self._problem,
             "state": _compress(state),
             **attrs.asdict(self._facts),
-            "preview": self._facts.preview and self._facts.preview[:_PREVIEW_SIZE],
         }
         values = {key: plain_text(value) if isinstance(value, str) else value for key, value in values.items()}
         setting = ", ".join(f"{key} = :{key}" for key in values)
@@ -248,13 +277,14 @@ class SessionIngest:
         self._index.sign(self._number)
 
 
-def restore_state(state: bytes | None) -> tuple[StatsCounter, TextExtractor] | None:
+def restore_state(state: bytes | None, source: ParentSource | None = None) -> tuple[Interpreter, StatsCounter] | None:
     """
-    Return the counter and texts with which reading a session continues; None if the state is missing or unusable.
+    Return the reader and the counter with which reading a session continues; None if the state is missing or unusable.
     """
     try:
         plain = decode_state(state or b"")
-        return StatsCounter.from_plain(plain["counter"]), TextExtractor(**plain["texts"])
+        interpreter = Interpreter.from_plain(plain["interpreter"], parent_source=source)
+        return interpreter, StatsCounter.from_plain(plain["counter"], interpreter)
     except (ValueError, KeyError, TypeError, zlib.error):
         # For example, a state of another version: the session is read from its beginning.
         return None

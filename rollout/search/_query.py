@@ -14,13 +14,14 @@ from functools import cached_property
 
 from attrs import frozen
 
-__all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query", "plain_text"]
+from rollout._text import plain_text
+
+__all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query"]
 
 TOKENIZER = "unicode61 remove_diacritics 2"
 TRIGRAM = "trigram"
 # A token: a minus sign, then a phrase or a word, then a star.
 _TOKEN = re.compile(r'(-?)(?:"([^"]*)"|([^\s"]+?))(\*?)(?=\s|$|")')
-_COLOR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
 _ASCII_WORD = re.compile(rb"[0-9a-z]+")
 # Marks around a match. They are not valid characters: replacing a mark in a text with a space changes no word.
 _BEGIN, _END = "\ufdd0", "\ufdd1"
@@ -219,21 +220,6 @@ class Matcher:
     def _fill(self, texts: Iterable[str]) -> None:
         self._database.execute("DELETE FROM texts")
         self._database.executemany("INSERT INTO texts(rowid, text) VALUES (?, ?)", enumerate(texts))
-
-
-def plain_text(text: str) -> str:
-    """
-    Return a text of the same length that SQLite accepts: without NUL, at which SQLite sometimes ends a text, without
-    lone surrogates of a damaged file, and without a terminal's colors, which would be a part of the next word.
-    """
-    text = text.replace("\0", " ")
-    if "\x1b" in text:
-        text = _COLOR.sub(lambda found: " " * len(found[0]), text)
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
-    return text
 
 
 def _marked_spans(marked: str) -> list[tuple[int, int]]:

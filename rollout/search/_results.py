@@ -18,14 +18,14 @@ from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import Problem, RolloutName, StrPath, home_folder, walk
 from rollout.home import is_archived as lies_in_archive
-from rollout.interpret import Filters, Text, TextExtractor
+from rollout.interpret import Filters, Interpreter, Text
 from rollout.reading import open_rollout
 from rollout.search._changes import take_snapshot
 from rollout.search._damage import IndexBusyError
 from rollout.search._file_scan import matches_line, matches_text, read_facts, scan
 from rollout.search._index import Index
 from rollout.search._ingest import Change, restore_state
-from rollout.search._postings import find_lines, is_exact
+from rollout.search._postings import Place, find_lines, is_exact
 from rollout.search._query import TOKENIZER, TRIGRAM, Matcher, Query, parse_query
 from rollout.search._rows import Row
 from rollout.search._sql_filters import is_since
@@ -218,11 +218,12 @@ class _Search:
             self.problems.append(Problem(name.path, str(error)))
 
     def _scan_file(
-        self, name: RolloutName, matcher: Matcher, start: int = 0, texts: TextExtractor | None = None
+        self, name: RolloutName, matcher: Matcher, start: int = 0, interpreter: Interpreter | None = None
     ) -> Iterator[Hit]:
         self.scanned += 1
         self._progress(self.scanned)
-        for offset, line, text in scan(name.path, self._query, self._filters, matcher, start=start, texts=texts):
+        found = scan(name.path, self._query, self._filters, matcher, start=start, interpreter=interpreter)
+        for offset, line, text in found:
             yield _hit(name.path, name.session_id, offset, line, text, matcher)
 
     def _hits_of_index(self, index: Index, matcher: Matcher) -> Iterator[Hit]:
@@ -259,37 +260,35 @@ class _Search:
                 known[row.id] = attrs.evolve(row, facts=facts)
                 if not self._filters.matches(facts):
                     return
-            yield from self._scan_file(name, matcher, row.offset, state[1])
+            yield from self._scan_file(name, matcher, row.offset, state[0])
         except (OSError, ImportError) as error:
             self.problems.append(Problem(name.path, str(error)))
 
-    def _read(self, row: Row, places: Iterator[int], matcher: Matcher) -> Iterator[Hit]:
+    def _read(self, row: Row, places: Iterator[Place], matcher: Matcher) -> Iterator[Hit]:
         path = self._home / row.path
         # A compressed file can be read only from its beginning; it is read once.
-        hits = self._hits_at(path, sorted(places) if row.is_compressed else places, matcher)
+        hits = self._hits_at(path, sorted(places, key=_offset_of) if row.is_compressed else places, matcher)
         try:
             yield from reversed(list(hits)) if row.is_compressed else hits
         except (OSError, ImportError) as error:
             self.problems.append(Problem(path, str(error)))
 
-    def _hits_at(self, path: Path, places: Iterable[int], matcher: Matcher) -> Iterator[Hit]:
+    def _hits_at(self, path: Path, places: Iterable[Place], matcher: Matcher) -> Iterator[Hit]:
         name = RolloutName.parse(path)
         file, damage = open_rollout(path)
         with file, suppress(*damage):
             for place in places:
-                file.seek(place)
+                file.seek(place.offset)
                 with suppress(InvalidLineError):
                     line = decode_line(file.readline(MAX_LINE_SIZE))
                     # The call is in another line; the index has matched the tool.
-                    found = [
-                        attrs.evolve(text, tool=text.tool or self._filters.tool)
-                        for text in TextExtractor().extract(line)
-                    ]
+                    found = [attrs.evolve(text, tool=text.tool or self._filters.tool) for text in place.texts_in(line)]
                     texts = [text for text in found if matches_text(self._filters, text)]
                     for number in (
                         matcher.find_matches([text.text for text in texts]) if matches_line(self._filters, line) else ()
                     ):
-                        yield _hit(path, name.session_id if name else "", place, line, texts[number], matcher)
+                        session_id = name.session_id if name else ""
+                        yield _hit(path, session_id, place.offset, line, texts[number], matcher)
 
 
 def search(
@@ -337,8 +336,12 @@ def search(
     return SearchResults(_Search(query, filters, folder, index, progress, problems))
 
 
-def _id_of_row(found: tuple[Row, int]) -> int:
+def _id_of_row(found: tuple[Row, Place]) -> int:
     return found[0].id
+
+
+def _offset_of(place: Place) -> int:
+    return place.offset
 
 
 def _hit(path: Path, session_id: str, offset: int, line: RolloutLine, text: Text, matcher: Matcher) -> Hit:

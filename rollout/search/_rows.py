@@ -21,7 +21,7 @@ __all__ = ["COLUMNS", "Row", "Rows"]
 _FACTS = ("cwd", "branch", "repository", "model", "originator", "source", "preview")
 COLUMNS = (
     *("id", "name", "folder", "is_compressed", "size", "mtime_ns", "inode", "offset", "checksum"),
-    *("turns", "tokens", "problem"),
+    *("turns", "tokens", "updated_ms", "parent", "problem"),
     *_FACTS,
 )
 
@@ -41,8 +41,11 @@ class Row:
         inode: Inode number of the file.
         offset: Position in the (uncompressed) file up to which it was read.
         checksum: Checksum of the bytes before this position.
-        turns: Number of the user's prompts.
-        tokens: Number of tokens used.
+        turns: Number of turns.
+        tokens: Number of tokens used; None if no line states them.
+        updated_ms: Time of the last use, in Unix milliseconds; None if no line has a time.
+        parent: Which file was read to find the lines that a fork copied: its session id and its inode number (0 if the
+            file was missing); None if none was needed.
         problem: Description of the part that could not be read; None if everything was read.
         facts: Values to filter by.
     """
@@ -57,9 +60,16 @@ class Row:
     offset: int
     checksum: bytes | None
     turns: int
-    tokens: int
+    tokens: int | None
+    updated_ms: int | None
+    parent: str | None
     problem: str | None
     facts: SessionFacts
+
+    @property
+    def used_ms(self) -> int:
+        """Time of the last use, otherwise of the last change of the file, in Unix milliseconds."""
+        return self.mtime_ns // 10**6 if self.updated_ms is None else self.updated_ms
 
     @property
     def path(self) -> Path:

@@ -10,7 +10,8 @@ from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from rollout.sessions._history import History, Turn, history_of, load_history
-    from rollout.sessions._listing import Cursor, Page, SessionInfo, list_sessions
+    from rollout.sessions._info import Cursor, Page, SessionInfo, has_started
+    from rollout.sessions._listing import last_use, list_sessions, read_last_use, summarize
 
 __all__ = [
     "Cursor",
@@ -18,15 +19,20 @@ __all__ = [
     "Page",
     "SessionInfo",
     "Turn",
+    "has_started",
     "history_of",
+    "last_use",
     "list_sessions",
     "load_history",
+    "read_last_use",
+    "summarize",
 ]
 
 __getattr__ = lazy_getattr(
     globals(),
     {
         "_history": ["History", "Turn", "history_of", "load_history"],
-        "_listing": ["Cursor", "Page", "SessionInfo", "list_sessions"],
+        "_info": ["Cursor", "Page", "SessionInfo", "has_started"],
+        "_listing": ["last_use", "list_sessions", "read_last_use", "summarize"],
     },
 )

@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 
 from rollout._text import age_text, moment_text, pluralize, size_text
 from rollout.notebook import cut_line, facts_list, facts_text, join_facts, note, page, table
-from rollout.sessions._listing import Page, SessionInfo
+from rollout.sessions._info import Page, SessionInfo
 
 __all__ = ["page_bundle", "session_bundle"]
 
@@ -45,7 +45,7 @@ def _row(session: SessionInfo, now: datetime) -> tuple[str, str, str, str, str, 
     state = ["archived"] if session.is_archived else []
     state += [f"problem: {session.problem}"] if session.problem else []
     return (
-        cut_line(session.preview or session.session_id, 100),
+        cut_line(session.title or session.session_id, 100),
         _end_of(session.facts.cwd or ""),
         cut_line(session.facts.branch or "", 40),
         age_text(session.updated_at, now),
@@ -65,7 +65,7 @@ def session_bundle(session: SessionInfo) -> dict[str, str]:
     """
     Return a session as plain text and as HTML, by media type.
     """
-    title, facts = session.preview or session.session_id, list(_facts_of(session))
+    title, facts = session.title or session.session_id, list(_facts_of(session))
     return {"text/plain": facts_text(title, facts), "text/html": page(facts_list(title, facts))}
 
 

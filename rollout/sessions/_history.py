@@ -18,22 +18,24 @@ from rollout.codec import RolloutLine
 from rollout.document import Document, DocumentBuilder
 from rollout.errors import MissingSessionMetaError, SessionNotFoundError
 from rollout.home import StrPath, find_and_use, home_folder, home_of, locate
-from rollout.interpret import ActiveTurns, TurnDetector, is_context, is_prompt, prompt_of, with_recovered_cwd
+from rollout.interpret import (
+    ActiveTurns,
+    Fact,
+    Interpreter,
+    Prompt,
+    RolledBack,
+    TurnBegan,
+    is_own_meta,
+    meta_of_name,
+    with_recovered_cwd,
+)
 from rollout.reading import LineReader, SkippedLine, base_of, inherited_lines, read_lines
-from rollout.schema import CALL_OUTPUTS
+from rollout.sessions._model_input import model_input
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
 
 __all__ = ["History", "Turn", "load_history"]
-
-_OUTPUTS = frozenset(CALL_OUTPUTS.values())
-# Types of items that are sent to a model. Snapshots of the folder, requests of the client and unknown types are not.
-_SENT_TYPES = frozenset({
-    *CALL_OUTPUTS, *_OUTPUTS, "message", "reasoning", "web_search_call", "agent_message", "tool_search_call",
-    "tool_search_output", "image_generation_call", "compaction", "compaction_summary", "context_compaction",
-})  # fmt: skip
-_UNSENT_KEY = "internal_chat_message_metadata_passthrough"
 
 
 @frozen
@@ -42,7 +44,7 @@ class Turn:
     One turn: a message of the user, and everything up to the next one.
 
     Attributes:
-        prompt: Text of the user; None if the turn began without a prompt.
+        prompt: Request of the user, without what Codex or an editor adds; None if the turn began without a prompt.
         lines: All lines of the turn.
         turn_id: Id of the turn, in sessions of 2026.
         is_rolled_back: Whether the turn was rolled back; it is then no longer part of the history.
@@ -61,8 +63,10 @@ class History:
 
     Attributes:
         path: Path of the file.
-        session_id: Id in the first session_meta. This id, not the file name, identifies the session.
-        meta: First session_meta. In files before 0.32 its *cwd* comes from the first environment context.
+        session_id: Id in the first session_meta. This id, not the file name, identifies the session. If this line
+            cannot be read, the id in the file name.
+        meta: First session_meta. In files before 0.32 its *cwd* comes from the first environment context. If this line
+            cannot be read, it has only the values in the file name.
         lines: All readable lines.
         skipped: Lines that could not be read, with the reasons.
         inherited: Lines before *lines*, from the session from which Codex forked this session by reference.
@@ -87,7 +91,7 @@ class History:
     @property
     def turns(self) -> tuple[Turn, ...]:
         """All turns in order, including rolled back and inherited ones."""
-        return tuple(_turns((*self.inherited, *self.lines)))
+        return tuple(_turns(self.inherited, self.lines))
 
     def numbered(self) -> Iterator[tuple[str, RolloutLine]]:
         """
@@ -162,13 +166,7 @@ class History:
         otherwise with the user's prompts and the summary. A call without an output gets the output "aborted", and an
         output without a call is left out, because services refuse both.
         """
-        model_input = _ModelInput()
-        for line in _effective_lines((*self.inherited, *self.lines)):
-            if line.type == "compacted":
-                model_input.compact(line.payload)
-            elif _is_sent(line.payload):
-                model_input.items.append(line.payload)
-        return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _pair_calls(model_input.items)]
+        return model_input(self.inherited, self.lines)
 
 
 def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History:
@@ -182,7 +180,8 @@ def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History
     Raises:
         SessionNotFoundError: No session has this id.
         AmbiguousSessionError: Several ids have this beginning.
-        MissingSessionMetaError: The file is empty, or has no session_meta.
+        MissingSessionMetaError: The file has no readable line; or it has no session_meta, and its name is not that of a
+            rollout.
         OSError: The file cannot be read.
         ModuleNotFoundError: The file is compressed and the extra ``zstd`` is not installed.
     """
@@ -196,13 +195,28 @@ def history_of(reader: LineReader, home: StrPath | None = None) -> History:
     path = reader.path
     numbers = array("Q")
     lines = tuple(_numbered(reader, numbers))
-    meta = next((item for line in lines if isinstance(item := _meta_item(line), schema.SessionMeta)), None)
-    if meta is None:
+    meta = _meta_in(lines, path, is_cut=bool(lines and reader.skipped) and reader.skipped[0].lineno < numbers[0])
+    if meta is None or not lines:
         raise MissingSessionMetaError(path, "no session_meta" if lines or reader.skipped else "empty session file")
-    payloads = (line.payload for line in lines if line.type == "response_item")
     base, missing_base = _load_inherited(lines, home_of(path) or home_folder(home))
-    meta = with_recovered_cwd(meta, payloads)
+    meta = with_recovered_cwd(meta, lines)
     return History(path, meta.id, meta, lines, tuple(reader.skipped), base, missing_base, numbers)
+
+
+def _meta_in(lines: Sequence[RolloutLine], path: Path, *, is_cut: bool) -> schema.SessionMeta | None:
+    """
+    Return the meta of a session; only with the values in the file's name if its own cannot be read.
+
+    Args:
+        lines: The readable lines of the session.
+        path: The file.
+        is_cut: Whether a line before them cannot be read.
+    """
+    for number, line in enumerate(lines):
+        meta = line.item if line.type == "session_meta" else None
+        if isinstance(meta, schema.SessionMeta):
+            return meta if is_own_meta(meta.id, path, is_first=not (number or is_cut)) else meta_of_name(path)
+    return meta_of_name(path)
 
 
 def _numbered(reader: LineReader, numbers: array[int]) -> Iterator[RolloutLine]:
@@ -212,109 +226,11 @@ def _numbered(reader: LineReader, numbers: array[int]) -> Iterator[RolloutLine]:
 
 
 def _load_inherited(lines: Sequence[RolloutLine], home: Path) -> tuple[tuple[RolloutLine, ...], str | None]:
-    meta = next(line.payload for line in lines if line.type == "session_meta")
+    meta: dict[str, Any] = next((line.payload for line in lines if line.type == "session_meta"), {})
     try:
         return tuple(inherited_lines(meta, home)), None
     except (SessionNotFoundError, OSError, ImportError):
         return (), base_of(meta)
-
-
-def _meta_item(line: RolloutLine) -> schema.RolloutItem | None:
-    return line.item if line.type == "session_meta" else None
-
-
-def _effective_lines(lines: Iterable[RolloutLine]) -> list[RolloutLine]:
-    """
-    Return the lines of the history, without the lines that were rolled back.
-    """
-    kept = _EffectiveLines()
-    for line in lines:
-        if line.type in ("response_item", "compacted"):
-            kept.add(line)
-        elif line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            kept.roll_back(line.payload.get("num_turns"))
-    return kept.lines
-
-
-@attrs.define
-class _EffectiveLines:
-    """
-    The lines of a history so far. Each line is examined once, when it is added, so that the cost of a rollback depends
-    only on the lines that it removes.
-    """
-
-    lines: list[RolloutLine] = field(factory=list)
-    # Whether each line is context; then the indices of the lines that are prompts.
-    are_contexts: list[bool] = field(factory=list)
-    prompts: list[int] = field(factory=list)
-
-    def add(self, line: RolloutLine) -> None:
-        is_item = line.type == "response_item"
-        if is_item and is_prompt(line.payload):
-            self.prompts.append(len(self.lines))
-        self.are_contexts.append(is_item and is_context(line.payload))
-        self.lines.append(line)
-
-    def roll_back(self, count: Any) -> None:
-        """
-        Remove the last *count* turns. Each begins at the user's prompt, or at the context directly before it.
-
-        The lines before the first prompt are never removed.
-        """
-        if not self.prompts or type(count) is not int or count < 1:
-            return
-        first = max(len(self.prompts) - count, 0)
-        start = self.prompts[first]
-        while first and self.are_contexts[start - 1]:
-            start -= 1
-        del self.prompts[first:], self.lines[start:], self.are_contexts[start:]
-
-
-@attrs.define
-class _ModelInput:
-    """
-    The items that are sent to a model, after all compactions of the session.
-    """
-
-    items: list[dict[str, Any]] = field(factory=list)
-    # Number of items, from the first, that are known to be prompts: no later compaction examines them again.
-    prompt_count: int = 0
-
-    def compact(self, payload: dict[str, Any]) -> None:
-        """
-        Replace all items with the history in a compaction, otherwise with the user's prompts and the summary.
-        """
-        replacement = payload.get("replacement_history")
-        if isinstance(replacement, list):
-            self.items = [item for item in replacement if isinstance(item, dict) and _is_sent(item)]
-            self.prompt_count = 0
-            return
-        self.items[self.prompt_count :] = filter(is_prompt, self.items[self.prompt_count :])
-        self.prompt_count = len(self.items)
-        content = [{"type": "input_text", "text": str(payload.get("message", ""))}]
-        self.items.append({"type": "message", "role": "user", "content": content})
-
-
-def _is_sent(item: dict[str, Any]) -> bool:
-    kind = item.get("type")
-    return isinstance(kind, str) and kind in _SENT_TYPES
-
-
-def _pair_calls(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """
-    Yield the items. Adds an output to each call without an output, and leaves out outputs without a call.
-    """
-    items = list(items)
-    # Converted to text: in a damaged file, an id may be any value.
-    calls = {str(item.get("call_id")) for item in items if item["type"] in CALL_OUTPUTS}
-    answered = {str(item.get("call_id")) for item in items if item["type"] in _OUTPUTS}
-    for item in items:
-        call_id = str(item.get("call_id"))
-        if item["type"] in _OUTPUTS and call_id not in calls:
-            continue
-        yield item
-        if item["type"] in CALL_OUTPUTS and call_id not in answered:
-            yield {"type": CALL_OUTPUTS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
 
 
 @attrs.define
@@ -325,19 +241,36 @@ class _OpenTurn:
     is_rolled_back: bool = False
 
 
-def _turns(lines: Iterable[RolloutLine]) -> Iterator[Turn]:
+def _turns(inherited: Sequence[RolloutLine], lines: Sequence[RolloutLine]) -> Iterator[Turn]:
     turns: list[_OpenTurn] = []
-    beginnings = TurnDetector()
     standing: ActiveTurns[_OpenTurn] = ActiveTurns()
-    for line in lines:
-        if beginnings.is_start(line):
-            turns.append(_OpenTurn(turn_id=line.payload.get("turn_id") if line.type == "event_msg" else None))
-        if not turns:
-            continue
-        turns[-1].lines.append(line)
-        turns[-1].prompt = turns[-1].prompt or prompt_of(line)
-        standing.add(turns[-1])
-        if line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            standing.roll_back(line.payload.get("num_turns"))
+    first_prompt: str | None = None
+    for line, facts in _read((inherited, lines)):
+        prompt = None
+        for fact in facts:
+            if isinstance(fact, TurnBegan):
+                turns.append(_OpenTurn(turn_id=fact.turn_id))
+            elif isinstance(fact, Prompt):
+                prompt = prompt or fact.text
+                if fact.source == "history":
+                    first_prompt, prompt = first_prompt or fact.text, None
+        if turns:
+            turns[-1].lines.append(line)
+            if prompt is not None:
+                turns[-1].prompt = turns[-1].prompt or prompt
+                standing.add(turns[-1])
+        for fact in facts:
+            if isinstance(fact, RolledBack):
+                standing.roll_back(fact.count)
+    if turns and turns[0].prompt is None:
+        # The prompt of the first turn was replaced by the compaction with which the file begins.
+        turns[0].prompt = first_prompt
     for turn in turns:
         yield Turn(turn.prompt, tuple(turn.lines), turn.turn_id, turn.is_rolled_back)
+
+
+def _read(parts: Iterable[Sequence[RolloutLine]]) -> Iterator[tuple[RolloutLine, Sequence[Fact]]]:
+    for lines in parts:
+        interpreter = Interpreter(has_texts=False)
+        for line in lines:
+            yield line, interpreter.feed(line)

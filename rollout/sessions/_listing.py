@@ -4,23 +4,23 @@ List sessions, newest first, page by page. Order and paging use file names; only
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from attrs import field, frozen
+from attrs import frozen
 
-from rollout import schema
-from rollout.codec import RolloutLine
-from rollout.errors import InvalidCursorError
-from rollout.home import Problem, RolloutName, StrPath, home_folder, parse_key, walk
-from rollout.interpret import SessionFacts, with_recovered_cwd
-from rollout.reading import Bounds, LineReader, decode_backwards
-from rollout.schema import to_item
+from rollout.codec import RolloutLine, decode_line
+from rollout.errors import InvalidLineError
+from rollout.home import Problem, RolloutName, StrPath, home_folder, walk
+from rollout.interpret import Interpreter, SessionFacts, seconds_of
+from rollout.reading import Bounds, LineReader, raw_backwards
+from rollout.sessions._info import Cursor, Page, SessionInfo
 
-__all__ = ["Cursor", "Page", "SessionInfo", "list_sessions"]
+__all__ = ["last_use", "list_sessions", "read_last_use", "summarize"]
 
 # Number of first and last records of a file that Codex of 2025 reads.
 _HEAD_SIZE = 10
@@ -28,6 +28,8 @@ _TAIL_SIZE = 10
 # Maximum number of lines read to find the first words of the user; a paginated session of 0.169 has them within 10.
 _PREVIEW_LINES = 200
 _TAIL_LINES = 200
+# Bytes of the lines that state a model.
+_SETTINGS_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
 _SCAN_LIMIT = 10_000
 # Maximum size in bytes of a file that is read whole.
 _SMALL = 64 * 2**10
@@ -35,135 +37,6 @@ _SMALL = 64 * 2**10
 # 3 MB in base64. 2000 lines: more than _SMALL bytes can have, as the shortest line has 39 bytes; 2000 lines of garbage
 # take 12 ms. 64 MiB: reading a compressed file of this size to its end takes 50 ms.
 _BOUNDS = Bounds(size=8 * 2**20, line_count=2000, unpacked_size=64 * 2**20)
-
-
-@frozen
-class Cursor:
-    """
-    Position of the last session of a page: the next page begins after it. Its text ``YYYY-MM-DDThh-mm-ss|uuid`` is the
-    cursor of Codex.
-
-    Attributes:
-        timestamp: Local time in the session's file name.
-        id: UUID in the file name, in lower case; the second UUID if the name has two.
-    """
-
-    timestamp: str
-    id: str
-
-    @classmethod
-    def parse(cls, token: str) -> Cursor:
-        """
-        Read a cursor from its text.
-
-        Raises:
-            InvalidCursorError: The text is not a cursor.
-        """
-        key = parse_key(token)
-        if key is None:
-            raise InvalidCursorError(token)
-        return cls(*key)
-
-    def __str__(self) -> str:
-        return f"{self.timestamp}|{self.id}"
-
-
-@frozen
-class SessionInfo:
-    """
-    One session of a list. Fields that its source does not provide have their default values.
-
-    Attributes:
-        path: Path of the file.
-        session_id: Id in the file name.
-        timestamp: Local time at which the session started, from the file name (``YYYY-MM-DDThh-mm-ss``).
-        updated_at: Time of the last change of the file, in UTC; None if unknown.
-        size: Size of the file in bytes.
-        facts: Folder, branch, model and similar facts, if the first lines contain them.
-        preview: First words of the user.
-        has_early_user_message: Whether a user_message event comes before the 10th record: Codex of 2025 lists only such
-            sessions. From `list_sessions`.
-        head: Payloads of the first records (session_meta and response items), up to 10. From `list_sessions`.
-        tail: Payloads of the last response items, up to 10, in order; empty for a compressed file of more than
-            64 MiB uncompressed. From `list_sessions`.
-        is_archived: Whether the file is in the archive.
-        problem: Reason why the file, or a part of the file, could not be read; None if there is no problem, or if it is
-            unknown.
-        turns: Number of the user's prompts; None if unknown, for example for a large file without an index.
-        tokens: Number of tokens used; None if unknown.
-        name: Name of the session, set by a person; None if there is no name, or if it is unknown.
-        is_live: Whether a writer has the session open; None if unknown.
-    """
-
-    path: Path
-    session_id: str
-    timestamp: str
-    updated_at: datetime | None = None
-    size: int = 0
-    facts: SessionFacts = field(factory=SessionFacts, repr=False)
-    _meta: dict[str, Any] | None = field(default=None, repr=False)
-    preview: str | None = None
-    has_early_user_message: bool = False
-    head: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-    tail: tuple[dict[str, Any], ...] = field(default=(), repr=False)
-    is_archived: bool = False
-    problem: str | None = None
-    turns: int | None = None
-    tokens: int | None = None
-    name: str | None = None
-    is_live: bool | None = None
-
-    @property
-    def meta(self) -> schema.SessionMeta | None:
-        """The session_meta, built at every access; None if it is not among the first records."""
-        # Not built before: importing the classes of the format takes 50 ms.
-        item = None if self._meta is None else to_item("session_meta", self._meta)
-        return with_recovered_cwd(item, self.head) if isinstance(item, schema.SessionMeta) else None
-
-    @property
-    def state(self) -> str:
-        """live, damaged, archived or ok. A live session never counts as damaged: its writer may complete a line."""
-        return "live" if self.is_live else "damaged" if self.problem else "archived" if self.is_archived else "ok"
-
-    def _repr_html_(self) -> str:
-        return self._repr_mimebundle_()["text/html"]
-
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        from rollout.sessions._display import session_bundle  # noqa: PLC0415 -- for notebooks
-
-        return session_bundle(self)
-
-
-@frozen
-class Page:
-    """
-    Some sessions, newest first.
-
-    Attributes:
-        items: Sessions.
-        next_cursor: Cursor of the next page; None on the last page, or if the next page is found by *skipped*.
-        scanned: Number of files that were opened to fill the page.
-        reached_cap: Whether the page ended early because *scan_limit* files were opened; *next_cursor* continues there.
-        problems: Folders and files that could not be read.
-        skipped: Number of sessions before the next page, for lists from an index, which have no cursor; otherwise None.
-        read_until: Start of the last session that was read, if the page ended at its time limit; otherwise None.
-    """
-
-    items: tuple[SessionInfo, ...] = ()
-    next_cursor: Cursor | None = None
-    scanned: int = 0
-    reached_cap: bool = False
-    problems: tuple[Problem, ...] = ()
-    skipped: int | None = None
-    read_until: str | None = None
-
-    def _repr_html_(self) -> str:
-        return self._repr_mimebundle_()["text/html"]
-
-    def _repr_mimebundle_(self, **_options: object) -> dict[str, str]:
-        from rollout.sessions._display import page_bundle  # noqa: PLC0415 -- for notebooks
-
-        return page_bundle(self)
 
 
 def list_sessions(
@@ -179,9 +52,9 @@ def list_sessions(
     Return a page of sessions, newest first by file name. Blocks. Reads only file names, and the beginning and end of
     the files on the page.
 
-    A file or folder that cannot be read does not end the listing; it is reported. The listing reads at most 8 MiB and
-    2000 lines from either end of a file, and decompresses at most 64 MiB of a compressed file. It ignores lines beyond
-    these limits.
+    A file or folder that cannot be read does not end the listing; it is reported. A file of at most 64 KiB is read
+    whole. Of a larger file the listing reads the first 200 and the last 200 lines, at most 8 MiB from either end, and
+    decompresses at most 64 MiB of a compressed file. What these lines do not contain is None.
 
     Args:
         home: Home folder; by default ``CODEX_HOME``, else ``~/.codex``.
@@ -226,39 +99,98 @@ def _scan(
     *opened*.
     """
     for name in names:
-        session = _summarize(name, archived)
+        session = _summarize_or_report(name, is_archived=archived)
         opened.append(name)
         if not codex_filter or (session._meta and session.has_early_user_message):
             yield name, session
 
 
-def _summarize(name: RolloutName, is_archived: bool) -> SessionInfo:
+def _summarize_or_report(name: RolloutName, *, is_archived: bool) -> SessionInfo:
+    try:
+        return summarize(name, is_archived=is_archived)
+    except (OSError, ImportError) as error:
+        return SessionInfo(name.path, name.session_id, name.timestamp, is_archived=is_archived, problem=str(error))
+
+
+def summarize(name: RolloutName, *, is_archived: bool) -> SessionInfo:
+    """
+    Return what the first and the last lines of a file say about its session, as `list_sessions` does.
+
+    Raises:
+        OSError, ModuleNotFoundError: The file cannot be read.
+    """
     known: dict[str, Any] = {
         "path": name.path,
         "session_id": name.session_id,
         "timestamp": name.timestamp,
         "is_archived": is_archived,
     }
-    try:
-        status = name.path.stat()
-        with LineReader(name.path, bounds=_BOUNDS) as reader:
-            # A small file is read whole, so that it is opened only once: this halves the time of a page.
-            lines = tuple(reader) if status.st_size <= _SMALL and not name.is_compressed else None
-            head = _head(lines or reader)
-            tail = _tail(lines[::-1]) if lines and not reader.is_cut else _tail_of(name)
-            problem = _problem(head["meta"], bool(head["head"]), reader)
-    except (OSError, ImportError) as error:
-        return SessionInfo(**known, problem=str(error))
-    updated_at = datetime.fromtimestamp(status.st_mtime, timezone.utc)
-    return SessionInfo(**known, **head, updated_at=updated_at, size=status.st_size, tail=tail, problem=problem)
+    status = name.path.stat()
+    with LineReader(name.path, bounds=_BOUNDS) as reader:
+        # A small file is read whole, so that it is opened only once: this halves the time of a page.
+        lines = tuple(reader) if status.st_size <= _SMALL and not name.is_compressed else None
+        is_whole = lines is not None and not reader.is_cut
+        head = _head(reader if lines is None else lines, to_end=is_whole)
+        tail = _tail_of_lines(lines) if lines is not None and is_whole else _tail_of_file(name.path)
+        problem = _problem(head["meta"], bool(head["head"]), reader)
+    if not is_whole:
+        # The last model counts: it is in the last lines, or unknown.
+        head["facts"].model = tail.model
+    started_at, last_at = head.pop("started_at"), seconds_of(tail.last_at)
+    used_at = last_use(started_at, last_at) if last_at or is_whole else 0.0
+    return SessionInfo(
+        **known,
+        **head,
+        updated_at=datetime.fromtimestamp(used_at or status.st_mtime, timezone.utc),
+        is_updated_by_file=not used_at,
+        size=status.st_size,
+        tail=tail.items,
+        problem=problem,
+    )
 
 
-def _head(lines: Iterable[RolloutLine]) -> dict[str, Any]:
+def read_last_use(path: Path) -> float:
+    """
+    Return the time of the last use of a session from its first and last lines; 0 if they do not state it.
+
+    Raises:
+        OSError, ModuleNotFoundError: As `read_lines`.
+    """
+    last_at = 0.0
+    for raw in islice(raw_backwards(path, _BOUNDS), _TAIL_LINES):
+        with suppress(InvalidLineError):
+            last_at = seconds_of(decode_line(raw).timestamp)
+            if last_at:
+                break
+    if not last_at and (path.suffix == ".zst" or path.stat().st_size > _SMALL):
+        # A line before the last ones may have a time.
+        return 0.0
+    interpreter = Interpreter(has_texts=False)
+    with LineReader(path, bounds=_BOUNDS) as lines:
+        for line in islice(lines, 1):
+            interpreter.feed(line)
+    return last_use(interpreter.started_at, last_at)
+
+
+def last_use(started_at: float, last_at: float) -> float:
+    """
+    Return the time of the last use of a session, in Unix seconds; 0 if it is unknown.
+
+    A fork without lines of its own has only older lines: it was used when it was made.
+
+    Args:
+        started_at: Start of the session; 0 if unknown.
+        last_at: Time of the last line that has one; 0 if none has.
+    """
+    return max(started_at, last_at)
+
+
+def _head(lines: Iterable[RolloutLine], *, to_end: bool) -> dict[str, Any]:
     head: list[dict[str, Any]] = []
     meta: dict[str, Any] | None = None
-    facts = SessionFacts()
+    facts, interpreter = SessionFacts(), Interpreter(has_texts=False)
     has_early_user_message = False
-    for line in islice(lines, _PREVIEW_LINES):
+    for line in lines if to_end else islice(lines, _PREVIEW_LINES):
         if len(head) < _HEAD_SIZE:
             if line.type in ("session_meta", "response_item"):
                 head.append(line.payload)
@@ -266,8 +198,8 @@ def _head(lines: Iterable[RolloutLine]) -> dict[str, Any]:
             has_early_user_message |= is_event and line.payload.get("type") == "user_message"
         if meta is None and line.type == "session_meta" and _has_identity(line.payload):
             meta = line.payload
-        facts.add(line)
-        if facts.preview and len(head) == _HEAD_SIZE:
+        facts.add(interpreter.feed(line))
+        if not to_end and facts.preview and len(head) == _HEAD_SIZE:
             break
     return {
         "meta": meta,
@@ -275,6 +207,7 @@ def _head(lines: Iterable[RolloutLine]) -> dict[str, Any]:
         "preview": facts.preview,
         "has_early_user_message": has_early_user_message,
         "head": tuple(head),
+        "started_at": interpreter.started_at,
     }
 
 
@@ -292,11 +225,44 @@ def _problem(meta: dict[str, Any] | None, has_head: bool, reader: LineReader) ->
     return "no session_meta" if has_head else "empty session file"
 
 
-def _tail_of(name: RolloutName) -> tuple[dict[str, Any], ...]:
-    lines = decode_backwards(name.path, _BOUNDS)
-    return _tail(lines if name.is_compressed else islice(lines, _TAIL_LINES))
+@frozen
+class _Tail:
+    """
+    The facts that the last lines of a file contain: the last response items, the last time, and the last model.
+    """
+
+    items: tuple[dict[str, Any], ...] = ()
+    last_at: str | None = None
+    model: str | None = None
 
 
-def _tail(backwards: Iterable[RolloutLine]) -> tuple[dict[str, Any], ...]:
-    payloads = islice((line.payload for line in backwards if line.type == "response_item"), _TAIL_SIZE)
-    return tuple(payloads)[::-1]
+def _tail_of_lines(lines: Sequence[RolloutLine]) -> _Tail:
+    items = islice((line.payload for line in reversed(lines) if line.type == "response_item"), _TAIL_SIZE)
+    last_at = next((line.timestamp for line in reversed(lines) if seconds_of(line.timestamp)), None)
+    return _Tail(tuple(items)[::-1], last_at)
+
+
+def _tail_of_file(path: Path) -> _Tail:
+    """
+    Return the tail of a file that is not read whole. Decodes only the lines that are needed.
+    """
+    items: list[dict[str, Any]] = []
+    last_at = model = None
+    for raw in islice(raw_backwards(path, _BOUNDS), _TAIL_LINES):
+        is_settings = model is None and any(mark in raw for mark in _SETTINGS_MARKS)
+        if len(items) == _TAIL_SIZE and last_at and not is_settings:
+            if model is not None:
+                break
+            continue
+        try:
+            line = decode_line(raw)
+        except InvalidLineError:
+            continue
+        last_at = last_at or (line.timestamp if seconds_of(line.timestamp) else None)
+        if line.type == "response_item" and len(items) < _TAIL_SIZE:
+            items.append(line.payload)
+        if is_settings:
+            facts = SessionFacts()
+            facts.add(Interpreter(has_texts=False).feed(line))
+            model = facts.model
+    return _Tail(tuple(items)[::-1], last_at, model)

@@ -81,7 +81,12 @@ def _line_count(history: History, at: int | None) -> int:
 
 
 def _payload_of_meta(history: History) -> dict[str, Any]:
-    return next(line.payload for line in history.lines if line.type == "session_meta")
+    """
+    Return the payload of the session's own meta. If it cannot be read, it has only the values in the file's name.
+    """
+    metas = (line.payload for line in history.lines if line.type == "session_meta")
+    own = (payload for payload in metas if payload.get("id") == history.session_id)
+    return next(own, {"id": history.session_id, "timestamp": history.meta.timestamp})
 
 
 def _meta_of_fork(history: History, session_id: str, timestamp: str) -> RolloutLine:

@@ -100,7 +100,7 @@ def test_with_json_errors_are_json(run: Run, args: list[str], kind: str, status:
     done = run(*args)
 
     assert (done.status, done.out) == (status, "")
-    assert decode_json(done.err)["schema_version"] == 1
+    assert decode_json(done.err)["schema_version"] == 2
     assert (done.error["type"], done.error["status"]) == (kind, status)
 
 

@@ -57,7 +57,7 @@ def test_export_defaults_to_html(home: Path, run: Run, folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "beginning"),
-    [("a.md", "# "), ("a.MARKDOWN", "# "), ("a.txt", "Fix the"), ("a.json", '{"schema_version":1')],
+    [("a.md", "# "), ("a.MARKDOWN", "# "), ("a.txt", "Fix the"), ("a.json", '{"schema_version":2')],
 )
 def test_the_extension_of_the_file_selects_the_format(
     home: Path, run: Run, folder: Path, name: str, beginning: str

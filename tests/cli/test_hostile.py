@@ -16,6 +16,7 @@ import pytest
 
 from rollout.codec import encode_json
 from rollout.search import update_index
+from rollout.stats import GROUPS
 from tests.bad_files import CORPUS
 from tests.cli.conftest import Done, Run
 from tests.hostile import EVIL
@@ -180,7 +181,8 @@ READING_COMMANDS = [
         ["search", *args]
         for args in (["tail"], ["evil", "--all"], ["tail", "-l"], ["--failed"], ["link", "--no-index"])
     ),
-    *(["stats", *args] for args in ([], [session_id(0)], ["--archived"])),
+    *(["stats", *args] for args in ([], [session_id(0)], ["--archived"], ["--since", "100w", "--until", "1h"])),
+    *(["stats", "--by", by] for by in GROUPS),
     *(["storage", *args] for args in ([], [session_id(0)])),
     *(["verify", *args] for args in (["--all"], ["--all", "--secrets"], [session_id(0)])),
     *(["path", session_id(0)], ["name", session_id(0)], ["doctor"], ["index", "--status"], ["restore", "--list"]),
@@ -252,6 +254,7 @@ def test_reading_commands_escape_control_characters(hostile_home: Path, run: Run
     "args",
     [
         *(["list"], ["show", session_id(0), "--full"], ["search", "tail"], ["verify", "--all"], ["stats"], ["storage"]),
+        *(["stats", "--by", by] for by in GROUPS),
         *(["doctor"], ["restore", "--list"], ["follow", session_id(0), "--from-start", "--timeout", "0", "--jsonl"]),
         ["list", "--json"],
     ],

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import os
+import re
 import time
+from datetime import datetime, timezone
 from pathlib import Path
 
 import pytest
 
 from rollout import Recorder
+from rollout.codec import encode_item
 from rollout.search import update_index
 from rollout.store import archive, rename_session
 from tests.cli.conftest import Run
@@ -16,16 +19,26 @@ IDS = [f"01a1fbb5-7abd-7c53-8766-f128212a61{n:02d}" for n in range(30)]
 DAY = 86_400
 
 
-def session(home: Path, number: int, text: str = "one", *, days_old: float = 0, **meta: object) -> Path:
+def session(
+    home: Path, number: int, text: str = "one", *, days_old: float = 0, started: str | None = None, **meta: object
+) -> Path:
+    """
+    Write a session whose lines have this age. The times in the names of the files are fixed, unless given.
+    """
+    used_at = time.time() - days_old * DAY - 31 + number
     lines = seed_session(text, session_id=IDS[number])
-    lines[0][1].update(meta)
+    lines[0][1].update(timestamp=f"{datetime.fromtimestamp(used_at, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}", **meta)
     lines.append(("turn_context", {"model": "gpt-5"}))
     lines.append(
         token_count({"input_tokens": 1234, "cached_input_tokens": 0, "output_tokens": 0, "total_tokens": 1234})
     )
-    path = put(home, lines, session_id=IDS[number], timestamp=f"2026-11-{21 - number % 20:02d}T01-25-{59 - number:02d}")
-    os.utime(path, (time.time() - days_old * DAY - 5,) * 2)
-    return path
+    raw = b"".join(encode_item(*line, time_ms=int(used_at * 1000)) for line in lines)
+    started = started or f"2026-11-{21 - number % 20:02d}T01-25-{59 - number:02d}"
+    return put(home, raw, session_id=IDS[number], timestamp=started)
+
+
+def name_time(days_old: float) -> str:
+    return time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(time.time() - days_old * DAY))
 
 
 def test_list_in_a_pipe_prints_tab_separated_lines(home: Path, run: Run) -> None:
@@ -99,7 +112,7 @@ def test_a_cursor_continues_after_the_page_before(home: Path, run: Run) -> None:
 
     pages = [[row["id"] for row in page["sessions"]] for page in (first, second, last)]
     assert pages == [IDS[0:2], IDS[2:4], IDS[4:5]]
-    assert (first["schema_version"], last["next_cursor"]) == (1, None)
+    assert (first["schema_version"], last["next_cursor"]) == (2, None)
 
 
 def test_all_lists_more_than_one_page(home: Path, run: Run) -> None:
@@ -123,9 +136,10 @@ def test_all_lists_more_than_one_internal_page(home: Path, run: Run) -> None:
 
 @pytest.mark.parametrize("is_indexed", [False, True])
 def test_list_filters_sessions(home: Path, run: Run, is_indexed: bool) -> None:
-    session(home, 0, cwd="/home/dev/parser/src", originator="codex_cli_rs", source="cli")
-    session(home, 1, cwd="/home/dev/parsers", git={"branch": "dev", "repository_url": "https://e.org/shop.git"})
-    session(home, 2, days_old=9)
+    git = {"branch": "dev", "repository_url": "https://e.org/shop.git"}
+    session(home, 0, cwd="/home/dev/parser/src", originator="codex_cli_rs", source="cli", started=name_time(0.1))
+    session(home, 1, cwd="/home/dev/parsers", git=git, started=name_time(1))
+    session(home, 2, days_old=9, started=name_time(10))
     if is_indexed:
         update_index(home=home)
 
@@ -140,8 +154,75 @@ def test_list_filters_sessions(home: Path, run: Run, is_indexed: bool) -> None:
     assert listed("--model", "gpt-5") == IDS[:3]
     assert listed("--since", "2d") == IDS[:2]
     assert listed("--until", "2d") == IDS[2:3]
+    assert listed("--until", "9d") == IDS[2:3]
+    assert listed("--until", "11d") == []
     assert listed("--sort", "updated") == [IDS[1], IDS[0], IDS[2]]
     assert listed("--since", "2d", "--model", "other") == []
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_a_session_belongs_to_a_period_in_which_it_was_used(home: Path, run: Run, is_indexed: bool) -> None:
+    path = session(home, 0, days_old=3, started=name_time(6))
+    os.utime(path, (time.time(), time.time()))
+    if is_indexed:
+        update_index(home=home)
+
+    periods = {
+        (since, until): run(
+            "list", *(["--since", since] if since else []), *(["--until", until] if until else [])
+        ).status
+        for since, until in (("2d", ""), ("4d", ""), ("", "7d"), ("", "5d"), ("5d", "4d"), ("1d", "1h"))
+    }
+
+    assert periods == {
+        ("2d", ""): 1,
+        ("4d", ""): 0,
+        ("", "7d"): 1,
+        ("", "5d"): 0,
+        ("5d", "4d"): 0,
+        ("1d", "1h"): 1,
+    }
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_sessions_are_sorted_by_their_last_line_not_by_the_time_of_the_file(
+    home: Path, run: Run, is_indexed: bool
+) -> None:
+    session(home, 0, days_old=3)
+    path = session(home, 1, days_old=5)
+    os.utime(path, (time.time(), time.time()))
+    if is_indexed:
+        update_index(home=home)
+
+    rows = run("list", "--sort", "updated", "--json").json["sessions"]
+
+    assert [row["id"] for row in rows] == IDS[:2]
+    ages = [time.time() - datetime.fromisoformat(row["updated"]).timestamp() for row in rows]
+    assert [round(age / DAY) for age in ages] == [3, 5]
+    assert [row["updated_by_file"] for row in rows] == [False, False]
+
+
+def test_the_time_of_the_file_is_marked_as_such(home: Path, run: Run) -> None:
+    path = session(home, 0)
+    path.write_bytes(re.sub(rb'"timestamp":"[^"]*"', b'"timestamp":"?"', path.read_bytes()))
+    os.utime(path, (1_795_000_000,) * 2)
+
+    [row] = run("list", "--json").json["sessions"]
+
+    assert (row["updated"], row["updated_by_file"]) == ("2026-11-18T11:06:40+00:00", True)
+
+
+def test_a_pipe_and_a_terminal_show_the_title_and_json_the_preview_too(home: Path, run: Run) -> None:
+    text = "first words\nof the user " + "x" * 600
+    session(home, 0, text)
+
+    row = run("list", "--json").json["sessions"][0]
+
+    assert row["title"] == f"first words of the user {'x' * 95}…"
+    assert row["preview"] == text[:500]
+    assert run("list").rows[0][3] == row["title"]
+    assert run("list", "--fields", "title").out == f"{row['title']}\n"
+    assert row["title"] in run("list", screen=True, env={"COLUMNS": "250"}).text
 
 
 @pytest.mark.parametrize("moment", ["2020-11-21", "2020-11-21T14:30", "2020-01-01T00:00:00Z", "100w", "90s"])
@@ -176,7 +257,7 @@ def test_fields_selects_fields(home: Path, run: Run) -> None:
 def test_list_at_a_terminal_reports_that_there_are_no_sessions(home: Path, run: Run) -> None:
     assert run("list") == run("list", "--all")
     assert run("list").status == 1
-    assert run("list", "--json").json == {"schema_version": 1, "sessions": [], "next_cursor": None}
+    assert run("list", "--json").json == {"schema_version": 2, "sessions": [], "next_cursor": None}
     assert f"no sessions in {home}" in run("list", screen=True).err
     assert f"no session in {home} matches" in run("list", "--since", "1d", screen=True).err
 

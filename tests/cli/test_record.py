@@ -27,7 +27,7 @@ def test_items_from_stdin_become_a_session(run: Run, tmp_path: Path) -> None:
 
     first, last = map(decode_json, done.out.splitlines())
     history = load_history(first["session_id"])
-    assert (done.status, last) == (0, {"schema_version": 1, "recorded": 2, "refused": 0})
+    assert (done.status, last) == (0, {"schema_version": 2, "recorded": 2, "refused": 0})
     assert (str(history.path), history.meta.originator, history.meta.cwd) == (first["path"], "mine", str(tmp_path))
     assert [line.payload for line in history.lines[1:]] == [HELLO, event["payload"]]
 

@@ -43,7 +43,7 @@ def test_search_in_a_pipe_prints_one_line_per_hit(run: Run, is_indexed: bool) ->
 
 def test_search_without_hits_exits_with_1_and_without_words_with_2(run: Run, is_indexed: bool) -> None:
     assert run("search", "absent").status == 1
-    assert run("search", "absent", "--json").json == {"schema_version": 1, "hits": []}
+    assert run("search", "absent", "--json").json == {"schema_version": 2, "hits": []}
     assert "no word to search for" in run("search").err
     assert "a quotation mark is missing" in run("search", '"a').err
 

@@ -157,8 +157,8 @@ def test_inherited_lines_of_a_fork_are_shown_and_missing_ones_are_reported(home:
     base.unlink()
     without = run("show", OTHER)
 
-    assert shown.index("from the base") < shown.index("of the fork")
-    assert "of the fork" in without.out
+    assert shown.index("\nfrom the base\n") < shown.index("\nof the fork\n")
+    assert "\nof the fork\n" in without.out
     assert f"the lines inherited from session {ID} are missing" in without.err
 
 
@@ -248,7 +248,7 @@ def normalize(text: str) -> list[str]:
 
 EXPECTED = """\
 ╭──────────────────────────────────────────────────────────────────────────────────────────────────╮
-│ Fix the parser.                                                                                  │
+│ Fix the parser. Then test it.                                                                    │
 │ id           01a1fbb5-7abd-7c53-8766-f128212a613b                                                │
 │ started      2026-11-21 01:25:37 UTC                                                             │
 │ folder       /home/dev/demo                                                                      │
@@ -333,7 +333,7 @@ EXPECTED = """\
    ─────────────────
    parser.py  +3
 
-── Turn 2 ─────────────────────── 01:26:17 · 7 min 6 s · gpt-5-codex · interrupted · rolled back ──
+── Turn 2 ────────────────────── 01:26:17 · 7 min 10 s · gpt-5-codex · interrupted · rolled back ──
 
   7 min 10 s later
 
@@ -467,8 +467,19 @@ def test_a_call_without_input_and_an_output_without_a_call_are_drawn(home: Path,
     assert lines[lines.index("◆ wait") :][:4] == ["◆ wait", "", "≡ compaction", ""]
 
 
-def test_a_file_without_meta_has_no_heading(home: Path, run: Run) -> None:
+def test_a_file_without_meta_has_the_heading_of_its_name(home: Path, run: Run) -> None:
     path = put(home, [*prompt("Who?"), *answer("Nobody.")])
+
+    shown, drawn = run("show", path).out, STYLE.sub("", show_at_terminal(run, path))
+
+    assert shown.startswith(f"Who?\n\nid       {ID}\nstarted  2026-11-21 01:25:37 UTC\nfile     {path}\n")
+    assert "Nobody." in shown
+    assert "Nobody." in drawn
+    assert f"│ id       {ID}" in drawn
+
+
+def test_a_file_without_meta_and_with_another_name_has_no_heading(home: Path, run: Run, tmp_path: Path) -> None:
+    path = put(home, [*prompt("Who?"), *answer("Nobody.")]).rename(tmp_path / "notes.jsonl")
 
     assert "Nobody." in run("show", path).out
     assert "Nobody." in show_at_terminal(run, path)

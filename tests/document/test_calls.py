@@ -1,13 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout.document import Call, FileChange, Item
+from rollout.document import Call, DocumentBuilder, FileChange, Item, call_facts
 from rollout.export._labels import command_text
-from tests.builders import call, completed, items_of, output
-from tests.rollouts import Line, event
+from tests.builders import call, command, completed, decoded, document_of, items_of, output, script, script_output
+from tests.rollouts import Line, event, meta
 
 PATCH = """*** Begin Patch
 *** Update File: a.py
@@ -29,9 +30,14 @@ CHANGES = (
 
 
 def only_call(lines: list[Line]) -> Call:
-    [item] = items_of(lines)
-    assert item.call is not None
-    return item.call
+    [found] = calls_of(lines)
+    return found
+
+
+def calls_of(lines: list[Line]) -> list[Call]:
+    calls = [one.call for one in items_of(lines)]
+    assert None not in calls
+    return [found for found in calls if found]
 
 
 def custom(text: str, name: str = "apply_patch") -> Line:
@@ -136,6 +142,7 @@ class TestAnswers:
             duration=0.5,
             elapsed=1.0,
             output_line="3",
+            failure="exit code 3",
         )
         assert item.lines == ["2", "3"]
 
@@ -248,7 +255,7 @@ class TestEvents:
 
         found = only_call([event("mcp_tool_call_end", call_id="m", invocation=given, result=result, duration="x")])
 
-        assert (found.tool, found.input, found.output) == ("s.t", '{\n  "a": 1\n}', shown)
+        assert (found.tool, found.input, found.output) == ("mcp__s__t", '{\n  "a": 1\n}', shown)
         assert (found.is_failed, found.duration) == (is_failed, None)
 
     def test_an_image_from_a_tool_of_an_mcp_server_is_an_image(self) -> None:
@@ -283,8 +290,130 @@ class TestEvents:
             ("view_image", "/a.png", None),
             ("image_generation", "cat", None),
             ("", "", "x"),
-            ("McpToolCall", "", None),
+            ("mcp", "", None),
         ]
+
+
+NESTED = [
+    completed("CommandExecution", id="exec-1", command=["bash", "-lc", "ls"], cwd="/x", aggregated_output="a",
+              exit_code=0, status="completed", duration={"secs": 1, "nanos": 0}),
+    completed("McpToolCall", id="mcp-1", server="s", tool="t", arguments={"a": 1}, status="completed",
+              result={"content": [{"type": "text", "text": "no"}], "isError": True}),
+    completed("FileChange", id="patch-1", changes={"a.py": {"type": "add", "content": "1"}}, status="completed"),
+]  # fmt: skip
+
+
+class TestScripts:
+    def test_the_calls_of_a_script_are_items_with_the_key_of_its_item(self) -> None:
+        lines = [script("await tools.exec_command({cmd: 'ls'})"), *NESTED, script_output("completed", "done")]
+
+        items = items_of([*lines, call("exec_command", {"cmd": "pwd"}), output("/x")])
+
+        calls = [one.call for one in items if one.call]
+        assert [one.lines for one in items] == [["2", "6"], ["3"], ["4"], ["5"], ["7", "8"]]
+        assert [(found.tool, found.parent) for found in calls] == [
+            ("exec", None),
+            ("exec_command", "2"),
+            ("mcp__s__t", "2"),
+            ("apply_patch", "2"),
+            ("exec_command", None),
+        ]
+        assert [(found.input, found.language, found.output) for found in calls[:3]] == [
+            ("await tools.exec_command({cmd: 'ls'})", "javascript", "done"),
+            ("ls", "bash", "a"),
+            ('{\n  "a": 1\n}', "json", "no"),
+        ]
+        assert calls[3].changes == (FileChange("a.py", "add", "+1"),)
+
+    def test_calls_while_a_script_waits_belong_to_it(self) -> None:
+        lines = [
+            script("run()"), script_output("running"), NESTED[0], call("wait", {"cell_id": 1}, "w1"), NESTED[1],
+            output([{"type": "input_text", "text": "Script completed\nWall time 2.0 seconds\nOutput:\n"}], "w1"),
+            NESTED[2],
+        ]  # fmt: skip
+
+        calls = calls_of(lines)
+
+        assert [(found.tool, found.parent) for found in calls] == [
+            ("exec", None),
+            ("exec_command", "2"),
+            ("wait", None),
+            ("mcp__s__t", "2"),
+            ("apply_patch", None),
+        ]
+
+    def test_a_command_of_the_person_is_no_call_of_a_script(self) -> None:
+        typed = completed("CommandExecution", id="typed", command=["ls"], source="user_shell", exit_code=0)
+
+        calls = calls_of([script("run()"), typed, script_output("completed")])
+
+        assert [(found.tool, found.parent) for found in calls] == [("exec", None), ("user_shell", None)]
+
+    def test_the_calls_of_a_script_of_a_continued_session_have_the_key_of_the_inherited_item(self) -> None:
+        builder = DocumentBuilder(Path("rollout.jsonl"))
+        for number, line in enumerate([meta(), script("run()"), NESTED[0], script_output("completed")], 1):
+            builder.add(decoded(line), number, is_inherited=True)
+        for number, line in enumerate([meta(), script("run()"), NESTED[1], script_output("completed")], 1):
+            builder.add(decoded(line), number)
+
+        assert builder.document is not None
+        calls = [one.call for turn in builder.document.turns for one in turn.items if one.call]
+        assert [found.parent for found in calls] == [None, "b2", None, "2"]
+
+
+class TestFailures:
+    @pytest.mark.parametrize(
+        ("lines", "failure", "facts"),
+        [
+            ([output("Exit code: 3\nWall time: 0.5 seconds\nOutput:\nno")], "exit code 3", ["exit code 3", "0.5 s"]),
+            ([output("rejected by user")], "denied", ["denied", "1.0 s"]),
+            ([output("aborted by user after 2.0s")], "aborted", ["aborted", "1.0 s"]),
+            ([output("command timed out after 10 seconds")], "timeout", ["timeout", "1.0 s"]),
+            ([output("unsupported call: shell")], "unsupported", ["unsupported", "1.0 s"]),
+            ([output("failed to parse function arguments: EOF")], "error", ["failed", "1.0 s"]),
+            ([output({"content": "no", "success": False})], "error", ["failed", "1.0 s"]),
+            ([completed("CommandExecution", id="c1", status="declined")], "denied", ["denied", "1.0 s"]),
+            ([event("exec_command_end", call_id="c1", exit_code=1)], "exit code 1", ["exit code 1", "1.0 s"]),
+            ([output("Exit code: 0\nWall time: 0.5 seconds\nOutput:\nyes")], "", ["exit code 0", "0.5 s"]),
+            ([output("yes")], "", ["1.0 s"]),
+            ([], "", []),
+        ],
+    )  # fmt: skip
+    def test_a_failed_call_shows_the_reason(self, lines: list[Line], failure: str, facts: list[str]) -> None:
+        found = only_call([command("shell", "ls"), *lines])
+
+        assert (found.failure, found.is_failed, call_facts(found)) == (failure, bool(failure), facts)
+
+    @pytest.mark.parametrize("state", ["failed", "terminated"])
+    def test_a_failed_script_shows_its_state(self, state: str) -> None:
+        found = only_call([script("run()"), script_output(state, "Error: no")])
+
+        assert (found.failure, call_facts(found)) == (f"script {state}", [f"script {state}", "0.5 s"])
+
+    def test_a_reason_of_a_later_codex_is_shown_on_one_line(self) -> None:
+        assert call_facts(Call("x", is_failed=True, failure="two\n\x1blines")) == ["two \\x1blines"]
+
+    def test_the_status_of_a_completed_item_counts_more_than_the_text_of_an_output(self) -> None:
+        ended = completed("CommandExecution", id="c1", command=["grep", "x"], exit_code=0, status="completed")
+
+        found = only_call([command("shell", "grep x"), ended, output("error: found in the text of a file")])
+
+        assert (found.is_failed, found.failure) == (False, "")
+
+    def test_an_output_without_a_call_is_shown_and_has_not_failed(self) -> None:
+        found = only_call([output("Exit code: 3\nWall time: 0.5 seconds\nOutput:\nno")])
+
+        assert (found.tool, found.output, found.exit_code) == ("", "no", 3)
+        assert (found.is_failed, found.failure) == (False, "")
+
+    def test_the_failures_of_the_statistics_are_the_failed_calls(self) -> None:
+        lines = [script("run()"), *NESTED, script_output("failed"), command("shell", "x"), output("rejected by user")]
+
+        document = document_of(lines)
+
+        calls = [one.call for turn in document.turns for one in turn.items if one.call]
+        assert document.stats.calls == len(calls) == 5
+        assert document.stats.failures == sum(found.is_failed for found in calls) == 3
 
 
 def test_an_item_of_another_kind_has_no_call() -> None:

@@ -8,6 +8,7 @@ import pytest
 from rollout import load_history
 from rollout.codec import RolloutLine, decode_line, encode_item
 from rollout.document import DocumentBuilder
+from rollout.interpret._echoes import ECHO_LINES
 from rollout.reading._lines import SkippedLine
 from tests.builders import builder_of, call, completed, document_of, items_of, keys_of, output, texts_of
 from tests.rollouts import (
@@ -18,6 +19,7 @@ from tests.rollouts import (
     bare_session,
     encode,
     event,
+    item,
     message,
     meta,
     paginated_session,
@@ -117,9 +119,43 @@ class TestTurns:
         assert items_of([*lines, event("thread_rolled_back", num_turns=2)])[-1].text == "2 turns"
         assert items_of([event("thread_rolled_back", num_turns="x")])[-1].text == "x turns"
 
-    def test_the_title_is_the_first_line_of_the_first_prompt(self) -> None:
-        assert document_of([*prompt("one\ntwo")]).title == "one"
+    def test_the_title_is_the_first_request_on_one_line_or_the_id(self) -> None:
+        assert document_of([*prompt("one\n\ttwo  three")]).title == "one two three"
+        assert document_of([*prompt("one"), *answer("1"), *prompt("two")]).title == "one"
         assert document_of([]).title == ID
+
+    def test_a_long_title_ends_with_an_ellipsis(self) -> None:
+        assert document_of(prompt("x" * 120)).title == "x" * 120
+        assert document_of(prompt("x" * 121)).title == f"{'x' * 119}…"
+
+    def test_the_prompt_is_the_request_without_what_an_editor_or_codex_adds(self) -> None:
+        whole = "# Context from my IDE setup:\n\n## Open tabs:\n- a.py\n\n## My request for Codex:\nfix it"
+        parts = [
+            {"type": "input_text", "text": text} for text in ("<environment_context>x</environment_context>", "go")
+        ]
+
+        of_editor = document_of([message("user", whole)])
+        of_parts = document_of([item("message", role="user", content=parts)])
+
+        assert (of_editor.turns[1].prompt, of_editor.title) == ("fix it", "fix it")
+        assert texts_of(of_editor.turns[1].items) == [("user", whole)]
+        assert (of_parts.turns[1].prompt, of_parts.title) == ("go", "go")
+        assert [(one.kind, one.text, one.key) for one in of_parts.turns[1].items] == [
+            ("context", "<environment_context>x</environment_context>", "2"),
+            ("user", "go", "2-2"),
+        ]
+
+    def test_a_prompt_that_is_only_an_image_has_no_words(self) -> None:
+        picture = {"type": "input_image", "image_url": "data:image/png;base64,iVBORw0KGgo="}
+
+        document = document_of([item("message", role="user", content=[picture]), *answer("1"), *prompt("two")])
+
+        assert [turn.prompt for turn in document.turns if turn.number] == ["", "two"]
+        assert [image.media_type for image in document.turns[1].items[0].images] == ["image/png"]
+        assert document.title == "two"
+
+    def test_the_tokens_of_a_turn_are_unknown_if_no_line_states_them(self) -> None:
+        assert document_of(prompt("one")).turns[-1].tokens is None
 
     def test_gaps_are_the_times_between_items(self) -> None:
         gaps = [item.gap for item in items_of([*prompt("one"), event("token_count"), *answer("two")])]
@@ -225,6 +261,23 @@ class TestGrowing:
         assert builder.document.session_id == ID
         assert builder.document.turns[0].prompt == "one"
 
+    def test_without_a_readable_meta_the_id_is_that_of_the_file_name_until_a_meta_follows(self) -> None:
+        builder = DocumentBuilder(Path(f"rollout-2026-11-21T01-25-37-{ID}.jsonl"))
+        builder.add(decode_line(encode_item(*message("user", "one"), time_ms=TIME_MS)), 1)
+        document = builder.document
+
+        assert document is not None
+        assert (document.session_id, document.meta.timestamp, document.meta.originator) == (
+            ID,
+            "2026-11-21T01:25:37",
+            None,
+        )
+
+        builder.add(decode_line(encode_item(*meta(), time_ms=TIME_MS)), 2)
+
+        assert builder.document is document
+        assert (document.session_id, document.meta.originator, document.title) == (ID, "codex", "one")
+
 
 class TestEchoes:
     def test_a_text_in_an_event_and_in_an_item_is_shown_once(self) -> None:
@@ -235,6 +288,19 @@ class TestEchoes:
 
     def test_a_repeated_prompt_is_shown_twice(self) -> None:
         assert texts_of(items_of([*prompt("go on"), *prompt("go on")])) == [("user", "go on"), ("user", "go on")]
+
+    def test_the_same_text_twice_in_lines_of_one_kind_is_shown_twice(self) -> None:
+        items = items_of([message("assistant", "x"), message("assistant", "x"), *answer("y"), *answer("y")])
+
+        assert texts_of(items) == [("agent", "x"), ("agent", "x"), ("agent", "y"), ("agent", "y")]
+        assert [one.lines for one in items] == [["2"], ["3"], ["4", "5"], ["6", "7"]]
+
+    def test_a_text_in_lines_of_each_kind_is_shown_once(self) -> None:
+        lines = [*answer("x"), completed("AgentMessage", text="x"), event("task_complete", last_agent_message="x")]
+
+        items = items_of([event("task_started"), *lines])
+
+        assert [(one.text, one.lines) for one in items] == [("x", ["3", "4", "5", "6"])]
 
     def test_a_prompt_in_a_new_turn_is_no_echo_of_an_earlier_one(self) -> None:
         lines = [event("user_message", message="yes"), *answer("a"), event("task_started"), message("user", "yes")]
@@ -265,7 +331,8 @@ class TestEchoes:
     def test_the_number_of_remembered_texts_is_bounded(self) -> None:
         builder = builder_of([meta(), *(message("assistant", str(number)) for number in range(1000))])
 
-        assert len(builder._trackers) <= 130
+        assert len(builder._sources[False].said) <= 256
+        assert len(builder._sources[False].interpreter.echoes.seen) <= 4 * ECHO_LINES
 
     def test_reasoning_that_one_event_contains_completely_is_shown_once_and_no_line_is_lost(self) -> None:
         parts = [{"type": "summary_text", "text": text} for text in ("a", "b")]

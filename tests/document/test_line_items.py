@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rollout.codec import decode_json, encode_json
-from rollout.document import ITEM_KINDS
-from rollout.document._line_items import read_items
-from tests.builders import completed, document_of, items_of, texts_of
-from tests.rollouts import Line, event, item, message, surroundings
+from rollout.codec import RolloutLine, decode_json, encode_json
+from rollout.document import ITEM_KINDS, DocumentBuilder
+from rollout.interpret import _call_lines, _interpreter
+from rollout.interpret._text_lines import TEXT_COMPLETED
+from tests.builders import completed, document_of, items_of, keys_of, texts_of
+from tests.rollouts import Line, event, item, message, meta, surroundings
 
 
 @pytest.mark.parametrize(
@@ -92,27 +94,29 @@ HOSTILE = [None, True, -1, 1.5, float("inf"), "", "x\x00", [], [[]], {}, {"type"
 
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_values_of_any_type_in_any_field_are_read_without_an_error(value: Any) -> None:
-    from rollout.document import _events, _line_items
-
-    kinds = [*_events._EVENTS, *_line_items._ITEMS, *_line_items._CALLS, *_line_items._OUTPUT_TYPES]
+    items, events, others = _interpreter._ALL
     keys = ("content", "message", "text", "item", "call_id", "output", "arguments", "action", "changes", "goal", "plan",
             "result", "duration", "duration_ms", "invocation", "images", "local_images", "num_turns", "error",
-            "summary", "path", "status", "command", "cwd", "stdout", "input", "role", "tools", "info")  # fmt: skip
+            "summary", "path", "status", "command", "cwd", "stdout", "input", "role", "tools", "info", "id", "name",
+            "namespace", "source", "server", "tool", "turn_id", "started_at", "completed_at", "thread_settings",
+            "thread_name", "thread_id", "response_id", "usage", "replacement_history", "content_items", "exit_code",
+            "review_output", "summary_text", "raw_content", "kind", "author", "model", "effort", "explanation",
+            "internal_chat_message_metadata_passthrough", "last_agent_message", "reason", "success")  # fmt: skip
     payload = dict.fromkeys(keys, value)
-    lines: list[Line] = [(line, {"type": kind, **payload}) for line in ("response_item", "event_msg") for kind in kinds]
-    lines += [completed(kind, **payload) for kind in _events._COMPLETED]
-    lines += [(kind, payload) for kind in (*_line_items._LINES, "turn_context") if kind != "session_meta"]
-    if value == float("inf"):
-        from pathlib import Path
+    lines: list[Line] = [("response_item", {**payload, "type": kind}) for kind in items]
+    lines += [("event_msg", {**payload, "type": kind}) for kind in events]
+    lines += [("response_item", {**payload, "type": "message", "role": role}) for role in ("user", "assistant")]
+    lines += [completed(kind, **payload) for kind in (*TEXT_COMPLETED, *_call_lines._COMPLETED, "UserMessage")]
+    lines += [completed(kind, **payload) for kind in ("EnteredReviewMode", "ContextCompaction")]
+    lines += [(kind, payload) for kind in others]
+    builder = DocumentBuilder(Path("x"))
 
-        from rollout.codec import RolloutLine
-        from rollout.document import DocumentBuilder
+    for number, (kind, fields) in enumerate([meta(), *lines], 1):
+        builder.add(RolloutLine(timestamp="?", type=kind, payload=fields), number)
 
-        builder = DocumentBuilder(Path("x"))
-        for number, (kind, fields) in enumerate(lines):
-            builder.add(RolloutLine(timestamp="?", type=kind, payload=fields), number)
-    else:
-        assert document_of(lines).line_count == len(lines) + 1
+    assert builder.document is not None
+    assert builder.document.line_count == len(lines) + 1
+    assert set(keys_of(builder.document.turns)) == {str(number) for number in range(1, len(lines) + 2)}
 
 
 def test_arguments_of_the_greatest_readable_depth_are_shown() -> None:
@@ -126,7 +130,7 @@ def test_arguments_of_the_greatest_readable_depth_are_shown() -> None:
 
 
 def test_a_line_without_an_item_is_counted_by_its_type() -> None:
-    from rollout.codec import RolloutLine
+    document = document_of([("state", {}), message("assistant", "x")])
 
-    assert read_items(RolloutLine(timestamp=None, type="state", payload={})) == "state"
-    assert texts_of(items_of([message("assistant", "x")])) == [("agent", "x")]
+    assert document.others == {"session_meta": 1, "state": 1}
+    assert texts_of([item for turn in document.turns for item in turn.items]) == [("agent", "x")]

@@ -21,7 +21,19 @@ from rollout.export import DETAILS, export_html
 from rollout.export.html._embedded import TextPositions
 from rollout.export.html._page import SCRIPT, STYLE, Renderer
 from rollout.export.html._truncate import truncate, truncated_texts
-from tests.rollouts import TIME_MS, Line, answer, bare_session, encode, event, meta, paginated_session, prompt, put
+from tests.rollouts import (
+    TIME_MS,
+    Line,
+    answer,
+    bare_session,
+    encode,
+    event,
+    meta,
+    paginated_session,
+    prompt,
+    put,
+    token_count,
+)
 
 PNG = "data:image/png;base64,iVBORw0KGgo="
 BLOCK = re.compile(r'<script type="application/octet-stream" data-store="(\w+)" data-keys="([^"]*)">([^<]*)</script>')
@@ -149,7 +161,7 @@ def test_the_end_of_a_page_counts_shown_omitted_and_unreadable_lines(home: Path)
 def test_the_title_is_the_first_prompt_or_the_given_title(home: Path) -> None:
     history = history_of(home, [meta(), *prompt("Mend </title><script> it\nplease")])
 
-    assert "<title>Mend &lt;/title&gt;&lt;script&gt; it</title>" in page_of(history)
+    assert "<title>Mend &lt;/title&gt;&lt;script&gt; it please</title>" in page_of(history)
     assert "<title>mine \\u202e</title>" in page_of(history, title="mine\n\u202e")
 
 
@@ -569,14 +581,16 @@ def test_the_head_of_a_turn_shows_its_duration_tokens_and_status() -> None:
 
     head = Renderer().turn_head(turn)
 
-    assert '<a href="#t3"><span>3 </span>Mend it</a>' in head
+    assert '<a href="#t3"><span>3 </span>Mend it please</a>' in head
     assert "2026-01-02 03:04:05 · 1 min 2 s · 1,234 tokens · gpt &lt;b&gt; · <b>failed</b> · inherited" in head
 
 
 def test_turns_without_a_prompt_have_a_heading() -> None:
     assert "Before the first prompt" in Renderer().turn_head(Turn(0))
     assert "No prompt" in Renderer().turn_head(Turn(1))
-    assert f"{'x' * 160}…<" in Renderer().turn_head(Turn(1, "x" * 500))
+    assert "No prompt" in Renderer().turn_head(Turn(1, ""))
+    assert f">{'x' * 119}…<" not in Renderer().turn_head(Turn(1, "x" * 120))
+    assert f"</span>{'x' * 119}…<" in Renderer().turn_head(Turn(1, "x" * 500))
 
 
 def test_a_rolled_back_turn_is_folded_and_marked() -> None:
@@ -641,7 +655,8 @@ def test_the_head_of_a_page_names_a_missing_base(home: Path) -> None:
 
 
 def test_the_number_of_points_of_a_curve_is_bounded(home: Path) -> None:
-    document = history_of(home, [meta()]).document()
+    usage = {"input_tokens": 10_000, "output_tokens": 0, "total_tokens": 10_000}
+    document = history_of(home, [meta(), token_count(usage)]).document()
     document.token_growth = [("", 0)] * 5
     none = Renderer().heading(document)
     document.token_growth = [("", number) for number in range(10_000)]

@@ -12,6 +12,7 @@ from rollout import History
 from rollout._text import UNSAFE
 from rollout.codec import encode_json
 from rollout.export import DETAILS, export_json
+from tests.builders import completed, script, script_output
 from tests.export.sample import everything, loaded
 from tests.hostile import CANARY, SESSIONS
 from tests.rollouts import encode, event, meta, prompt, put
@@ -31,7 +32,7 @@ def test_a_document_has_the_session_its_turns_and_an_account_of_its_lines(home: 
 
     document = exported(history)
 
-    assert (document["schema_version"], document["detail"]) == (1, "full")
+    assert (document["schema_version"], document["detail"]) == (2, "full")
     assert document["session"]["id"] == history.session_id
     assert document["session"]["git"]["branch"] == "master"
     assert document["session"]["path"] == str(history.path)
@@ -45,6 +46,28 @@ def test_a_document_has_the_session_its_turns_and_an_account_of_its_lines(home: 
         ("tests/test_empty.py", 1, 0),
     ]
     assert document["stats"]["tokens"]["total_tokens"] == document["token_growth"][-1][1] == 2100
+
+
+def test_what_no_line_states_is_null(home: Path) -> None:
+    raw = encode([meta(), *prompt("x")]).replace(b'"timestamp":"2026-11-21T01:25:37.122Z"', b'"timestamp":"?"')
+
+    document = exported(loaded(home, raw))
+
+    stats = document["stats"]
+    assert (stats["tokens"], stats["duration"], stats["active_duration"]) == (None, None, None)
+    assert [turn["tokens"] for turn in document["turns"]] == [None, None]
+
+
+def test_a_call_has_the_reason_of_its_failure_and_the_key_of_its_script(home: Path) -> None:
+    failed = completed("CommandExecution", id="x", command=["false"], exit_code=1, status="failed")
+
+    document = exported(loaded(home, [meta(), *prompt("go"), script("run()"), failed, script_output("completed")]))
+
+    calls = [item["call"] for turn in document["turns"] for item in turn["items"] if item["call"]]
+    assert [(call["tool"], call["failure"], call["parent"]) for call in calls] == [
+        ("exec", "", None),
+        ("exec_command", "exit code 1", "4"),
+    ]
 
 
 @pytest.mark.parametrize("detail", DETAILS)

@@ -74,7 +74,7 @@ def exported(home: Path, lines: bytes | list[Line] | None = None, detail: str = 
 def test_turns_are_headings_and_items_are_headings_below_them(home: Path) -> None:
     headings = headings_of(PARSER.parse(exported(home)))
 
-    assert [text for tag, _, text in headings if tag == "h1"] == ["Fix the parser."]
+    assert [text for tag, _, text in headings if tag == "h1"] == ["Fix the parser. Then test it."]
     assert [text for tag, _, text in headings if tag == "h2"] == [
         "Before the first prompt",
         "Turn 1: Fix the parser.",

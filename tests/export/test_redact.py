@@ -102,3 +102,12 @@ def test_lines_too_deep_to_be_walked_or_encoded_are_redacted_as_text(home: Path,
     assert KEY.encode() not in new.lines[1].raw
     assert KEY not in "".join(rollout.export.export_text(new))
     assert [replaced.count for replaced in redaction.receipt.replacements] == [1]
+
+
+def test_a_session_whose_own_meta_cannot_be_read_keeps_the_id_of_its_name(home: Path) -> None:
+    history = loaded(home, b"{torn\n" + encode([meta(OTHER), *prompt("one")]))
+
+    clean = redacted(history, Redaction())
+
+    assert (clean.session_id, clean.meta.id) == (history.session_id, history.meta.id) == (ID, ID)
+    assert clean.document().session_id == ID

@@ -10,6 +10,7 @@ from rollout.document import Call, Image, call_facts
 from rollout.export import export_text
 from rollout.export._labels import command_text, image_text
 from rollout.export._text import TextRenderer, first_lines
+from rollout.interpret._patches import changes_in
 from tests.export.sample import PATCH, PNG, everything, loaded
 from tests.hostile import CANARY, SESSIONS
 from tests.rollouts import ID, Line, encode, event, meta, paginated_session, prompt, put
@@ -25,7 +26,7 @@ def test_a_transcript_begins_with_the_facts_of_the_session_and_ends_with_counts_
     lines = exported(home).splitlines()
 
     assert lines[:8] == [
-        "Fix the parser.",
+        "Fix the parser. Then test it.",
         "",
         f"id           {ID}",
         "started      2026-11-21 01:25:37 UTC",
@@ -52,7 +53,7 @@ def test_every_item_has_a_title(home: Path) -> None:
         "context: developer",
     ]  # fmt: skip
     assert "\n== turn 1  01:25:43  1 min 24 s  2,100 tokens  gpt-5-codex\n" in text
-    assert "\n== turn 2  01:26:17  7 min 6 s  gpt-5-codex  interrupted  rolled back\n" in text
+    assert "\n== turn 2  01:26:17  7 min 10 s  gpt-5-codex  interrupted  rolled back\n" in text
     assert "\nunreadable: not JSON (Expected object or value)  line 33\n7 bytes from byte" in text
 
 
@@ -131,6 +132,8 @@ def test_a_rule_after_a_turn_shows_its_duration_and_tokens(home: Path) -> None:
 def test_the_facts_of_a_call_are_those_that_are_known() -> None:
     assert call_facts(Call("x")) == []
     assert call_facts(Call("x", is_failed=True, elapsed=2.0)) == ["failed", "2.0 s"]
+    assert call_facts(Call("x", is_failed=True, failure="denied")) == ["denied"]
+    assert call_facts(Call("x", exit_code=0, is_failed=True, failure="timeout")) == ["exit code 0", "timeout"]
     assert call_facts(Call("x", exit_code=3, is_failed=True, duration=0.5, elapsed=2.0)) == ["exit code 3", "0.5 s"]
 
 
@@ -142,7 +145,7 @@ def test_an_image_is_described_by_its_type_and_size_or_by_its_address() -> None:
 
 
 def test_a_patch_is_not_repeated_in_its_command_and_the_text_around_it_is_kept() -> None:
-    changes = loaded_changes()
+    changes = changes_in(PATCH)
 
     assert command_text(Call("shell", input="ls")) == "ls"
     assert command_text(Call("apply_patch", input=PATCH, changes=changes)) == ""
@@ -150,12 +153,6 @@ def test_a_patch_is_not_repeated_in_its_command_and_the_text_around_it_is_kept()
     assert command_text(Call("shell", input=around, changes=changes)) == "cd x && apply_patch <<'EOF'\nEOF"
     assert command_text(Call("shell", input="*** Begin Patch\n*** Add File: x", changes=changes)) == ""
     assert command_text(Call("made", input="elsewhere", changes=changes)) == "elsewhere"
-
-
-def loaded_changes() -> tuple[object, ...]:
-    from rollout.document._patches import changes_in
-
-    return changes_in(PATCH)
 
 
 @pytest.mark.parametrize("blank", ["", " \n"])

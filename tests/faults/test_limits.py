@@ -17,10 +17,10 @@ import pytest
 from rollout import Recorder
 from rollout.home._locks import SessionLock, lock_files
 from rollout.home._walk import walk
-from rollout.search import _catalog as catalog_module
-from rollout.search import indexed_sessions
+from rollout.search import Filters, Order, indexed_sessions
 from rollout.store import delete
 from tests.faults.programs import Program, in_order, run_under_strace
+from tests.rollouts import message, meta, prompt, put
 
 # Tries a call, and tells how it ended, and what it left behind.
 TRY = """
@@ -228,19 +228,54 @@ def test_without_free_descriptors_no_folder_counts_as_empty(home: Path, monkeypa
             look()
     monkeypatch.undo()
     monkeypatch.setenv("CODEX_HOME", str(home))
-    monkeypatch.setattr(catalog_module, "read_facts", short)
+    monkeypatch.setattr(os, "open", short)
     with pytest.raises(OSError, match="Too many open files"):
         list(indexed_sessions())
 
 
-def test_a_session_that_is_removed_while_sessions_are_listed_is_left_out(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("opens", range(6))
+def test_without_free_descriptors_no_session_counts_as_empty(
+    home: Path, monkeypatch: pytest.MonkeyPatch, opens: int
 ) -> None:
-    Recorder().close()
+    put(home, [meta(), *prompt("first"), *[message("assistant", "x" * 500)] * 300])
+    expected = [session.preview for session in indexed_sessions()]
+    real, left = os.open, opens
 
-    def gone(*args: Any, **options: Any) -> Any:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), "path")
+    def short(path: Any, *args: Any, **options: Any) -> int:
+        nonlocal left
+        if str(path).endswith(".jsonl"):
+            left -= 1
+            if left < 0:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+        return real(path, *args, **options)
 
-    monkeypatch.setattr(catalog_module, "read_facts", gone)
+    monkeypatch.setattr(os, "open", short)
+    for filters in (Filters(archived=False), Filters(cwd="/home/dev/demo")):
+        left = opens
+        try:
+            found = [session.preview for session in indexed_sessions(filters=filters)]
+        except OSError as error:
+            assert error.errno == errno.EMFILE
+        else:
+            assert found == expected
 
-    assert list(indexed_sessions()) == []
+
+@pytest.mark.parametrize("order", ["created", "updated"])
+@pytest.mark.parametrize("opens", range(2))
+def test_a_session_that_is_removed_while_sessions_are_listed_is_left_out(
+    home: Path, monkeypatch: pytest.MonkeyPatch, opens: int, order: Order
+) -> None:
+    put(home, [meta(), *prompt("first"), *[message("assistant", "x" * 500)] * 300])
+    real, left = os.open, opens
+
+    def gone(path: Any, *args: Any, **options: Any) -> int:
+        nonlocal left
+        if str(path).endswith(".jsonl"):
+            left -= 1
+            if left < 0:
+                Path(path).unlink(missing_ok=True)
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", gone)
+
+    assert list(indexed_sessions(order=order)) == []

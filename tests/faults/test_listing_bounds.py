@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from rollout import RolloutLine, follow, list_sessions, overview, read_lines, repair, verify
-from rollout.interpret._facts import Filters
-from rollout.interpret._prompts import cwd_in
+from rollout.interpret import Filters
+from rollout.interpret._prompts import folder_in
 from rollout.reading import _lines as lines_module
 from rollout.reading._blocks import Bounds
 from rollout.stats import session_stats
@@ -223,8 +223,8 @@ def test_a_damaged_compressed_session_has_the_tail_before_the_damage(home: Path)
 def test_an_unclosed_folder_tag_is_searched_for_once() -> None:
     text = "<environment_context>" + "<cwd>" * 1_000_000 + "</environment_context>"
 
-    assert cwd_in(message("user", text)[1]) is None
-    assert cwd_in(message("user", text.replace("</e", "</cwd></e"))[1] or {}) == "<cwd>" * 999_999
+    assert folder_in(text) is None
+    assert folder_in(text.replace("</e", "</cwd></e")) == "<cwd>" * 999_999
 
 
 READ: dict[str, Callable[[Path], object]] = {

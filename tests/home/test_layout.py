@@ -202,6 +202,18 @@ class TestWalk:
         assert [name.path for name in walk(home, archived=None, after=("2026-11-21T00-00-02", ID))] == [older, oldest]
         assert [name.path for name in walk(home, archived=None, name_contains=V4)] == [older, oldest]
 
+    @pytest.mark.parametrize("day", ["2026-11-21", ""], ids=["its day", "no day"])
+    @pytest.mark.parametrize("suffixes", [("", ""), ("", ".zst"), (".zst", "")])
+    def test_of_a_rollout_that_is_live_and_archived_yields_only_the_live_one(
+        self, home: Path, day: str, suffixes: tuple[str, str]
+    ) -> None:
+        live = put(home, b"", day=day, folder=None if day else home / "sessions", suffix=suffixes[0])
+        put(home, b"", folder=home / "archived_sessions", suffix=suffixes[1])
+
+        assert self.paths(home) == [live]
+        assert [name.path for name in walk(home, archived=None)] == [live]
+        assert list(walk(home, archived=True)) == []
+
     def test_follows_no_link(self, home: Path, tmp_path: Path) -> None:
         path = put(home, b"")
         outside = put(tmp_path / "outside", b"", session_id=V4)

@@ -220,18 +220,23 @@ def test_nothing_of_a_hostile_session_becomes_an_element(home: Path, name: str) 
 def test_hostile_text_in_every_field_becomes_no_element(hostile_text: str) -> None:
     evil: Any = hostile_text
     call = Call(
-        evil, evil, evil, evil, evil, evil, -1, True, 1e300, 1.0, evil, (Image(evil),), (FileChange(evil, evil, evil),)
-    )
+        evil, evil, evil, evil, evil, evil, -1, True, 1e300, 1.0, evil, evil, evil,
+        (Image(evil),), (FileChange(evil, evil, evil),),
+    )  # fmt: skip
+    failed = Call(evil, output=evil, is_failed=True, failure=evil)
     item = Item(evil, "call", evil, evil, evil, 1.0, [evil], call, (PlanStep(evil, evil),), (Image(evil, evil),))
+    items = [item, Item(evil, "call", call=failed)]
     turn = Turn(
-        1, evil, [item], {evil: [evil]}, evil, evil, evil, 1.0, status=evil, is_rolled_back=True, is_inherited=True
+        1, evil, items, {evil: [evil]}, evil, evil, evil, 1.0, status=evil, is_rolled_back=True, is_inherited=True
     )
     meta = SessionMeta(id=evil, timestamp=evil, cwd=evil, originator=evil, cli_version=evil, git=None)
     facts = SessionFacts(*[evil] * 7)
-    session = SessionInfo(Path("/" + evil), evil, evil, None, 1, facts, preview=evil, is_archived=True, problem=evil)
+    session = SessionInfo(
+        Path("/" + evil), evil, evil, size=1, facts=facts, preview=evil, is_archived=True, problem=evil, name=evil
+    )
 
     bundles = [
-        history_bundle(Document(evil, Path("/" + evil), meta, [turn], missing_base=evil)),
+        history_bundle(Document(evil, Path("/" + evil), meta, [turn], missing_base=evil, facts=facts)),
         page_bundle(Page((session,), evil, problems=(Problem(Path("/"), evil),))),
         session_bundle(session),
     ]

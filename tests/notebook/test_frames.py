@@ -14,6 +14,7 @@ from rollout import Recorder, load_history
 from rollout.document import Call, Document, Item, Turn
 from rollout.document._frame import ITEM_COLUMNS, document_frame, frame_of
 from rollout.frames import SESSION_COLUMNS, _read, _row, sessions_dataframe
+from rollout.interpret._usage import TOKEN_NAMES
 from rollout.schema import SessionMeta
 from rollout.search import Filters, indexed_sessions, update_index
 from tests import zstd
@@ -167,6 +168,40 @@ def test_a_home_is_a_table_of_its_sessions(home: Path) -> None:
     assert older["size_bytes"] == Path(older["path"]).stat().st_size
     assert frame["is_archived"].tolist() == [False, True, False]
     assert frame["problem"].isna().all()
+
+
+def test_what_no_line_of_a_session_states_is_missing(home: Path) -> None:
+    put(home, seed_session("unknown"))
+    put(home, [*seed_session("none", session_id=f"{ID[:-1]}1"), token_count(dict.fromkeys(TOKEN_NAMES, 0))],
+        session_id=f"{ID[:-1]}1")  # fmt: skip
+
+    frame = sessions_dataframe().set_index("first_words")
+
+    names = list(TOKEN_NAMES)
+    columns = [*names, "tool_seconds", "active_seconds"]
+    assert frame.loc["unknown", columns].isna().all()
+    assert frame.loc["none", names].tolist() == [0] * 5
+
+
+def test_the_tokens_of_items_are_missing_if_no_line_states_tokens(home: Path) -> None:
+    frame = load_history(put(home, seed_session("x"))).to_dataframe()
+
+    assert frame["total_tokens"].isna().all()
+
+
+def test_first_words_have_at_most_500_characters_with_and_without_an_index(home: Path) -> None:
+    put(home, seed_session("a\n" + "x" * 600))
+    read = sessions_dataframe()["first_words"].tolist()
+
+    update_index()
+
+    assert read == sessions_dataframe()["first_words"].tolist() == ["a\n" + "x" * 498]
+
+
+def test_updated_is_the_time_of_the_last_line(home: Path) -> None:
+    put(home, seed_session("x"))
+
+    assert sessions_dataframe()["updated"].iloc[0].isoformat() == "2026-11-21T01:25:37.122000+00:00"
 
 
 def test_the_index_and_the_files_give_the_same_table(home: Path) -> None:

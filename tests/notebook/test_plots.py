@@ -17,6 +17,7 @@ pytest.importorskip("matplotlib", reason="plots need matplotlib")
 
 from rollout import load_history
 from rollout._text import short_duration_text
+from rollout.codec import encode_item
 from rollout.document import Call, Document, Item, Turn
 from rollout.plots import activity_figure, activity_of, durations_figure, figure_svg, session_figure, tools_figure
 from rollout.plots._style import label_text
@@ -24,7 +25,7 @@ from rollout.schema import SessionMeta
 from rollout.search import update_index
 from rollout.stats import SessionStats, ToolStats
 from tests.hostile import CONTROLS, SESSIONS, html
-from tests.rollouts import ID, put, seed_session, token_count
+from tests.rollouts import ID, Line, event, put, seed_session, token_count
 
 ELEMENTS = {"svg", "g", "path", "text", "defs", "clipPath", "rect", "use"}
 ATTRIBUTES = {
@@ -158,18 +159,28 @@ def test_durations_show_their_median() -> None:
     assert {"median 1 min", "1 s", "10 min"} <= set(checked(durations_figure([1.0, 60.0, 900.0])))
 
 
-def test_activity_is_counted_by_the_day_a_session_began(home: Path) -> None:
+def at_noon(day: str, lines: list[Line]) -> bytes:
+    time_ms = int(datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp()) * 1000
+    return b"".join(encode_item(*line, time_ms=time_ms) for line in lines)
+
+
+def test_activity_is_counted_by_the_day_a_session_began_and_the_day_its_tokens_were_used(home: Path) -> None:
     usage = {"input_tokens": 90, "output_tokens": 10, "total_tokens": 100}
+    more = event("token_count", info={"total_token_usage": {**usage, "total_tokens": 130}, "last_token_usage": usage})
     for number, day in enumerate(["2026-11-20", "2026-11-21", "2026-11-21", "2026-11-22"]):
         own = f"{ID[:-1]}{number}"
-        put(home, [*seed_session("x", session_id=own), token_count(usage)], session_id=own, timestamp=f"{day}T01-00-00")
+        raw = at_noon(day, [*seed_session("x", session_id=own), token_count(usage)])
+        raw += at_noon("2026-11-23", [more]) if day == "2026-11-22" else b""
+        put(home, raw, session_id=own, timestamp=f"{day}T01-00-00")
     put(home, seed_session("x"), timestamp="2026-11-31T01-00-00", folder=home / "archived_sessions")
     read = activity_of()
 
     update_index()
 
-    assert read == activity_of() == {date(2026, 11, 20): (1, 100), DAY: (2, 200), date(2026, 11, 22): (1, 100)}
+    days = {date(2026, 11, 20): (1, 100), DAY: (2, 200), date(2026, 11, 22): (1, 100), date(2026, 11, 23): (0, 30)}
+    assert read == activity_of() == days
     assert activity_of(home, since=DAY, until=DAY) == {DAY: (2, 200)}
+    assert activity_of(home, since=date(2026, 11, 23)) == {date(2026, 11, 23): (0, 30)}
 
 
 def test_activity_of_an_empty_home_is_empty(home: Path) -> None:

@@ -5,19 +5,19 @@ looks at all that came before. It takes quadratic time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from attrs import define
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rollout import History, schema
 from rollout.codec import RolloutLine
-from rollout.interpret._prompts import is_context, is_prompt
-from rollout.interpret._turns import TurnDetector, prompt_of
-from rollout.sessions._history import _SENT_TYPES, _UNSENT_KEY, _pair_calls
+from rollout.interpret import Context, Fact, Interpreter, Prompt, TurnBegan
+from rollout.sessions._model_input import _SENT_TYPES, _UNSENT_KEY, _pair_calls
 from tests.rollouts import ID, event, message, meta, surroundings
 
 _AGENTS = "# AGENTS.md instructions for /x\n\n<INSTRUCTIONS>\nx\n</INSTRUCTIONS>"
@@ -33,7 +33,9 @@ _COUNTS = st.sampled_from([1, 2, 3, 7, 10**30, 0, -1, None, "1", 1.0, True])
 _LINES = st.one_of(
     _ITEMS.map(lambda item: ("response_item", item)),
     _ITEMS.map(lambda item: ("response_item", item)),
-    st.sampled_from(["one", "two", ""]).map(lambda text: event("user_message", message=text)),
+    st.sampled_from(["one", "two", "", "<skill>x</skill>", _AGENTS]).map(
+        lambda text: event("user_message", message=text)
+    ),
     st.sampled_from(["task_started", "task_complete", "turn_aborted"]).map(lambda kind: event(kind, turn_id="t")),
     _COUNTS.map(lambda count: event("thread_rolled_back", num_turns=count)),
     st.sampled_from(["summary", "<skill>x</skill>", None, ["x"]]).map(lambda text: ("compacted", {"message": text})),
@@ -41,6 +43,19 @@ _LINES = st.one_of(
         lambda items: ("compacted", {"message": "summary", "replacement_history": items})
     ),
 )
+
+# An event confirms a message that was rolled back, after another message took its place.
+_CONFIRMED_AFTER_A_ROLLBACK = [
+    *(message("user", text) for text in ("one", "<skill>x</skill>", "two")),
+    event("thread_rolled_back", num_turns=1),
+    surroundings(),
+    event("user_message", message="<skill>x</skill>"),
+    ("compacted", {"message": "summary"}),
+]
+_COMPACTED_BEFORE_A_RUNNING_TURN = [
+    ("compacted", {"message": "summary", "replacement_history": [message("user", "one")[1]]}),
+    event("task_started", turn_id="t"),
+]
 
 
 def history_of(inherited: Sequence[tuple[str, Any]], lines: Sequence[tuple[str, Any]]) -> History:
@@ -54,14 +69,49 @@ def history_of(inherited: Sequence[tuple[str, Any]], lines: Sequence[tuple[str, 
     return History(Path("x.jsonl"), ID, item, (own, *made), inherited=base, numbers=range(1, len(made) + 2))
 
 
-def input_of(lines: Sequence[RolloutLine]) -> list[dict[str, Any]]:
-    items: list[dict[str, Any]] = []
-    for line in effective(lines):
+@define
+class Read:
+    """
+    A line with its facts, and its number in its file.
+    """
+
+    line: RolloutLine
+    facts: Sequence[Fact]
+    file: int
+    number: int
+
+    @property
+    def prompts(self) -> list[Prompt]:
+        # The prompts that a compaction at the beginning of a file kept belong to no turn.
+        return [fact for fact in self.facts if isinstance(fact, Prompt) and fact.source != "history"]
+
+    def is_prompt(self, so_far: Iterable[Read]) -> bool:
+        if self.line.type != "response_item":
+            return False
+        return bool(self.prompts) or any(
+            prompt.confirms == self.number for later in so_far if later.file == self.file for prompt in later.prompts
+        )
+
+    def is_context(self, so_far: Iterable[Read]) -> bool:
+        is_of_codex = any(isinstance(fact, Context) and fact.is_of_user for fact in self.facts)
+        return self.line.type == "response_item" and is_of_codex and not self.is_prompt(so_far)
+
+
+def read(parts: Iterable[Sequence[RolloutLine]]) -> Iterator[Read]:
+    for file, lines in enumerate(parts):
+        reader = Interpreter()
+        for number, line in enumerate(lines, 1):
+            yield Read(line, reader.feed(line), file, number)
+
+
+def input_of(*parts: Sequence[RolloutLine]) -> list[dict[str, Any]]:
+    items: list[tuple[dict[str, Any], bool]] = []
+    for line, is_prompt in effective(parts):
         if line.type == "compacted":
             items = compacted(items, line.payload)
         elif is_sent(line.payload):
-            items.append(line.payload)
-    return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _pair_calls(items)]
+            items.append((line.payload, is_prompt))
+    return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _pair_calls(item for item, _ in items)]
 
 
 def is_sent(item: dict[str, Any]) -> bool:
@@ -69,78 +119,91 @@ def is_sent(item: dict[str, Any]) -> bool:
     return isinstance(kind, str) and kind in _SENT_TYPES
 
 
-def effective(lines: Sequence[RolloutLine]) -> list[RolloutLine]:
-    kept: list[RolloutLine] = []
-    for line in lines:
+def effective(parts: Iterable[Sequence[RolloutLine]]) -> list[tuple[RolloutLine, bool]]:
+    kept: list[Read] = []
+    so_far: list[Read] = []
+    for each in read(parts):
+        so_far.append(each)
+        line = each.line
         if line.type in ("response_item", "compacted"):
-            kept.append(line)
+            kept.append(each)
         elif line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            del kept[start_of_last_turns(kept, line.payload.get("num_turns")) :]
-    return kept
+            del kept[start_of_last_turns(kept, so_far, line.payload.get("num_turns")) :]
+    return [(each.line, each.is_prompt(so_far)) for each in kept]
 
 
-def start_of_last_turns(lines: Sequence[RolloutLine], count: Any) -> int:
-    prompts = [i for i, line in enumerate(lines) if line.type == "response_item" and is_prompt(line.payload)]
+def start_of_last_turns(kept: Sequence[Read], so_far: Sequence[Read], count: Any) -> int:
+    prompts = [i for i, each in enumerate(kept) if each.is_prompt(so_far)]
     if not prompts or type(count) is not int or count < 1:
-        return len(lines)
+        return len(kept)
     start = prompts[max(len(prompts) - count, 0)]
-    while start > prompts[0] and lines[start - 1].type == "response_item" and is_context(lines[start - 1].payload):
+    while start > prompts[0] and kept[start - 1].is_context(so_far):
         start -= 1
     return start
 
 
-def compacted(items: list[dict[str, Any]], payload: dict[str, Any]) -> list[dict[str, Any]]:
+def compacted(items: list[tuple[dict[str, Any], bool]], payload: dict[str, Any]) -> list[tuple[dict[str, Any], bool]]:
     replacement = payload.get("replacement_history")
     if isinstance(replacement, list):
-        return [item for item in replacement if isinstance(item, dict) and is_sent(item)]
+        return [(item, is_prompt_alone(item)) for item in replacement if isinstance(item, dict) and is_sent(item)]
     content = [{"type": "input_text", "text": str(payload.get("message", ""))}]
-    return [*filter(is_prompt, items), {"type": "message", "role": "user", "content": content}]
+    summary = {"type": "message", "role": "user", "content": content}
+    return [*((item, is_prompt) for item, is_prompt in items if is_prompt), (summary, is_prompt_alone(summary))]
 
 
-def turns_of(lines: Sequence[RolloutLine]) -> list[tuple[str | None, bool, int]]:
+def is_prompt_alone(item: dict[str, Any]) -> bool:
+    [only] = read([[RolloutLine(timestamp="", type="response_item", payload=item)]])
+    return only.is_prompt([])
+
+
+def turns_of(*parts: Sequence[RolloutLine]) -> list[tuple[str | None, bool, int]]:
     prompts: list[str | None] = []
-    # A prompt may be a picture without words, of which the turn keeps none.
-    has_prompt: list[bool] = []
     are_back: list[bool] = []
     counts: list[int] = []
-    beginnings = TurnDetector()
-    for line in lines:
-        if beginnings.is_start(line):
+    replaced: list[str] = []
+    for each in read(parts):
+        line = each.line
+        if any(isinstance(fact, TurnBegan) for fact in each.facts):
             prompts.append(None)
-            has_prompt.append(False)
             are_back.append(False)
             counts.append(0)
+        replaced += [fact.text for fact in each.facts if isinstance(fact, Prompt) and fact.source == "history"]
         if not prompts:
             continue
         counts[-1] += 1
-        prompts[-1] = prompts[-1] or prompt_of(line)
-        has_prompt[-1] |= prompts[-1] is not None
+        for prompt in each.prompts:
+            prompts[-1] = prompts[-1] or prompt.text
         if line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
             count = line.payload.get("num_turns")
-            standing = [n for n, has in enumerate(has_prompt) if has and not are_back[n]]
+            standing = [n for n, prompt in enumerate(prompts) if prompt is not None and not are_back[n]]
             for number in standing[-count:] if type(count) is int and count > 0 else ():
                 are_back[number] = True
+    if prompts and prompts[0] is None:
+        # The file begins with the compaction that replaced the first prompt.
+        prompts[0] = next(iter(replaced), None)
     return list(zip(prompts, are_back, counts, strict=True))
 
 
 @pytest.mark.promise("growth")
+@example([], _CONFIRMED_AFTER_A_ROLLBACK)
 @given(st.lists(_LINES, max_size=8), st.lists(_LINES, max_size=30))
 def test_the_input_equals_that_of_a_simple_quadratic_implementation(
     inherited: list[tuple[str, Any]], lines: list[tuple[str, Any]]
 ) -> None:
     history = history_of(inherited, lines)
 
-    assert history.to_input() == input_of((*history.inherited, *history.lines))
+    assert history.to_input() == input_of(history.inherited, history.lines)
 
 
 @pytest.mark.promise("growth")
+@example([], _COMPACTED_BEFORE_A_RUNNING_TURN)
 @given(st.lists(_LINES, max_size=8), st.lists(_LINES, max_size=30))
 def test_rolled_back_turns_equal_those_of_a_simple_quadratic_implementation(
     inherited: list[tuple[str, Any]], lines: list[tuple[str, Any]]
 ) -> None:
     history = history_of(inherited, lines)
 
-    expected = turns_of((*history.inherited, *history.lines))
+    expected = turns_of(history.inherited, history.lines)
 
     assert [(turn.prompt, turn.is_rolled_back, len(turn.lines)) for turn in history.turns] == expected
     shown = [(turn.prompt, turn.is_rolled_back) for turn in history.document().turns if turn.number]

@@ -10,6 +10,7 @@ import pytest
 
 from rollout import InvalidLineError, RolloutLine, read_lines
 from rollout.reading import _blocks as blocks_module
+from rollout.reading import decode_backwards
 from rollout.reading._blocks import lines_backwards
 from tests import rollouts, zstd
 from tests.memory import peak_memory
@@ -259,6 +260,13 @@ class TestCompressed:
         monkeypatch.setattr(builtins, "__import__", refuse)
         with pytest.raises(ModuleNotFoundError, match=r"rollout-recorder\[zstd\]"):
             read_lines(write(tmp_path, b"", "rollout.jsonl.zst"))
+
+
+def test_the_lines_of_a_file_backwards_are_its_valid_lines_in_reverse(tmp_path: Path) -> None:
+    lines = rollouts.seed_session("one", "two")
+    path = write(tmp_path, rollouts.encode(lines[:3]) + b"x\n\n" + rollouts.encode(lines[3:]))
+
+    assert [line.payload for line in decode_backwards(path)] == [payload for _, payload in reversed(lines)]
 
 
 @pytest.mark.parametrize("block_size", [1, 2, 7, 64])

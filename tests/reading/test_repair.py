@@ -67,7 +67,7 @@ def test_the_report_lists_each_fault_and_its_action(home: Path) -> None:
     report = json.loads(done.report.read_bytes())
 
     assert (report["original"], report["copy"]) == (str(done.original), str(done.copy))
-    assert (report["schema_version"], report["lines_in_original"], report["lines_in_copy"]) == (1, 2, 2)
+    assert (report["schema_version"], report["lines_in_original"], report["lines_in_copy"]) == (2, 2, 2)
     assert report["faults"] == [
         {
             "kind": "bad-json",

@@ -426,6 +426,21 @@ class TestResume:
         with pytest.raises(AmbiguousSessionError):
             Recorder.resume("01a1", home=home)
 
+    def test_of_a_session_whose_meta_is_torn_has_the_id_of_its_name_and_not_that_of_copied_lines(
+        self, home: Path
+    ) -> None:
+        with Recorder(home=home) as other, Recorder(home=home) as recorder:
+            other.user_message("one")
+            recorder.user_message("one")
+        recorder.path.write_bytes(b'{"timestamp":"2026\n' + other.path.read_bytes())
+
+        with Recorder.resume(recorder.path) as resumed:
+            resumed.user_message("two")
+
+        assert resumed.session_id == recorder.session_id
+        assert load_history(recorder.path).session_id == recorder.session_id
+        assert load_history(recorder.path).document().session_id == recorder.session_id
+
     def test_closes_off_a_torn_tail_and_keeps_it(self, home: Path) -> None:
         with Recorder(home=home) as recorder:
             recorder.user_message("whole")
@@ -532,7 +547,7 @@ class TestResume:
         with pytest.raises(UnsupportedSessionError, match="archived"):
             Recorder.resume(archived)
 
-    @pytest.mark.parametrize("content", ["", "\n", '{"timestamp":"t","type":"event_msg","payload":{}}\n'])
+    @pytest.mark.parametrize("content", ["", "\n"])
     def test_of_a_file_that_does_not_say_whose_it_is_is_refused(self, home: Path, content: str) -> None:
         path = write_session(home)
         path.write_text(content)

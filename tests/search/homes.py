@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from rollout.codec import encode_item
 from rollout.search import Hit, Index, search, update_index
 from rollout.search import _ingest as ingest_module
 from rollout.search import _postings as postings_module
@@ -25,6 +26,10 @@ from tests.rollouts import Line, encode, event, message, put, seed_session
 ROOT = Path(__file__).parent.parent.parent
 # A time so long ago that a folder with it has not changed within the last tick of the clock.
 OLD = 1_795_000_000
+# A time after the start of all sessions.
+USED = 1_795_300_000
+# How much of the sessions is indexed before a search.
+WAYS = ["files", "index", "stale index"]
 # A program that updates the index of the home in small batches.
 UPDATE_PROGRAM = """
 import sys
@@ -52,6 +57,40 @@ def put_session(home: Path, number: int, data: bytes | list[Line], **place: Any)
     path = put(home, data, session_id=session_id(number), timestamp=timestamp(number), **place)
     os.utime(path, (OLD + number, OLD + number))
     return path
+
+
+def lines_at(seconds: float, lines: list[Line]) -> bytes:
+    """
+    Return the bytes of lines that were recorded at a time, in seconds after `USED`.
+    """
+    return b"".join(encode_item(kind, payload, time_ms=int((USED + seconds) * 1000)) for kind, payload in lines)
+
+
+def put_used(home: Path, number: int, seconds: float, lines: list[Line], **place: Any) -> Path:
+    """
+    Write a session that was used last at a time, in seconds after `USED`.
+    """
+    path = put_session(home, number, lines_at(seconds, lines), **place)
+    os.utime(path, (USED + seconds, USED + seconds))
+    return path
+
+
+def prepare(way: str, home: Path) -> None:
+    """
+    Index no session, all sessions, or the beginning of each session.
+    """
+    if way == "index":
+        update_index(home=home)
+    elif way == "stale index":
+        whole = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in home.rglob("rollout-*.jsonl")}
+        for path, (data, _) in whole.items():
+            lines = data.split(b"\n")
+            path.write_bytes(b"\n".join(lines[: len(lines) // 2]) + b"\n")
+        update_index(home=home)
+        for path, (data, mtime_ns) in whole.items():
+            with path.open("ab") as file:
+                file.write(data[path.stat().st_size :])
+            os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
 def many(home: Path, count: int) -> None:
@@ -136,9 +175,9 @@ def index_content() -> dict[str, Any]:
             for row in index.rows("1 = 1 ORDER BY name")
         ]
         places = {
-            number: (names.get(session), offset)
+            number: (names.get(session), place.offset, place.flags)
             for first, session, offsets in index.database.execute("SELECT first, session, offsets FROM spans")
-            for number, offset in enumerate(postings_module._unpack(offsets), first)
+            for number, place in enumerate(postings_module._unpack(offsets), first)
         }
         index.database.execute("CREATE VIRTUAL TABLE temp.words USING fts5vocab(main, texts, instance)")
         words = [(*places[number], term) for term, number in index.database.execute("SELECT term, doc FROM temp.words")]

@@ -16,6 +16,7 @@ from rollout.search import Filters, Index, Progress, index_path, indexed_session
 from rollout.search import _update as update_module
 from rollout.search._checking import check
 from rollout.search._damage import DamagedIndexError, is_damage, session_checksum, span_checksum
+from rollout.search._rows import COLUMNS
 from rollout.search._seal import CHANGED, DAMAGED, WHOLE, Seal, lock_path
 from rollout.store import delete
 from tests.rollouts import encode, message, prompt, seed_session
@@ -511,8 +512,12 @@ def test_damage_is_distinguished_from_errors_of_the_disk_and_of_permissions() ->
 
 
 def test_rows_of_wrong_types_have_no_checksum() -> None:
-    assert session_checksum([None] * 19) == -1
-    assert session_checksum([1, "n", "f", 0, 0, 0, 0, 0, "text", 0, 0, *[None] * 8]) == -1
+    texts = [None] * 9
+    assert session_checksum([None] * len(COLUMNS)) == -1
+    assert session_checksum([1, "n", "f", 0, 0, 0, 0, 0, "text", 0, 0, 0, *texts]) == -1
+    for tokens, used in ((0, "text"), ("text", 0), (2**70, None)):
+        assert session_checksum([1, "n", "f", 0, 0, 0, 0, 0, b"", 0, tokens, used, *texts]) == -1
+    assert session_checksum([1, "n", "f", 0, 0, 0, 0, 0, b"", 0, None, None, *texts]) != -1
     assert span_checksum("x", 1, b"") == span_checksum(1, 1, None) == -1
 
 

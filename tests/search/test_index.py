@@ -22,7 +22,7 @@ from rollout.search import (
     search,
     update_index,
 )
-from rollout.search._postings import add_lines, find_lines
+from rollout.search._postings import Place, add_lines, find_lines
 from rollout.search._query import parse_query
 from rollout.store import delete
 from tests.rollouts import encode, message, prompt, seed_session
@@ -192,12 +192,14 @@ def test_lines_of_files_of_any_size_and_any_number_of_sessions_are_found(home: P
                 (number, name),
             )
             index.sign(number)
-        add_lines(index, 1, [(2**38 - 1, "far", "")])
-        add_lines(index, 2**25 - 1, [(0, "far", ""), (127, "near", ""), (128, "far", ""), (2**38 - 1, "far", "")])
+        far = Place(2**38 - 1, number=3, has_failure=True)
+        add_lines(index, 1, [(far, "far", "")])
+        lines = [(Place(0), "far", ""), (Place(127), "near", ""), (Place(128, number=1), "far", ""), (far, "far", "")]
+        add_lines(index, 2**25 - 1, lines)
 
-        rows = [(row.id, offset) for row, offset in find_lines(index, parse_query("far"), Filters(), {})]
+        rows = [(row.id, place) for row, place in find_lines(index, parse_query("far"), Filters(), {})]
 
-    assert rows == [(2**25 - 1, 2**38 - 1), (2**25 - 1, 128), (2**25 - 1, 0), (1, 2**38 - 1)]
+    assert rows == [(2**25 - 1, far), (2**25 - 1, Place(128, number=1)), (2**25 - 1, Place(0)), (1, far)]
 
 
 def test_a_repaired_copy_is_not_indexed(home: Path) -> None:

@@ -3,19 +3,23 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import attrs
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rollout.search import Filters, search, update_index
-from rollout.search._query import plain_text
+from rollout import SessionInfo
+from rollout._text import plain_text
+from rollout.interpret import SessionFacts
+from rollout.search import Filters, delete_index, indexed_sessions, search, update_index
 from rollout.store import archive, compress
 from tests.builders import command as call
 from tests.builders import command_output as output
-from tests.rollouts import Line, bare_session, encode, event, message, meta
-from tests.search.homes import found, put_session, session_id
+from tests.rollouts import Line, bare_session, encode, event, message, meta, prompt, surroundings
+from tests.search.homes import USED, found, lines_at, put_session, session_id
 
 WORDS = ["alpha", "beta", "Gamma", "delta-2", "naïve", "cafe\u0301", "日本語", "🙂", "foo_bar", "x", "\\n", "\t", "\0"]
 word = st.sampled_from(WORDS)
@@ -146,3 +150,153 @@ def _look_at_snippets(home: Path, text: str, wanted: Filters) -> None:
             # A match covers whole words.
             around = hit.text[max(hit.start + begin - 1, 0) : hit.start + begin]
             assert not (around.isalnum() and in_text[0].isalnum())
+
+
+# More than is read of a file that is not read whole, from either end.
+FILLING = [message("assistant", "y" * 200)] * 450
+
+
+def _model(name: str) -> Line:
+    return "turn_context", {"model": name}
+
+
+@st.composite
+def head(draw: Any) -> list[Line]:
+    """
+    The first lines of a session, which contain all of its facts except for the last model.
+    """
+    cwd = draw(st.sampled_from(["/a", "/a/b", "/c"]))
+    fields: dict[str, Any] = {
+        "cwd": draw(st.sampled_from([cwd, cwd, None])),
+        "git": draw(st.sampled_from([None, {"branch": "main", "repository_url": "git@host:me/tool.git"}])),
+        "source": draw(st.sampled_from(["cli", "exec", {"subagent": "review"}])),
+        "timestamp": draw(st.sampled_from(["2026-11-21T01:25:37.094Z"] * 3 + [None])),
+    }
+    began = draw(st.sampled_from([[], [_model("one")], [event("task_started", turn_id="t")]]))
+    asked = draw(st.sampled_from([[], prompt("ask for this\nand that"), [message("user", "z" * 600)]]))
+    return [meta(**fields), surroundings(cwd), *began, *asked]
+
+
+@st.composite
+def timed_session(draw: Any) -> tuple[bytes, float]:
+    """
+    The bytes of a session, and the time of its last line, in seconds after `USED`.
+    """
+    if draw(st.integers(0, 5)) == 0:
+        return bare_session(*draw(st.lists(text, max_size=3))), 0
+    seconds = draw(st.integers(0, 9))
+    rest: list[list[Line]] = draw(
+        st.lists(line() | st.sampled_from([FILLING, [_model("one")], [_model("two")], prompt("ask again")]), max_size=4)
+    )
+    data = lines_at(seconds, draw(head()))
+    for lines in rest:
+        seconds += draw(st.sampled_from([0, 0.001, 1, 30]))
+        data += lines_at(seconds, lines)
+    # The first line cut, the last line torn, a last line without a time.
+    data = data[draw(st.sampled_from([0, 0, 0, 0, 30])) :]
+    data = data[: len(data) - draw(st.sampled_from([0, 0, 0, 1, 5]))]
+    untimed = b'\n{"timestamp":"none","type":"event_msg","payload":{"type":"token_count"}}\n'
+    return data + draw(st.sampled_from([b"", b"", b"", untimed, b"\n{}", b"\n\n"])), seconds
+
+
+@st.composite
+def timed_filters(draw: Any) -> Filters:
+    """
+    Conditions on sessions of any kind, and on the time.
+    """
+    wanted = draw(
+        st.sampled_from(
+            [
+                *[
+                    Filters(),
+                    Filters(cwd="/a"),
+                    Filters(branch="main"),
+                    Filters(repository="me/tool"),
+                    Filters(model="one"),
+                ],
+                *[Filters(model="two", cwd="/c"), Filters(source="subagent"), Filters(source="cli", branch="main")],
+            ]
+        )
+    )
+    since = draw(st.none() | st.integers(0, 60).map(lambda at: datetime.fromtimestamp(USED + at, timezone.utc)))
+    until = draw(st.none() | st.integers(0, 3).map(lambda hour: datetime(2026, 11, 1, hour).astimezone()))
+    return attrs.evolve(wanted, since=since, until=until, archived=draw(st.sampled_from([None, None, False, True])))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sessions=st.lists(
+        st.tuples(
+            timed_session(),
+            st.sampled_from([1, 1, 0.5, 0]),
+            st.sampled_from([0, 0, 0.5, 100]),
+            st.sampled_from(["", "", "", "archive", "compress", "both"]),
+        ),
+        max_size=4,
+    ),
+    wanted=st.lists(timed_filters(), min_size=1, max_size=4),
+)
+def test_sessions_are_listed_equally_without_an_index_with_a_current_one_and_with_a_stale_one(
+    sessions: list[tuple[tuple[bytes, float], float, float, str]], wanted: list[Filters], tmp_path: Path
+) -> None:
+    home = Path(tempfile.mkdtemp(dir=tmp_path))
+    try:
+        for number, ((data, _), share, _, _) in enumerate(sessions):
+            if share:
+                put_session(home, number, data[: int(len(data) * share)])
+        update_index(home=home)
+        for number, ((data, last), share, later, change) in enumerate(sessions):
+            # The file was not changed before its last line.
+            path = _complete(home, number, data, share, USED + last + later)
+            if change == "both":
+                put_session(home, number, path.read_bytes(), folder=home / "archived_sessions")
+            else:
+                _change(home, number, change)
+        stale = _listed(home, wanted)
+        update_index(home=home)
+        current = _listed(home, wanted)
+        delete_index(home=home)
+        bare = _listed(home, wanted)
+        for known in (stale, current):
+            assert [[session.path for session in each] for each in known] == [
+                [session.path for session in each] for each in bare
+            ]
+        for has_index, without in zip((*stale, *current), (*bare, *bare), strict=True):
+            for one, other in zip(has_index, without, strict=True):
+                _assert_same(one, other)
+        assert all(session.turns is not None for each in current for session in each)
+    finally:
+        shutil.rmtree(home)
+
+
+def _complete(home: Path, number: int, data: bytes, share: float, changed_at: float) -> Path:
+    if not share:
+        path = put_session(home, number, data)
+    else:
+        (path,) = home.rglob(f"rollout-*{session_id(number)}.jsonl")
+        with path.open("ab") as file:
+            file.write(data[path.stat().st_size :])
+    os.utime(path, ns=(round(changed_at * 1000) * 10**6,) * 2)
+    return path
+
+
+def _listed(home: Path, wanted: list[Filters]) -> list[list[SessionInfo]]:
+    return [
+        list(indexed_sessions(home=home, filters=filters, order=order))
+        for filters in wanted
+        for order in ("updated", "created")
+    ]
+
+
+CERTAIN = ("path", "session_id", "timestamp", "updated_at", "is_updated_by_file", "size", "is_archived")
+
+
+def _assert_same(has_index: SessionInfo, without: SessionInfo) -> None:
+    for name in CERTAIN:
+        assert getattr(has_index, name) == getattr(without, name), name
+    assert has_index.facts.preview == has_index.preview
+    assert without.facts.preview == without.preview
+    for fact in attrs.fields(SessionFacts):
+        known, other = (plain_text(getattr(each.facts, fact.name) or "") for each in (has_index, without))
+        # What the lines that are read of a file do not tell is None.
+        assert other in ("", known) or (not known and has_index.turns is None), fact.name

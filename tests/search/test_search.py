@@ -31,32 +31,24 @@ from tests.rollouts import (
     put,
     seed_session,
 )
-from tests.search.homes import OLD, found, many, place_of, put_session, session_id, settle, texts, words_of
-
-WAYS = ["files", "index", "stale index"]
+from tests.search.homes import (
+    OLD,
+    WAYS,
+    found,
+    many,
+    place_of,
+    prepare,
+    put_session,
+    session_id,
+    settle,
+    texts,
+    words_of,
+)
 
 
 @pytest.fixture(params=WAYS)
 def way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-def prepare(way: str, home: Path) -> None:
-    """
-    Index no session, all sessions, or the beginning of each session.
-    """
-    if way == "index":
-        update_index(home=home)
-    elif way == "stale index":
-        whole = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in home.rglob("rollout-*.jsonl")}
-        for path, (data, _) in whole.items():
-            lines = data.split(b"\n")
-            path.write_bytes(b"\n".join(lines[: len(lines) // 2]) + b"\n")
-        update_index(home=home)
-        for path, (data, mtime_ns) in whole.items():
-            with path.open("ab") as file:
-                file.write(data[path.stat().st_size :])
-            os.utime(path, ns=(mtime_ns, mtime_ns))
 
 
 def assert_ways_agree(text: str, **options: Any) -> set[Any]:

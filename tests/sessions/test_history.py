@@ -73,10 +73,38 @@ class TestLoading:
         with pytest.raises(MissingSessionMetaError, match="empty session file"):
             load_history(put(home, data))
 
-    @pytest.mark.parametrize("data", [encode(prompt("x")), b"bad\n"])
-    def test_a_file_without_meta_raises_an_error_with_the_reason(self, home: Path, data: bytes) -> None:
+    def test_a_file_without_a_readable_line_raises_an_error_with_the_reason(self, home: Path) -> None:
         with pytest.raises(MissingSessionMetaError, match="no session_meta"):
-            load_history(put(home, data))
+            load_history(put(home, b"bad\n"))
+
+    def test_a_file_without_meta_and_with_another_name_raises_an_error_with_the_reason(self, tmp_path: Path) -> None:
+        path = tmp_path / "copy.jsonl"
+        path.write_bytes(encode(prompt("x")))
+
+        with pytest.raises(MissingSessionMetaError, match="no session_meta"):
+            load_history(path)
+
+    @pytest.mark.parametrize("is_cut", [True, False])
+    def test_a_file_without_its_first_line_has_the_id_and_the_start_in_its_name(self, home: Path, is_cut: bool) -> None:
+        first, *rest = encode(rollouts.seed_session("one", "two")).splitlines(keepends=True)
+        path = put(home, first[30:] * is_cut + b"".join(rest))
+
+        history = load_history(path)
+
+        assert (history.session_id, history.meta.id) == (rollouts.ID, rollouts.ID)
+        assert history.meta.timestamp == "2026-11-21T01:25:37"
+        assert history.meta.cwd == "/home/dev/demo"
+        assert [turn.prompt for turn in history.turns] == ["one", "two"]
+        assert [skipped.lineno for skipped in history.skipped] == [1] * is_cut
+        assert load_history(rollouts.ID[:9]).path == path
+
+    def test_a_copied_meta_after_a_cut_first_line_is_not_the_session_s_own(self, home: Path) -> None:
+        other = meta("01a1fbb5-0000-7000-8000-000000000000", cwd="/parent")
+
+        history = load_history(put(home, encode([meta(), other, *prompt("x")])[30:]))
+
+        assert history.session_id == rollouts.ID
+        assert history.meta.cwd is None
 
     def test_a_compressed_session_loads_equally(self, home: Path) -> None:
         data = encode(rollouts.seed_session("hello"))
@@ -153,6 +181,42 @@ class TestTurns:
             ("u3", True),
             ("u4", False),
         ]
+
+    def test_a_prompt_has_no_open_files_of_an_editor(self, home: Path) -> None:
+        words = "# Context from my IDE setup:\n\n## Open tabs:\n- a.py\n\n## My request for Codex:\nfix it\n"
+
+        assert [turn.prompt for turn in load_history(put(home, [meta(), *prompt(words)])).turns] == ["fix it"]
+
+    def test_a_prompt_that_is_only_an_image_is_empty(self, home: Path) -> None:
+        image = rollouts.item("message", role="user", content=[{"type": "input_image", "image_url": "data:,x"}])
+
+        assert [turn.prompt for turn in load_history(put(home, [meta(), image])).turns] == [""]
+
+    def test_the_first_turn_after_a_compaction_at_the_beginning_has_the_first_prompt_before_it(
+        self, home: Path
+    ) -> None:
+        kept = [surroundings()[1], message("user", "first")[1], message("user", "second")[1]]
+        compacted = ("compacted", {"message": "summary", "replacement_history": kept})
+        lines = [compacted, event("task_started", turn_id="t"), *answer("on"), event("task_complete", turn_id="t")]
+
+        history = load_history(put(home, [meta(), *lines, *turn(3)]))
+
+        assert [turn.prompt for turn in history.turns] == ["first", "u3"]
+
+    def test_a_first_turn_with_a_prompt_keeps_it_after_a_compaction_at_the_beginning(self, home: Path) -> None:
+        compacted = ("compacted", {"message": "summary", "replacement_history": [message("user", "first")[1]]})
+
+        history = load_history(put(home, [meta(), compacted, *turn(2), *turn(3)]))
+
+        assert [turn.prompt for turn in history.turns] == ["u2", "u3"]
+
+    def test_a_compaction_after_the_first_turn_changes_no_prompt(self, home: Path) -> None:
+        compacted = ("compacted", {"message": "summary", "replacement_history": [message("user", "first")[1]]})
+        task = [event("task_started", turn_id="t"), *answer("a"), event("task_complete", turn_id="t")]
+
+        history = load_history(put(home, [meta(), *task, compacted, *turn(2)]))
+
+        assert [turn.prompt for turn in history.turns] == [None, "u2"]
 
     @pytest.mark.parametrize("count", [0, -1, None, "1"])
     def test_an_invalid_rollback_has_no_effect(self, home: Path, count: Any) -> None:
@@ -249,3 +313,15 @@ class TestInput:
             ("local_shell_call", "3", None),
             ("function_call_output", "3", "fine"),
         ]
+
+    @pytest.mark.parametrize("rollbacks", [0, 1])
+    def test_a_text_like_that_of_codex_is_a_prompt_if_an_event_repeats_it_unless_it_was_rolled_back(
+        self, home: Path, rollbacks: int
+    ) -> None:
+        pasted = "<skill>x</skill>"
+        repeated = [message("user", pasted), event("user_message", message=pasted)]
+        lines = [*turn(1), *repeated, *[event("thread_rolled_back", num_turns=1)] * rollbacks]
+
+        found = texts(input_of(home, *lines, *turn(2), ("compacted", {"message": "summary"})))
+
+        assert found == ["u1", *[pasted] * (not rollbacks), "u2", "summary"]

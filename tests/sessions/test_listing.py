@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from rollout import Cursor, InvalidCursorError, Page, list_sessions
+from rollout import Cursor, InvalidCursorError, Page, list_sessions, load_history
 from tests import rollouts, zstd
-from tests.rollouts import encode, event, message, meta, prompt, put, surroundings
+from tests.rollouts import TIME_MS, Line, encode, event, message, meta, prompt, put, surroundings
+
+# More lines than are read of the end of a file that is not read whole.
+FILLING = [message("assistant", "x" * 200)] * 450
+
+
+def model(name: str) -> Line:
+    return "turn_context", {"model": name}
 
 
 def session_id(number: int) -> str:
@@ -202,7 +210,9 @@ class TestSummary:
         assert item.has_early_user_message
         assert item.size == path.stat().st_size
         assert item.updated_at is not None
-        assert item.updated_at.timestamp() == pytest.approx(path.stat().st_mtime)
+        assert item.updated_at.timestamp() == pytest.approx(TIME_MS / 1000)
+        assert not item.is_updated_by_file
+        assert item.title == "first words"
         assert not item.is_archived
         assert item.problem is None
 
@@ -235,13 +245,104 @@ class TestSummary:
             ([event("user_message", message="  "), *prompt("next")], "next"),
             ([event("user_message", message=1), event("thread_goal_updated", goal=None)], None),
             ([event("item_completed", item={"type": "AgentMessage"}), event("item_completed", item=1)], None),
-            ([message("assistant", "x")] * 205 + prompt("too far"), None),
+            ([message("assistant", "x")] * 205 + prompt("in a small file"), "in a small file"),
+            ([message("assistant", "x" * 400)] * 205 + prompt("too far"), None),
+            (prompt("long " * 200), "long " * 100),
         ],
     )
     def test_preview_is_the_first_prompt(self, home: Path, lines: list[rollouts.Line], preview: str | None) -> None:
         put(home, [meta(), *lines])
 
         assert list_sessions().items[0].preview == preview
+
+    @pytest.mark.parametrize(
+        ("text", "title"),
+        [
+            (" fix\n\n the\tparser ", "fix the parser"),
+            ("x" * 120, "x" * 120),
+            ("x" * 121, "x" * 119 + "…"),
+            ("word " * 50, "word " * 23 + "word…"),
+            ("  \n ", None),
+        ],
+    )
+    def test_title_is_the_first_prompt_on_one_line(self, home: Path, text: str, title: str | None) -> None:
+        path = put(home, [meta(), *prompt(text)])
+
+        (item,) = list_sessions().items
+
+        assert item.title == item.facts.title == title
+        assert load_history(path).document().title == (title or rollouts.ID)
+
+    def test_a_session_that_begins_with_an_image_has_the_title_of_its_next_prompt(self, home: Path) -> None:
+        image = rollouts.item("message", role="user", content=[{"type": "input_image", "image_url": "data:,x"}])
+        put(home, [meta(), image, message("assistant", "nice"), *prompt("what is it?")])
+
+        (item,) = list_sessions().items
+
+        assert (item.preview, item.title) == ("what is it?", "what is it?")
+
+    @pytest.mark.parametrize("suffix", ["", ".zst"])
+    def test_a_large_session_has_the_model_and_the_time_of_its_last_lines(self, home: Path, suffix: str) -> None:
+        last = encode([model("three"), message("assistant", "last")]).replace(b"2026-11-21", b"2026-11-22")
+        data = encode([meta(), model("one"), *prompt("first"), *FILLING, model("two"), *FILLING[:50]]) + last
+        path = put(home, zstd.compress(data) if suffix else data, suffix=suffix)
+        os.utime(path, (TIME_MS / 1000 + 10**6,) * 2)
+
+        (item,) = list_sessions().items
+
+        assert item.facts.model == "three"
+        assert item.updated_at == datetime.fromtimestamp(TIME_MS / 1000 + 86_400, timezone.utc)
+        assert (item.is_updated_by_file, item.preview, item.facts.cwd) == (False, "first", "/home/dev/demo")
+
+    def test_a_large_session_without_a_model_in_its_last_lines_has_none(self, home: Path) -> None:
+        put(home, [meta(), model("one"), *prompt("first"), *FILLING])
+
+        assert list_sessions().items[0].facts.model is None
+
+    def test_a_small_session_has_its_last_model(self, home: Path) -> None:
+        settings = event("thread_settings_applied", thread_settings={"model": "two"})
+        put(home, [meta(), model("one"), *prompt("first"), settings, *[message("assistant", "x")] * 250])
+
+        assert list_sessions().items[0].facts.model == "two"
+
+    def test_a_session_was_last_used_when_its_last_line_with_a_time_was_recorded(self, home: Path) -> None:
+        untimed = encode([event("token_count")]).replace(b'"timestamp":"2', b'"timestamp":"x')
+        put(home, encode(rollouts.seed_session("one")) + untimed + b'{"torn')
+
+        (item,) = list_sessions().items
+
+        assert item.updated_at == datetime.fromtimestamp(TIME_MS / 1000, timezone.utc)
+        assert not item.is_updated_by_file
+
+    def test_a_session_was_not_used_before_its_start(self, home: Path) -> None:
+        put(home, [meta(timestamp="2026-11-24T00:00:00.000Z"), *prompt("copied")])
+
+        (item,) = list_sessions().items
+
+        assert (item.updated_at, item.is_updated_by_file) == (datetime(2026, 11, 24, tzinfo=timezone.utc), False)
+
+    def test_a_session_without_a_time_was_last_used_when_its_file_was_changed(self, home: Path) -> None:
+        lines = [meta(timestamp=None), *prompt("one")]
+        path = put(home, encode(lines).replace(b'"timestamp":"2', b'"timestamp":"x'))
+        os.utime(path, (TIME_MS / 1000, TIME_MS / 1000))
+
+        (item,) = list_sessions().items
+
+        assert item.updated_at == datetime.fromtimestamp(TIME_MS / 1000, timezone.utc)
+        assert item.is_updated_by_file
+
+    def test_a_compressed_session_too_large_to_read_was_last_used_when_its_file_was_changed(self, home: Path) -> None:
+        compressor = zstd.ZstdCompressor()
+        block = encode([message("assistant", "x" * 2**20)])
+        parts = [encode([meta(), model("one"), *prompt("first")]), *[block] * 65]
+        path = put(home, b"".join(map(compressor.compress, parts)) + compressor.flush(), suffix=".zst")
+        os.utime(path, (TIME_MS / 1000 + 500,) * 2)
+
+        (item,) = list_sessions().items
+
+        assert (item.preview, item.facts.model, item.tail, item.problem) == ("first", None, (), None)
+        assert item.updated_at == datetime.fromtimestamp(TIME_MS / 1000 + 500, timezone.utc)
+        assert item.is_updated_by_file
 
     def test_a_compressed_session_is_listed_and_hidden_by_a_plain_one(self, home: Path) -> None:
         data = encode(rollouts.seed_session("one", "two", "three", "four", "five", "six"))
@@ -262,6 +363,26 @@ class TestSummary:
         assert item.meta is not None
         assert item.meta.cwd == "/home/dev/demo"
         assert (item.preview, item.has_early_user_message) == ("old words", False)
+
+    @pytest.mark.parametrize("is_cut", [True, False])
+    def test_a_session_without_its_first_line_is_listed_with_the_id_in_its_name(self, home: Path, is_cut: bool) -> None:
+        first, *rest = encode(rollouts.seed_session("first words")).splitlines(keepends=True)
+        put(home, first[30:] * is_cut + b"".join(rest))
+
+        (item,) = list_sessions().items
+
+        assert (item.session_id, item.timestamp, item.meta) == (rollouts.ID, "2026-11-21T01-25-37", None)
+        assert (item.preview, item.facts.cwd) == ("first words", "/home/dev/demo")
+        assert item.updated_at == datetime.fromtimestamp(TIME_MS / 1000, timezone.utc)
+        assert str(item.problem).startswith("line 1: not JSON" if is_cut else "no session_meta")
+
+    def test_an_archived_session_whose_name_is_also_live_is_listed_only_as_live(self, home: Path) -> None:
+        live = put_numbered(home, 1)
+        put_numbered(home, 1, data=zstd.compress(b""), folder=home / "archived_sessions", suffix=".zst")
+        archived = put_numbered(home, 2, folder=home / "archived_sessions")
+
+        assert paths(pages()) == [live]
+        assert paths(pages(archived=True)) == [archived]
 
     def test_archived_sessions_are_listed_on_request(self, home: Path) -> None:
         live = put_numbered(home, 1)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,15 @@ import pytest
 from flask.testing import FlaskClient
 
 from rollout import Recorder, overview
-from rollout.interpret._facts import Filters
+from rollout.codec import encode_item
+from rollout.interpret import Filters
 from rollout.search import index_path, search
 from rollout.store import archive, rename_session
 from rollout.web import _lists
 from rollout.web._context import Site
 from tests.builders import command as call
 from tests.builders import command_output as output
-from tests.rollouts import ID, encode, message, meta, put, seed_session
+from tests.rollouts import ID, Line, encode, message, meta, prompt, put, seed_session, token_count
 from tests.search.homes import OLD, many, put_session, session_id, settle
 
 BuildIndex = Callable[[], None]
@@ -35,6 +37,14 @@ def titles(page: str) -> list[str]:
 
 def context(model: str) -> tuple[str, dict[str, Any]]:
     return "turn_context", {"cwd": "/home/dev/demo", "model": model}
+
+
+def dated(lines: list[Line], seconds: float) -> bytes:
+    """
+    Return the bytes of a session whose lines have this time, in Unix seconds.
+    """
+    lines[0][1]["timestamp"] = f"{datetime.fromtimestamp(seconds, timezone.utc):%Y-%m-%dT%H:%M:%S.000Z}"
+    return b"".join(encode_item(*line, time_ms=int(seconds * 1000)) for line in lines)
 
 
 @pytest.fixture(params=[False, True], ids=["files", "index"])
@@ -64,6 +74,20 @@ def test_a_session_is_listed_with_its_facts(client: FlaskClient, home: Path) -> 
     assert 'data-unit=" turns">2</td>' in page
     assert 'title="started 2026-11-21 01:25:37"' in page
     assert f'/s/{ID}"' in page
+
+
+def test_a_session_is_listed_by_its_title(client: FlaskClient, home: Path) -> None:
+    put(home, [meta(), *prompt("Why does\nit   fail? " + "x" * 200)])
+
+    assert titles(text_of(client)) == [f"Why does it fail? {'x' * 101}…"]
+
+
+def test_unknown_tokens_are_not_shown_as_none_used(client: FlaskClient, home: Path) -> None:
+    put(home, seed_session("unknown"))
+    assert 'data-unit=" tokens"></td>' in text_of(client)
+
+    put(home, [*seed_session("none"), token_count({"input_tokens": 0, "output_tokens": 0, "total_tokens": 0})])
+    assert 'data-unit=" tokens">0</td>' in text_of(client)
 
 
 def test_names_states_and_sessions_without_a_prompt_are_shown(client: FlaskClient, home: Path) -> None:
@@ -140,7 +164,7 @@ def test_filters_show_only_matching_sessions(
     many(home, 5)
     git = {"branch": "other", "repository_url": "https://example.com/x.git"}
     wanted = meta(session_id(9), cwd="/home/dev/other/x", originator="mine", source="mcp", git=git)
-    path = put_session(home, 9, [wanted, *seed_session("wanted")[1:], context("gpt-6")])
+    path = put_session(home, 9, dated([wanted, *seed_session("wanted")[1:], context("gpt-6")], time.time()))
     optional_index()
     os.utime(path)
 
@@ -150,14 +174,21 @@ def test_filters_show_only_matching_sessions(
     assert "Clear" in page
 
 
-def test_until_shows_only_sessions_that_changed_before(
+def test_a_period_shows_only_sessions_that_were_used_in_it(
     client: FlaskClient, home: Path, optional_index: BuildIndex
 ) -> None:
     many(home, 3)
+    now = time.time()
+    started = time.strftime("%Y-%m-%dT%H-%M-%S", time.localtime(now - 6 * 86_400))
+    path = put(home, dated(seed_session("used for days"), now - 3 * 86_400), timestamp=started)
     optional_index()
+    os.utime(path)
 
-    assert len(titles(text_of(client, "/?until=1h"))) == 3
+    assert len(titles(text_of(client, "/?until=2026-11-01T02:00:00Z"))) == 3
     assert "No session matches" in text_of(client, "/?until=2020-01-01T00:00:00Z")
+    assert titles(text_of(client, "/?until=5d&since=4d")) == ["used for days"]
+    assert "used for days" not in titles(text_of(client, "/?until=7d"))
+    assert "used for days" not in titles(text_of(client, "/?since=2d"))
 
 
 def test_archived_sessions_are_listed_on_request(client: FlaskClient, home: Path, optional_index: BuildIndex) -> None:
@@ -171,10 +202,10 @@ def test_archived_sessions_are_listed_on_request(client: FlaskClient, home: Path
     assert 'class="state archived"' in text_of(client, "/?archived=yes&sort=updated")
 
 
-def test_sessions_are_sorted_by_start_or_by_change(client: FlaskClient, home: Path, optional_index: BuildIndex) -> None:
+def test_sessions_are_sorted_by_start_or_by_use(client: FlaskClient, home: Path, optional_index: BuildIndex) -> None:
     for number in range(60):
-        put_session(home, number, seed_session(f"question {number}", session_id=session_id(number)))
-        os.utime(next(home.rglob(f"*{session_id(number)}*")), (OLD - number, OLD - number))
+        lines = seed_session(f"question {number}", session_id=session_id(number))
+        put_session(home, number, dated(lines, OLD - 100 - number))
     optional_index()
 
     begun, changed = text_of(client), text_of(client, "/?sort=updated")
@@ -211,9 +242,27 @@ def test_a_session_that_can_no_longer_be_read_is_omitted(
     build_index()
     put_session(home, 9, b"x", suffix=".zst")
     put_session(home, 8, seed_session("new", session_id=session_id(8))).chmod(0)
-    monkeypatch.setattr("rollout.search._catalog.read_facts", unreadable)
+    monkeypatch.setattr("rollout.search._catalog.summarize", unreadable)
 
     assert len(titles(text_of(client, "/?branch=master"))) == 2
+
+
+def test_a_session_that_can_no_longer_be_read_to_its_end_is_omitted(
+    client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_session(home, 1, [*seed_session("x", session_id=session_id(1)), context("gpt-6"), *long_answers()])
+    assert titles(text_of(client, "/?model=gpt-6")) == ["x"]
+
+    monkeypatch.setattr("rollout.search.read_facts", unreadable)
+
+    assert titles(text_of(client, "/?model=gpt-6")) == []
+
+
+def long_answers() -> list[Line]:
+    """
+    Return so many lines that a list does not see the lines before them.
+    """
+    return [message("assistant", "x" * 4000)] * 2100
 
 
 def unreadable(*_: Any, **__: Any) -> Any:

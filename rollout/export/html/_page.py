@@ -49,7 +49,7 @@ def export_html(history: History, *, detail: str = "full", title: str | None = N
     Args:
         history: The session.
         detail: One of `DETAILS`. The file does not contain the omitted parts in any form.
-        title: The title of the page; by default the first line of the first prompt.
+        title: The title of the page; by default the first request.
 
     Raises:
         ValueError: The level of detail is unknown.

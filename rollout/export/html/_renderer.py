@@ -18,6 +18,7 @@ from rollout.export._labels import command_text, line_notes, session_lines
 from rollout.export.html._blocks import change_parts, fold, group_items, image_parts, preview, text_block, wrap
 from rollout.export.html._markup import markdown
 from rollout.export.html._truncate import FOLD_LINES, PROSE, truncate
+from rollout.interpret import title_of
 
 __all__ = ["Renderer"]
 
@@ -33,7 +34,6 @@ _FOLDED = frozenset(("context", "other"))
 _FOLDED_LONG = {"reasoning": 1500, "compaction": 600, "notice": 600}
 # Beginnings of texts that are shown as diffs.
 _DIFFS = ("diff --git ", "--- a/")
-_TITLE_MAX = 160
 _STEPS = {"completed": "done", "in_progress": "in progress", "pending": "to do"}
 
 
@@ -102,7 +102,7 @@ class Renderer:
         tools = sorted(stats.tools.items(), key=lambda tool: -tool[1].calls)
         return self._session.render(
             document=document,
-            title=_title(document.title),
+            title=one_line(document.title),
             usage_facts=usage_facts(stats),
             facts=list(session_lines(document)),
             tools=[
@@ -250,12 +250,7 @@ class Renderer:
 def _turn_title(turn: Turn) -> str:
     if turn.number == 0:
         return "Before the first prompt"
-    return _title(turn.prompt or "") or "No prompt"
-
-
-def _title(text: str) -> str:
-    line = one_line(text.strip()[: 4 * _TITLE_MAX].split("\n", 1)[0])
-    return line if len(line) <= _TITLE_MAX else f"{line[:_TITLE_MAX]}…"
+    return one_line(title_of(turn.prompt or "")) or "No prompt"
 
 
 def _chart(totals: Sequence[int]) -> str:

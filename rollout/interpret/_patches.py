@@ -8,15 +8,39 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rollout.document._model import FileChange
+from attrs import frozen
 
-__all__ = ["changes_in", "changes_of", "text_around"]
+__all__ = ["FileChange", "changes_in", "changes_of", "text_around"]
 
 # A truncated patch has no end.
 _PATCH = re.compile(r"\*\*\* Begin Patch[^\n]*\n?(.*?)(?:\*\*\* End Patch|\Z)", re.DOTALL)
 _AROUND = re.compile(r"\*\*\* Begin Patch.*?(?:\*\*\* End Patch|\Z)", re.DOTALL)
 _FILE = re.compile(r"\*\*\* (Add|Delete|Update) File: (.*)")
 _MOVE = "*** Move to: "
+
+
+@frozen
+class FileChange:
+    """
+    The change of a file by a patch.
+
+    Attributes:
+        path: The file's path as written in the patch.
+        kind: add, delete or update.
+        diff: Lines that begin with ``+``, ``-``, a space or ``@@``, without the headings of a diff.
+        moved_to: The file's new path; None if it is not moved.
+    """
+
+    path: str
+    kind: str
+    diff: str
+    moved_to: str | None = None
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """The numbers of added and of removed lines."""
+        marks = [line[:1] for line in self.diff.split("\n")]
+        return marks.count("+"), marks.count("-")
 
 
 def changes_in(text: str) -> tuple[FileChange, ...]:
