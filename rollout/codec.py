@@ -7,8 +7,9 @@ escapes, UTC milliseconds with three digits.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import lru_cache
 from types import MappingProxyType
 from typing import Any
@@ -31,7 +32,9 @@ _dumps = ujson.dumps
 _loads = ujson.loads
 
 _BOM = b"\xef\xbb\xbf"
-_END = {b"}"}
+# A number that no file contains, to separate lines that are decoded together.
+_SEPARATOR = int.from_bytes(os.urandom(7), "big")
+_SEPARATED = b",%d," % _SEPARATOR
 _ENVELOPE = frozenset({"timestamp", "ordinal", "type", "payload", "metadata"})
 # Number of the keys that every envelope has: timestamp, type and payload.
 _REQUIRED_COUNT = 3
@@ -160,13 +163,13 @@ def decode_block(block: bytes) -> list[dict[str, Any]] | None:
         The envelopes; None if a line is not of the usual form. Then each line is to be decoded by `decode_line`.
     """
     try:
-        # JSON text contains no newline, so each one separates two lines. A line that contains two values, and two lines
-        # that contain one, change the number of values, unless there are both: then a line has another end.
-        lines = block.split(b"\n")
-        values = _loads(b"[%b]" % b",".join(lines))
-        if len(values) != len(lines) or not ({line[-1:] for line in lines} == _END or _has_whole_lines(lines)):
+        # JSON text contains no newline, so each one separates two lines. The separator shows that each line is one
+        # value: around a line with two values, or within one value on two lines, it is at another place.
+        values = _loads(b"[%b]" % block.replace(b"\n", _SEPARATED))
+        found: list[dict[str, Any]] = values[::2]
+        if len(values) != 2 * values[1::2].count(_SEPARATOR) + 1:
             return None
-        for value in values:
+        for value in found:
             if not (
                 type(value["payload"]) is dict
                 and type(value["type"]) is str
@@ -179,12 +182,7 @@ def decode_block(block: bytes) -> list[dict[str, Any]] | None:
                 return None
     except (ValueError, KeyError, TypeError):
         return None
-    found: list[dict[str, Any]] = values
     return found
-
-
-def _has_whole_lines(lines: Sequence[bytes]) -> bool:
-    return all(line.strip()[:1] + line.strip()[-1:] == b"{}" for line in lines)
 
 
 def _decode_again(raw: bytes, reason: str) -> Any:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rollout.codec import RolloutLine
 from rollout.interpret._call_facts import CallBegan, CallEnded
-from rollout.interpret._calls import CALLS_MAX, SCRIPT_TOOL, CallState, key_of, tool_of
+from rollout.interpret._calls import SCRIPT_TOOL, CallState, key_of, tool_of
 from rollout.interpret._facts import Context, Fact
 from rollout.interpret._outcomes import Outcome, event_outcome, output_outcome
 from rollout.interpret._parts import picture
@@ -78,10 +78,19 @@ def _end(
 
 
 def _read_call(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
-    key, name, calls = payload.get("call_id"), payload.get("name"), own.calls.calls
-    if type(key) is type(name) is str and name != SCRIPT_TOOL and "namespace" not in payload and key not in calls:
-        # Most calls: without the steps that other forms need, in half of the time.
-        return (_add(own, line, payload, key or None, name),)
+    key, name = payload.get("call_id"), payload.get("name")
+    if type(key) is type(name) is str and key and name != SCRIPT_TOOL and "namespace" not in payload:
+        tracker, number = own.calls, own.count
+        known = tracker.calls.get(key)
+        if known is None or known.is_called:
+            # Most calls: without the steps that other forms need, in half of the time.
+            index = tracker.add(key, name, number)
+            return (
+                CallBegan(
+                    number, line.timestamp, own.turn.index, own.is_copied,
+                    index, key, name, None, True, True, name, payload,
+                ),
+            )  # fmt: skip
     call, began = _describe(own, line, payload, is_item=True)
     if payload["type"] not in _CALLS_WITHOUT_OUTPUT:
         return (began,)
@@ -96,28 +105,13 @@ def _read_call(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
     return began, _end(own, line, call, key_of(payload), outcome, is_item=True)
 
 
-def _add(own: Interpreter, line: RolloutLine, payload: _Payload, key: str | None, tool: str) -> CallBegan:
-    """
-    Return the fact of a new call of the model that is no script.
-    """
-    tracker, number = own.calls, own.count
-    index = tracker.count
-    tracker.count = index + 1
-    if key is not None:
-        call = tracker.calls[key] = CallState(index, tool, None, number)
-        call.is_called = True
-        if len(tracker.calls) > CALLS_MAX:
-            tracker.forget(number)
-    return CallBegan(
-        number, line.timestamp, own.turn.index, own.is_copied, index, key, tool, None, True, True, tool, payload
-    )
-
-
 def _read_output(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
     key = payload.get("call_id")
     if type(key) is not str:
         # The id of an output is its own.
         key = key_of({"type": payload["type"], "call_id": key})
+    elif key and not own.has_texts and key not in own.calls.calls:
+        return ()
     name = payload.get("name")
     if not key and isinstance(name, str):
         # An output of no call: Codex writes so that a goal was set.

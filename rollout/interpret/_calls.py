@@ -196,14 +196,28 @@ class CallTracker:
             self.scripts.append(call.index)
             del self.scripts[:-CALLS_MAX]
         if key:
-            calls = self.calls
-            if key in calls:
-                # The new call is the last one.
-                del calls[key]
-            calls[key] = call
-            if len(calls) > CALLS_MAX:
-                self.forget(number)
+            self._keep(key, call, number)
         return call
+
+    def add(self, key: str, tool: str, number: int) -> int:
+        """
+        Add a call of the model, of whose id no open call is known, and that is no script. Return its number.
+        """
+        index = self.count
+        self.count = index + 1
+        call = CallState(index, tool, None, number)
+        call.is_called = True
+        self._keep(key, call, number)
+        return index
+
+    def _keep(self, key: str, call: CallState, number: int) -> None:
+        calls = self.calls
+        if key in calls:
+            # The new call is the last one.
+            del calls[key]
+        calls[key] = call
+        if len(calls) > CALLS_MAX:
+            self.forget(number)
 
     def answer(self, call: CallState, outcome: Outcome, number: int, *, is_item: bool) -> None:
         """

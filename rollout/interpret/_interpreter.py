@@ -112,8 +112,7 @@ class Interpreter:
         events, items, lines = self._events, self._items, self._lines
         line, number = _View(), self.count
         self.is_copied = False
-        for envelope in envelopes:
-            number += 1
+        for number, envelope in enumerate(envelopes, self.count + 1):
             kind, payload = envelope["type"], envelope["payload"]
             own = payload.get("type")
             try:

@@ -190,7 +190,7 @@ def line_chunks(file: BufferedReader) -> Iterator[bytes]:
             parts.clear()
             whole = chunk[first + 1 : last]
         else:
-            whole = b"".join([*parts, chunk[:last]])
+            whole = b"".join([*parts, memoryview(chunk)[:last]])
         if whole and not whole.isspace():
             yield whole
         parts = [chunk[last + 1 :]]
