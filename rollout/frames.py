@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from attrs import astuple
 
 from rollout.document import frame_of
-from rollout.home import StrPath, home_folder, home_of
-from rollout.interpret import Filters, Interpreter
-from rollout.reading import parent_source, read_lines
+from rollout.home import StrPath
+from rollout.interpret import Filters
+from rollout.reading import read_lines
 from rollout.search import indexed_sessions, indexed_stats
 from rollout.sessions import SessionInfo
-from rollout.stats import SessionStats, StatsCounter
+from rollout.stats import SessionStats, counter_for
 
 if TYPE_CHECKING:
     import pandas as pd  # type: ignore[import-untyped]
@@ -109,8 +109,7 @@ def _rows(home: StrPath | None, filters: Filters) -> Iterator[Sequence[Any]]:
 
 
 def _read(session: SessionInfo) -> tuple[SessionStats | None, str | None]:
-    source = parent_source(home_of(session.path) or home_folder())
-    counter = StatsCounter(Interpreter(has_texts=False, parent_source=source))
+    counter = counter_for(session.path)
     try:
         with read_lines(session.path) as lines:
             for line in lines:
@@ -153,13 +152,12 @@ def _started(timestamp: str) -> int | None:
 def _counts(stats: SessionStats | None) -> Sequence[Any]:
     if stats is None:
         return (None,) * 11
-    times = [tool.duration for tool in stats.tools.values() if tool.duration is not None]
     tokens = (None,) * 5 if stats.tokens is None else astuple(stats.tokens)
     return (
         stats.turns,
         stats.calls,
         stats.failures,
-        sum(times) if times else None,
+        stats.tool_duration,
         *tokens,
         stats.duration,
         stats.active_duration,

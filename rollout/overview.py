@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from attrs import evolve
 
 from rollout.home import Problem, RolloutName, locked_sessions
-from rollout.interpret import Filters, Interpreter
-from rollout.reading import Bounds, LineReader, parent_source
+from rollout.interpret import Filters
+from rollout.reading import Bounds, LineReader
 from rollout.sessions import Cursor, Page, SessionInfo, has_started, list_sessions
 from rollout.store import session_names
 
@@ -149,9 +149,9 @@ def _rows_of(home: Path, sessions: Sequence[SessionInfo]) -> dict[Path, tuple[in
 
 
 def _count(path: Path, home: Path) -> tuple[int | None, int | None]:
-    from rollout.stats import StatsCounter  # noqa: PLC0415 -- as above
+    from rollout.stats import counter_for  # noqa: PLC0415 -- as above
 
-    counter = StatsCounter(Interpreter(has_texts=False, parent_source=parent_source(home)))
+    counter = counter_for(path, home)
     try:
         with LineReader(path, bounds=_COUNTED) as lines:
             for line in lines:

@@ -203,14 +203,7 @@ def index_command(home: str | None, rebuild: bool, trigram: bool | None, delete:
     if delete:
         is_deleted = delete_index(home=folder)
         if json:
-            print_out(
-                encode(
-                    {
-                        "schema_version": SCHEMA_VERSION,
-                        "index": {"path": os.fspath(index_path(folder)), "exists": False},
-                    }
-                )
-            )
+            _print_missing(index_path(folder))
         else:
             info("the index was deleted" if is_deleted else "there is no index")
         return DONE if is_deleted else NOT_FOUND

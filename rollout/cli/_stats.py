@@ -133,7 +133,7 @@ def _print_groups(by: str, groups: Mapping[str | None, SessionStats]) -> None:
             "calls": f"{stats.calls:,}",
             "failed": f"{stats.failures:,}",
             "active time": _seconds_text(stats.active_duration),
-            "tool time": _seconds_text(_tool_seconds(stats)),
+            "tool time": _seconds_text(stats.tool_duration),
             "tokens": "-" if stats.tokens is None else f"{stats.tokens.total_tokens:,}",
         }
         rows.append((one_line("-" if name is None else name), *(cells[head] for head in heads)))
@@ -143,23 +143,17 @@ def _print_groups(by: str, groups: Mapping[str | None, SessionStats]) -> None:
 def _group_rows(by: Group | None, groups: Mapping[str | None, SessionStats] | None) -> dict[str, Any]:
     if groups is None:
         return {}
-    names = ("sessions", "calls", "failures", "active_duration")
+    names = ("sessions", "calls", "failures", "active_duration", "tool_duration")
     rows = [
         {
             "name": name,
             **{key: getattr(stats, key) for key in names},
             "turns": None if by == "tool" else stats.turns,
-            "tool_duration": _tool_seconds(stats),
             "tokens": None if stats.tokens is None else attrs.asdict(stats.tokens),
         }
         for name, stats in groups.items()
     ]
     return {"by": by, "groups": rows}
-
-
-def _tool_seconds(stats: SessionStats) -> float | None:
-    known = [tool.duration for tool in stats.tools.values() if tool.duration is not None]
-    return sum(known) if known else None
 
 
 @click.command("storage")

@@ -43,7 +43,7 @@ from rollout.interpret import (
     seconds_of,
 )
 from rollout.reading import SkippedLine
-from rollout.stats import Tokens
+from rollout.stats import Tokens, sum_known
 
 __all__ = ["DocumentBuilder"]
 
@@ -182,7 +182,7 @@ class DocumentBuilder:
 
     def _note_usage(self, fact: Usage) -> None:
         turn, used = self._place.turn, Tokens(*fact.counts)
-        turn.tokens = used if turn.tokens is None else turn.tokens + used
+        turn.tokens = sum_known(turn.tokens, used)
         if self._place.source is self._sources[False]:
             before = self._growth[-1][1] if self._growth else 0
             self._growth.append((fact.timestamp or "", before + used.total_tokens))

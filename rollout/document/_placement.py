@@ -64,7 +64,7 @@ class Source:
 
     def find(self, number: int | None, what: str) -> Placed | None:
         """
-        Return an item by the number of its first line and what it is; None if there is none, or no number.
+        Return the item of a kind that begins in a line; None without a number, or if no such item is remembered.
         """
         return None if number is None else self.said.get((number, what))
 

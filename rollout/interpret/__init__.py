@@ -41,7 +41,14 @@ if TYPE_CHECKING:
     from rollout.interpret._patches import FileChange, text_around
     from rollout.interpret._prompts import title_of
     from rollout.interpret._rollbacks import ActiveTurns
-    from rollout.interpret._session import Filters, SessionFacts, is_own_meta, meta_of_name, with_recovered_cwd
+    from rollout.interpret._session import (
+        Filters,
+        SessionFacts,
+        is_own_meta,
+        may_state_model,
+        meta_of_name,
+        with_recovered_cwd,
+    )
     from rollout.interpret._texts import TEXT_KINDS, Text, changes_state, line_texts, texts_of
 
 _MODULES = {
@@ -59,7 +66,9 @@ _MODULES = {
     "_patches": ["FileChange", "text_around"],
     "_prompts": ["title_of"],
     "_rollbacks": ["ActiveTurns"],
-    "_session": ["Filters", "SessionFacts", "is_own_meta", "meta_of_name", "with_recovered_cwd"],
+    "_session": [
+        "Filters", "SessionFacts", "is_own_meta", "may_state_model", "meta_of_name", "with_recovered_cwd",
+    ],
     "_texts": ["TEXT_KINDS", "Text", "changes_state", "line_texts", "texts_of"],
 }  # fmt: skip
 
@@ -101,6 +110,7 @@ __all__ = [
     "line_digest",
     "line_texts",
     "is_own_meta",
+    "may_state_model",
     "meta_of_name",
     "parent_of",
     "seconds_of",

@@ -109,7 +109,7 @@ class CallState:
     Attributes:
         index: Number of the call in the session.
         tool: Name of the tool.
-        parent: Number of the call whose script made this call; None if there is none.
+        parent: Number of the call whose script made this call; None for a call of the model.
         is_called: Whether its response item was read.
         is_answered: Whether the response item with its output was read.
         is_settled: Whether the most trusted evidence has stated whether it failed.

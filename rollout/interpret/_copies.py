@@ -20,7 +20,7 @@ from rollout.interpret._moments import creation_time, seconds_of
 from rollout.interpret._parts import dict_of
 from rollout.interpret._state import stored
 
-__all__ = ["CopyDetector", "KnownParent", "ParentSource", "line_digest", "parent_of"]
+__all__ = ["CopyDetector", "KnownParent", "ParentSource", "line_digest", "parent_of", "spawn_in"]
 
 # Seconds. Copied lines follow one another at once; a model needs more time for its first line.
 _COPY_GAP = 0.5
@@ -64,12 +64,18 @@ def line_digest(line: RolloutLine) -> bytes:
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
+def spawn_in(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """
+    Return what the session_meta of a sub-agent states about its start; empty for other sessions.
+    """
+    return dict_of(dict_of(dict_of(meta.get("source")).get("subagent")).get("thread_spawn"))
+
+
 def parent_of(meta: Mapping[str, Any]) -> str | None:
     """
     Return the id of the session from which a session may contain copied lines, given its session_meta.
     """
-    spawn = dict_of(dict_of(dict_of(meta.get("source")).get("subagent")).get("thread_spawn"))
-    for value in (meta.get("forked_from_id"), meta.get("parent_thread_id"), spawn.get("parent_thread_id")):
+    for value in (meta.get("forked_from_id"), meta.get("parent_thread_id"), spawn_in(meta).get("parent_thread_id")):
         if isinstance(value, str) and value:
             return value
     return None

@@ -151,7 +151,7 @@ class Prompt(Fact):
         source: person, agent, harness (written by Codex as the task of a review), or history (from a compaction with
             which the file begins).
         is_steering: Whether the message was sent while the turn was running.
-        echo_of: Number of the earlier line with the same message; None if there is none.
+        echo_of: Number of the earlier line with the same message; None for a new message.
         confirms: Number of an earlier line that was taken for surroundings, and contains this message; otherwise None.
     """
 

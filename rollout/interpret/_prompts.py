@@ -42,11 +42,11 @@ class UserMessage:
     A message with the role of the user, separated by author.
 
     Attributes:
-        words: The words of the person, without the marks around images; empty if there are none.
+        words: The words of the person, without the marks around images; empty if the person wrote no text.
         others: The types of parts that are neither text nor image.
         images: Images of the person, or of the whole message if no part is the person's.
         context: The texts that Codex wrote.
-        kind: Kind of the first of these texts; empty if there is none.
+        kind: Kind of the first text in *context*; empty without such a text.
         is_prompt: Whether the person wrote a part of the message.
         is_sure: Whether the message states the authors itself.
     """

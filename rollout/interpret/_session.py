@@ -22,9 +22,10 @@ from rollout.interpret._prompts import folder_in, title_of
 if TYPE_CHECKING:
     from rollout.schema import SessionMeta
 
-__all__ = ["Filters", "SessionFacts", "is_own_meta", "meta_of_name", "with_recovered_cwd"]
+__all__ = ["Filters", "SessionFacts", "is_own_meta", "may_state_model", "meta_of_name", "with_recovered_cwd"]
 
 _PREVIEW_SIZE = 500
+_MODEL_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
 
 
 @define
@@ -109,6 +110,13 @@ _READERS: dict[type[Fact], Callable[[SessionFacts, Any], None]] = {
     Prompt: _add_prompt,
     GoalSet: _add_goal,
 }
+
+
+def may_state_model(raw: bytes) -> bool:
+    """
+    Return whether a line may state the model, given its bytes; without decoding it.
+    """
+    return any(mark in raw for mark in _MODEL_MARKS)
 
 
 def is_own_meta(session_id: str, path: Path, *, is_first: bool) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rollout.codec import RolloutLine
+from rollout.interpret._copies import spawn_in
 from rollout.interpret._echoes import ECHO_LINES
 from rollout.interpret._facts import Compacted, Context, Fact, GoalSet, Prompt, Renamed, SessionBegan, Settings, Usage
 from rollout.interpret._parts import dict_of, list_of, text_of
@@ -32,7 +33,7 @@ def _read_meta(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
         if own.has_texts and instructions:
             return (Context(*own.head(line), "instructions", instructions, is_of_user=False),)
         return own.quiet(line, "session_meta")
-    source, git, spawn = payload.get("source"), dict_of(payload.get("git")), _spawn_in(payload)
+    source, git, spawn = payload.get("source"), dict_of(payload.get("git")), spawn_in(payload)
     own.role = _role_of(payload, spawn)
     own.agent_path = text_of(payload.get("agent_path")) or text_of(spawn.get("agent_path"))
     names: dict[str, Any] = {
@@ -51,10 +52,6 @@ def _read_meta(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
     known: dict[str, Any] = {name: value if isinstance(value, str) and value else None for name, value in names.items()}
     own_id = text_of(payload.get("id"))
     return (SessionBegan(*own.head(line), id=own_id, role=own.role, instructions=instructions, **known),)
-
-
-def _spawn_in(payload: _Payload) -> dict[str, Any]:
-    return dict_of(dict_of(dict_of(payload.get("source")).get("subagent")).get("thread_spawn"))
 
 
 def _role_of(payload: _Payload, spawn: dict[str, Any]) -> str:

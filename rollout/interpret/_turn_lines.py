@@ -40,7 +40,7 @@ class TurnState:
     Attributes:
         index: Index of the turn; -1 before the first.
         is_running: Whether the turn has a start event and no end event. Prompts then belong to this turn.
-        began_at: Timestamp of the start event; empty if there is none.
+        began_at: Timestamp of the start event; empty for a turn without this event.
         started_at: Unix seconds of the start, as the event states it; 0 if it does not.
         families: Families of lines in which a prompt of the turn was found.
         prompts: Prompts of the turn: number of the line, checksum, families.

@@ -26,6 +26,7 @@ from rollout.search._index import Index, index_path
 from rollout.search._ingest import UpdateResult
 from rollout.search._results import Hit, SearchResults, search
 from rollout.search._rows import Row as Row
+from rollout.search._sql_filters import is_since as is_since
 from rollout.search._update import Progress, delete_index, update_index
 
 __all__ = [

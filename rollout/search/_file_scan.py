@@ -13,7 +13,7 @@ import attrs
 
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
-from rollout.interpret import Filters, Interpreter, SessionFacts, Text, changes_state, texts_of
+from rollout.interpret import Filters, Interpreter, SessionFacts, Text, changes_state, may_state_model, texts_of
 from rollout.reading import open_rollout, raw_lines
 from rollout.search._query import Matcher, Query
 
@@ -24,8 +24,6 @@ TextMatch = tuple[int, RolloutLine, Text]
 
 # Number of first lines of a session that contain its facts.
 _HEAD_LINES = 200
-# Bytes of later lines that may change a fact: another model.
-_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
 # Number of characters of texts that are matched at once.
 _BATCH_SIZE = 4 * 2**20
 
@@ -54,7 +52,7 @@ def read_facts(path: Path, *, known: SessionFacts | None = None, start: int = 0,
                 # A later line may state another one.
                 facts.model = None
                 break
-            if raw.raw and (is_head or any(mark in raw.raw for mark in _MARKS)):
+            if raw.raw and (is_head or may_state_model(raw.raw)):
                 with suppress(InvalidLineError):
                     facts.add(interpreter.feed(decode_line(raw.raw)))
     return facts

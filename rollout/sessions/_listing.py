@@ -16,7 +16,7 @@ from attrs import frozen
 from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import Problem, RolloutName, StrPath, home_folder, walk
-from rollout.interpret import Interpreter, SessionFacts, seconds_of
+from rollout.interpret import Interpreter, SessionFacts, may_state_model, seconds_of
 from rollout.reading import Bounds, LineReader, raw_backwards
 from rollout.sessions._info import Cursor, Page, SessionInfo
 
@@ -28,8 +28,6 @@ _TAIL_SIZE = 10
 # Maximum number of lines read to find the first words of the user; a paginated session of 0.169 has them within 10.
 _PREVIEW_LINES = 200
 _TAIL_LINES = 200
-# Bytes of the lines that state a model.
-_SETTINGS_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
 _SCAN_LIMIT = 10_000
 # Maximum size in bytes of a file that is read whole.
 _SMALL = 64 * 2**10
@@ -249,7 +247,7 @@ def _tail_of_file(path: Path) -> _Tail:
     items: list[dict[str, Any]] = []
     last_at = model = None
     for raw in islice(raw_backwards(path, _BOUNDS), _TAIL_LINES):
-        is_settings = model is None and any(mark in raw for mark in _SETTINGS_MARKS)
+        is_settings = model is None and may_state_model(raw)
         if len(items) == _TAIL_SIZE and last_at and not is_settings:
             if model is not None:
                 break

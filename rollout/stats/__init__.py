@@ -7,7 +7,7 @@ They are counts of the facts that `rollout.interpret` states. Lines that were co
 from __future__ import annotations
 
 from rollout.stats._counter import StatsCounter, session_stats
-from rollout.stats._counter import read_stats as read_stats
+from rollout.stats._counter import counter_for as counter_for
 from rollout.stats._counter import stats_of_plain as stats_of_plain
 from rollout.stats._model import (
     GROUPS,
@@ -21,6 +21,7 @@ from rollout.stats._model import (
 )
 from rollout.stats._model import local_day as local_day
 from rollout.stats._model import plain_stats as plain_stats
+from rollout.stats._model import sum_known as sum_known
 from rollout.stats._model import tokens_by_day as tokens_by_day
 
 __all__ = [

@@ -54,22 +54,24 @@ def session_stats(session: StrPath, *, home: StrPath | None = None) -> SessionSt
         SessionNotFoundError, AmbiguousSessionError: As `find_session`.
         OSError, ModuleNotFoundError: As `read_lines`.
     """
-    return find_and_use(lambda: locate(session, home), lambda path: read_stats(path, home))
+    return find_and_use(lambda: locate(session, home), lambda path: _read_stats(path, home))
 
 
-def read_stats(path: Path, home: StrPath | None = None, check: Callable[[], None] = lambda: None) -> SessionStats:
+def counter_for(path: Path, home: StrPath | None = None) -> StatsCounter:
     """
-    Return the statistics of a session's file, as `session_stats` does.
+    Return a counter of the lines of a session's file; it finds the session from which lines were copied in its home.
 
     Args:
         path: The file.
-        home: The home of the other sessions, if the file is in none.
-        check: Function that is called from time to time.
+        home: The home of the other sessions, if the file is in none; by default ``CODEX_HOME``, else ``~/.codex``.
     """
     source = parent_source(home_of(path) or home_folder(home))
-    counter = StatsCounter(Interpreter(has_texts=False, parent_source=source))
+    return StatsCounter(Interpreter(has_texts=False, parent_source=source))
+
+
+def _read_stats(path: Path, home: StrPath | None) -> SessionStats:
+    counter = counter_for(path, home)
     for envelopes in read_envelopes(path):
-        check()
         counter.add_all(envelopes)
     return counter.stats
 

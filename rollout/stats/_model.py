@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta, timezone
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import attrs
 from attrs import field, frozen
@@ -15,7 +15,7 @@ from attrs import field, frozen
 from rollout.interpret import SessionFacts, seconds_of
 
 __all__ = ["GROUPS", "Group", "SessionStats", "StatsPart", "Tokens", "ToolStats", "combine", "group_stats"]
-__all__ += ["plain_stats", "sum_of_parts"]
+__all__ += ["plain_stats", "sum_known", "sum_of_parts"]
 
 _QUARTER_FORMAT = "%Y-%m-%dT%H:%M"
 
@@ -40,6 +40,9 @@ class Tokens:
         return Tokens(*(a + b for a, b in zip(attrs.astuple(self), attrs.astuple(other), strict=True)))
 
 
+_KnownT = TypeVar("_KnownT", float, Tokens)
+
+
 @frozen
 class ToolStats:
     """
@@ -57,11 +60,14 @@ class ToolStats:
 
     def __add__(self, other: ToolStats) -> ToolStats:
         return ToolStats(
-            self.calls + other.calls, self.failures + other.failures, _sum_known(self.duration, other.duration)
+            self.calls + other.calls, self.failures + other.failures, sum_known(self.duration, other.duration)
         )
 
 
-def _sum_known(one: float | None, other: float | None) -> float | None:
+def sum_known(one: _KnownT | None, other: _KnownT | None) -> _KnownT | None:
+    """
+    Return the sum of two values, of which None is unknown; None if both are unknown.
+    """
     return other if one is None else one if other is None else one + other
 
 
@@ -127,6 +133,12 @@ class SessionStats:
         """The number of failed calls of all tools."""
         return sum(tool.failures for tool in self.tools.values())
 
+    @property
+    def tool_duration(self) -> float | None:
+        """Seconds of all tools; None if no duration is known."""
+        known = [tool.duration for tool in self.tools.values() if tool.duration is not None]
+        return sum(known) if known else None
+
     def between(self, since: datetime | None, until: datetime | None) -> SessionStats:
         """
         Return the statistics of a period, by quarters of an hour: each quarter that has begun before *until* and ends
@@ -164,8 +176,8 @@ def sum_of_parts(parts: Sequence[StatsPart]) -> SessionStats:
     for part in parts:
         for name, tool in part.tools.items():
             tools[name] = tools.get(name, ToolStats()) + tool
-        tokens = part.tokens if tokens is None else tokens if part.tokens is None else tokens + part.tokens
-        active = _sum_known(active, part.active_duration)
+        tokens = sum_known(tokens, part.tokens)
+        active = sum_known(active, part.active_duration)
     tools = {name: known for name, tool in tools.items() if (known := _without_less_than_none(tool)) != ToolStats()}
     return SessionStats(
         turns=sum(part.turns for part in parts), tools=tools, tokens=tokens, active_duration=active, parts=tuple(parts)
@@ -196,15 +208,14 @@ def combine(stats: Iterable[SessionStats]) -> SessionStats:
         parts += each.parts
         for name, tool in each.tools.items():
             tools[name] = tools.get(name, ToolStats()) + tool
-        known = [tokens for tokens in (total.tokens, each.tokens) if tokens is not None]
         total = SessionStats(
             sessions=total.sessions + each.sessions,
             turns=total.turns + each.turns,
-            tokens=sum(known[1:], known[0]) if known else None,
+            tokens=sum_known(total.tokens, each.tokens),
             first_at=min(filter(None, (total.first_at, each.first_at)), default=None),
             last_at=max(filter(None, (total.last_at, each.last_at)), default=None),
-            duration=_sum_known(total.duration, each.duration),
-            active_duration=_sum_known(total.active_duration, each.active_duration),
+            duration=sum_known(total.duration, each.duration),
+            active_duration=sum_known(total.active_duration, each.active_duration),
         )
     return attrs.evolve(total, lines=dict(lines.most_common()), tools=tools, parts=tuple(parts))
 

@@ -20,13 +20,13 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from rollout.document import Turn
-from rollout.home import Key, RolloutName, home_of, walk
-from rollout.interpret import Filters, Interpreter, seconds_of
+from rollout.home import Key, RolloutName, walk
+from rollout.interpret import Filters, seconds_of
 from rollout.overview import open_index
 from rollout.plots import activity_figure, durations_figure, figure_svg, session_figure, tools_figure
-from rollout.reading import parent_source
-from rollout.search import Index, read_catalog, stats_in_state
-from rollout.stats import SessionStats, StatsCounter, Tokens, ToolStats, tokens_by_day
+from rollout.search import Index, is_since, read_catalog, stats_in_state
+from rollout.sessions import has_started
+from rollout.stats import SessionStats, Tokens, ToolStats, counter_for, sum_known, tokens_by_day
 from rollout.store import session_names
 from rollout.web._cancel import CheckedReader, check
 from rollout.web._context import current_site
@@ -80,8 +80,7 @@ class _Totals:
         stats = stats.between(filters.since, filters.until)
         self.sessions += 1
         self.turns += stats.turns
-        if stats.tokens is not None:
-            self.tokens = stats.tokens if self.tokens is None else self.tokens + stats.tokens
+        self.tokens = sum_known(self.tokens, stats.tokens)
         if filters.since is None or day >= filters.since.astimezone().date():
             self._add_day(day, sessions=1)
         for used_on, tokens in tokens_by_day(stats, day).items():
@@ -127,13 +126,13 @@ def _count_sessions(home: Path, form: Form) -> _Totals:
     index = open_index(home)
     totals.is_indexed = index is not None
     sessions = _sessions_of_files(home, filters) if index is None else _sessions_of_index(index, home, filters)
-    for name, read_stats in sessions:
+    for name, read in sessions:
         check()
         if time.monotonic() > deadline:
             totals.newest_uncounted = name.timestamp
             break
         try:
-            totals.add(name, read_stats(), filters)
+            totals.add(name, read(), filters)
         except (OSError, ImportError, ValueError):
             # The file was removed or cannot be read, or its name contains a day that does not exist.
             continue
@@ -142,12 +141,11 @@ def _count_sessions(home: Path, form: Form) -> _Totals:
 
 
 def _sessions_of_files(home: Path, filters: Filters) -> Generator[_Countable, None, None]:
-    last = None if filters.until is None else f"{filters.until.astimezone():%Y-%m-%dT%H-%M-%S}"
     for name in walk(home, archived=None):
         # A file that has not changed since then has no line from then.
         with suppress(OSError):
-            is_old = filters.since is not None and name.path.stat().st_mtime < filters.since.timestamp()
-            if not is_old and (last is None or name.timestamp <= last):
+            is_early = filters.until is None or has_started(name.timestamp, filters.until)
+            if is_early and is_since(filters, name.path.stat().st_mtime_ns):
                 yield name, partial(_read_stats, name.path)
 
 
@@ -168,8 +166,7 @@ def _stats_of_state(state: bytes | None, path: Path) -> SessionStats:
 
 
 def _read_stats(path: Path) -> SessionStats:
-    source = parent_source(home_of(path) or current_site().home)
-    counter = StatsCounter(Interpreter(has_texts=False, parent_source=source))
+    counter = counter_for(path, current_site().home)
     with CheckedReader(path) as lines:
         for line in lines:
             counter.add(line)
