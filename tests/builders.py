@@ -10,9 +10,12 @@ from typing import Any
 
 from rollout.codec import RolloutLine, decode_line, encode_item, encode_json
 from rollout.document import Document, DocumentBuilder, Item, Turn
+from rollout.interpret import FileChange
 from tests.rollouts import TIME_MS, Line, event, item, meta
 
 __all__ = [
+    "CHANGES",
+    "PATCH",
     "builder_of",
     "call",
     "command",
@@ -29,6 +32,24 @@ __all__ = [
     "script_output",
     "texts_of",
 ]
+
+PATCH = """*** Begin Patch
+*** Update File: a.py
+*** Move to: b.py
+@@ def f
+-old
++new
+ same
+*** End of File
+*** Add File: c.txt
++hi
+*** Delete File: d.txt
+*** End Patch"""
+CHANGES = (
+    FileChange("a.py", "update", "@@ def f\n-old\n+new\n same", "b.py"),
+    FileChange("c.txt", "add", "+hi"),
+    FileChange("d.txt", "delete", ""),
+)
 
 # Seconds since 1970: 2026-11-18.
 _OLD = 1_795_000_000

@@ -7,26 +7,20 @@ import pytest
 
 from rollout.document import Call, DocumentBuilder, FileChange, Item, call_facts
 from rollout.export._labels import command_text
-from tests.builders import call, command, completed, decoded, document_of, items_of, output, script, script_output
-from tests.rollouts import Line, event, meta
-
-PATCH = """*** Begin Patch
-*** Update File: a.py
-*** Move to: b.py
-@@ def f
--old
-+new
- same
-*** End of File
-*** Add File: c.txt
-+hi
-*** Delete File: d.txt
-*** End Patch"""
-CHANGES = (
-    FileChange("a.py", "update", "@@ def f\n-old\n+new\n same", "b.py"),
-    FileChange("c.txt", "add", "+hi"),
-    FileChange("d.txt", "delete", ""),
+from tests.builders import (
+    CHANGES,
+    PATCH,
+    call,
+    command,
+    completed,
+    decoded,
+    document_of,
+    items_of,
+    output,
+    script,
+    script_output,
 )
+from tests.rollouts import Line, event, meta
 
 
 def only_call(lines: list[Line]) -> Call:

@@ -233,31 +233,42 @@ def test_without_free_descriptors_no_folder_counts_as_empty(home: Path, monkeypa
         list(indexed_sessions())
 
 
+def after_opens(monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[Path], None]) -> None:
+    """
+    Call a function before each opening of a session's file after the first *count* ones.
+    """
+    real, left = os.open, count
+
+    def opened(path: Any, *args: Any, **options: Any) -> int:
+        nonlocal left
+        if str(path).endswith(".jsonl"):
+            left -= 1
+            if left < 0:
+                act(Path(path))
+        return real(path, *args, **options)
+
+    monkeypatch.setattr(os, "open", opened)
+
+
 @pytest.mark.parametrize("opens", range(6))
 def test_without_free_descriptors_no_session_counts_as_empty(
     home: Path, monkeypatch: pytest.MonkeyPatch, opens: int
 ) -> None:
     put(home, [meta(), *prompt("first"), *[message("assistant", "x" * 500)] * 300])
     expected = [session.preview for session in indexed_sessions()]
-    real, left = os.open, opens
 
-    def short(path: Any, *args: Any, **options: Any) -> int:
-        nonlocal left
-        if str(path).endswith(".jsonl"):
-            left -= 1
-            if left < 0:
-                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
-        return real(path, *args, **options)
+    def short(path: Path) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
 
-    monkeypatch.setattr(os, "open", short)
     for filters in (Filters(archived=False), Filters(cwd="/home/dev/demo")):
-        left = opens
-        try:
-            found = [session.preview for session in indexed_sessions(filters=filters)]
-        except OSError as error:
-            assert error.errno == errno.EMFILE
-        else:
-            assert found == expected
+        with monkeypatch.context() as patch:
+            after_opens(patch, opens, short)
+            try:
+                found = [session.preview for session in indexed_sessions(filters=filters)]
+            except OSError as error:
+                assert error.errno == errno.EMFILE
+            else:
+                assert found == expected
 
 
 @pytest.mark.parametrize("order", ["created", "updated"])
@@ -266,16 +277,6 @@ def test_a_session_that_is_removed_while_sessions_are_listed_is_left_out(
     home: Path, monkeypatch: pytest.MonkeyPatch, opens: int, order: Order
 ) -> None:
     put(home, [meta(), *prompt("first"), *[message("assistant", "x" * 500)] * 300])
-    real, left = os.open, opens
-
-    def gone(path: Any, *args: Any, **options: Any) -> int:
-        nonlocal left
-        if str(path).endswith(".jsonl"):
-            left -= 1
-            if left < 0:
-                Path(path).unlink(missing_ok=True)
-        return real(path, *args, **options)
-
-    monkeypatch.setattr(os, "open", gone)
+    after_opens(monkeypatch, opens, lambda path: path.unlink(missing_ok=True))
 
     assert list(indexed_sessions(order=order)) == []

@@ -6,24 +6,7 @@ import pytest
 
 from rollout.interpret import FileChange, text_around
 from rollout.interpret._patches import changes_in, changes_of
-
-PATCH = """*** Begin Patch
-*** Update File: a.py
-*** Move to: b.py
-@@ def f
--old
-+new
- same
-*** End of File
-*** Add File: c.txt
-+hi
-*** Delete File: d.txt
-*** End Patch"""
-CHANGES = (
-    FileChange("a.py", "update", "@@ def f\n-old\n+new\n same", "b.py"),
-    FileChange("c.txt", "add", "+hi"),
-    FileChange("d.txt", "delete", ""),
-)
+from tests.builders import CHANGES, PATCH
 
 
 def test_the_changes_of_a_patch_are_those_of_its_files() -> None:
