@@ -33,6 +33,9 @@ def main(args: Sequence[str] | None = None) -> None:
         status: int | str | None = run(args)
     except SystemExit as error:
         status = error.code
+    except KeyboardInterrupt:
+        # A second Ctrl-C, before `run` ignores it or after.
+        status = INTERRUPTED
     _exit_if_viewer_is_running(status)
     sys.exit(status)
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,8 @@ def run(args: Sequence[str] | None = None) -> int:
         status = _invoke(args or ["--help"])
         sys.stdout.flush()
     except (KeyboardInterrupt, click.Abort):
-        return _report_error(args, "Interrupted", "interrupted", INTERRUPTED)
+        with _interrupts_ignored():
+            return _report_error(args, "Interrupted", "interrupted", INTERRUPTED)
     except click.ClickException as error:
         return _report_error(args, type(error).__name__, _usage_message(error), ERROR)
     except BrokenPipeError:
@@ -157,6 +159,20 @@ def _report_error(args: Sequence[str], kind: str, message: str, status: int) -> 
         click.echo(text, err=True)
     _flush_stdout()
     return status
+
+
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """
+    Ignore SIGINT, so that a second Ctrl-C does not interrupt the report of the first.
+
+    ``timeout -s INT`` sends the signal twice: to the process, and to its group.
+    """
+    previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def _flush_stdout() -> None:

@@ -308,6 +308,39 @@ def test_ctrl_c_exits_with_130(run: Run, monkeypatch: pytest.MonkeyPatch) -> Non
     assert run("list", "--json").error["type"] == "Interrupted"
 
 
+# Sends SIGINT when the first session file is opened, and again when the interrupt is reported.
+TWICE_INTERRUPTED_SCRIPT = (
+    """
+import click, os, signal
+echo = click.echo
+def interrupt_and_echo(*args, **kwargs):
+    os.kill(os.getpid(), signal.SIGINT)
+    echo(*args, **kwargs)
+click.echo = interrupt_and_echo
+"""
+    + INTERRUPTED_SCRIPT
+)
+
+
+def test_a_second_ctrl_c_does_not_interrupt_the_report_of_the_first(home: Path) -> None:
+    put(home, seed_session("one"))
+
+    command = [sys.executable, "-c", TWICE_INTERRUPTED_SCRIPT, "1", "index"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert (done.returncode, done.stderr) == (130, "rollout: interrupted\n")
+
+
+def test_a_second_ctrl_c_while_the_command_ends_exits_with_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rollout.cli._app.run", interrupt)
+
+    with pytest.raises(SystemExit, match="130"):
+        main([])
+
+
 def test_no_color_disables_colors(home: Path, terminal: Run) -> None:
     put(home, seed_session("one"))
 
