@@ -15,7 +15,7 @@ from attrs import evolve
 
 from rollout.home import Problem, RolloutName, locked_sessions
 from rollout.interpret import Filters
-from rollout.reading import Bounds, LineReader
+from rollout.reading import Bounds, LineReader, read_envelopes
 from rollout.sessions import Cursor, Page, SessionInfo, has_started, list_sessions
 from rollout.store import session_names
 
@@ -153,12 +153,16 @@ def _count(path: Path, home: Path) -> tuple[int | None, int | None]:
 
     counter = counter_for(path, home)
     try:
-        with LineReader(path, bounds=_COUNTED) as lines:
-            for line in lines:
-                counter.add(line)
+        if path.suffix != ".zst":
+            for envelopes in read_envelopes(path):
+                counter.add_all(envelopes)
+        else:
+            with LineReader(path, bounds=_COUNTED) as lines:
+                for line in lines:
+                    counter.add(line)
+            if lines.is_cut:
+                return None, None
     except (OSError, ImportError):
-        return None, None
-    if lines.is_cut:
         return None, None
     stats = counter.stats
     return stats.turns, None if stats.tokens is None else stats.tokens.total_tokens

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import io
 import os
-import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -168,6 +167,8 @@ def _interrupts_ignored() -> Iterator[None]:
 
     ``timeout -s INT`` sends the signal twice: to the process, and to its group.
     """
+    import signal  # noqa: PLC0415 -- 1 ms
+
     previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         yield

@@ -18,8 +18,8 @@ from rollout._lazy import lazy_getattr
 if TYPE_CHECKING:
     from rollout.export._detail import DETAILS
     from rollout.export._json import export_json
-    from rollout.export._json import json_escape as json_escape
-    from rollout.export._json import json_text as json_text
+    from rollout.export._json_text import json_escape as json_escape
+    from rollout.export._json_text import json_text as json_text
     from rollout.export._labels import change_text as change_text
     from rollout.export._labels import command_text as command_text
     from rollout.export._labels import image_text as image_text
@@ -42,7 +42,8 @@ __getattr__ = lazy_getattr(
     globals(),
     {
         "_detail": ["DETAILS"],
-        "_json": ["export_json", "json_escape", "json_text"],
+        "_json": ["export_json"],
+        "_json_text": ["json_escape", "json_text"],
         "_labels": [
             "change_text",
             "command_text",

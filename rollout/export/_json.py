@@ -4,17 +4,14 @@ A session as one JSON document for programs: turns, items, calls with their outp
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from rollout._text import UNSAFE
 from rollout._version import SCHEMA_VERSION
-from rollout.codec import encode_json
 from rollout.export._detail import has_outputs, visible_items
+from rollout.export._json_text import json_text
 from rollout.export._labels import count_lines
 from rollout.stats import plain_stats
 
@@ -22,10 +19,7 @@ if TYPE_CHECKING:
     from rollout.document import Document, Item, Turn
     from rollout.sessions import History
 
-__all__ = ["export_json", "json_escape", "json_text"]
-
-# Levels of nesting; Codex reads 127. Applies only to values that the encoder refuses.
-_DEPTH_MAX = 200
+__all__ = ["export_json"]
 
 
 def export_json(history: History, *, detail: str = "full") -> Iterator[str]:
@@ -87,35 +81,3 @@ def _item(item: Item, *, has_output: bool) -> dict[str, Any]:
         for change, own in zip(plain["call"]["changes"], item.call.changes, strict=True):
             change["added"], change["removed"] = own.counts
     return plain
-
-
-def json_text(value: Any) -> str:
-    """
-    Return a value as JSON in which all characters that affect a terminal are escaped.
-    """
-    try:
-        text = encode_json(value)
-    except OverflowError:
-        text = encode_json(_replace_invalid(value, 0))
-    return UNSAFE.sub(json_escape, text)
-
-
-def _replace_invalid(value: Any, depth: int) -> Any:
-    """
-    Return a value with null in place of values without a JSON form: NaN, infinity, and values nested too deeply.
-    """
-    if depth > _DEPTH_MAX or (isinstance(value, float) and not math.isfinite(value)):
-        return None
-    if isinstance(value, dict):
-        return {key: _replace_invalid(part, depth + 1) for key, part in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_replace_invalid(part, depth + 1) for part in value]
-    return value
-
-
-def json_escape(found: re.Match[str]) -> str:
-    """
-    Return the JSON escape of a character.
-    """
-    units = found[0].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

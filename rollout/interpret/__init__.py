@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from rollout.interpret._interpreter import Interpreter
     from rollout.interpret._moments import seconds_of
     from rollout.interpret._parts import Image
-    from rollout.interpret._patches import FileChange, text_around
+    from rollout.interpret._patches import FileChange, changes_in, text_around
     from rollout.interpret._prompts import title_of
     from rollout.interpret._rollbacks import ActiveTurns
     from rollout.interpret._session import (
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         is_own_meta,
         may_state_model,
         meta_of_name,
+        states_model,
         with_recovered_cwd,
     )
     from rollout.interpret._texts import TEXT_KINDS, Text, changes_state, line_texts, texts_of
@@ -63,11 +64,12 @@ _MODULES = {
     "_interpreter": ["Interpreter"],
     "_moments": ["seconds_of"],
     "_parts": ["Image"],
-    "_patches": ["FileChange", "text_around"],
+    "_patches": ["FileChange", "changes_in", "text_around"],
     "_prompts": ["title_of"],
     "_rollbacks": ["ActiveTurns"],
     "_session": [
-        "Filters", "SessionFacts", "is_own_meta", "may_state_model", "meta_of_name", "with_recovered_cwd",
+        "Filters", "SessionFacts", "is_own_meta", "may_state_model", "meta_of_name", "states_model",
+        "with_recovered_cwd",
     ],
     "_texts": ["TEXT_KINDS", "Text", "changes_state", "line_texts", "texts_of"],
 }  # fmt: skip
@@ -106,6 +108,7 @@ __all__ = [
     "TurnEnded",
     "Unknown",
     "Usage",
+    "changes_in",
     "changes_state",
     "line_digest",
     "line_texts",
@@ -114,6 +117,7 @@ __all__ = [
     "meta_of_name",
     "parent_of",
     "seconds_of",
+    "states_model",
     "text_around",
     "texts_of",
     "title_of",

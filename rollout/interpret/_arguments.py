@@ -9,11 +9,10 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define
-
 from rollout.codec import decode_json, json_for_reading
 from rollout.interpret._parts import dict_of, list_of, strings_in, text_of
 from rollout.interpret._patches import FileChange, changes_in, changes_of
+from rollout.interpret._record import Record
 
 __all__ = ["CallInput", "PlanStep", "plan_of", "read_input", "search_words"]
 
@@ -26,8 +25,7 @@ PlanStep = tuple[str, str]
 """A step of a plan and its status: pending, in_progress, completed, or a value of a later Codex."""
 
 
-@define
-class CallInput:
+class CallInput(Record):
     """
     The input of a call.
 

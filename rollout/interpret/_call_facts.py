@@ -4,19 +4,18 @@ The facts about calls of tools.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from attrs import define, field
-
-from rollout.interpret._arguments import CallInput, read_input, search_words
 from rollout.interpret._calls import call_kind
 from rollout.interpret._facts import Fact
 from rollout.interpret._parts import Image
 
+if TYPE_CHECKING:
+    from rollout.interpret._arguments import CallInput
+
 __all__ = ["CallBegan", "CallEnded"]
 
 
-@define
 class CallBegan(Fact):
     """
     A line with a call of a tool. Several lines may describe one call.
@@ -38,7 +37,7 @@ class CallBegan(Fact):
     is_new: bool
     is_item: bool
     earlier_tool: str
-    _payload: Any = field(repr=False)
+    _payload: Any
 
     @property
     def kind(self) -> str:
@@ -48,15 +47,18 @@ class CallBegan(Fact):
     @property
     def input(self) -> CallInput:
         """The input for a reader."""
+        from rollout.interpret._arguments import read_input  # noqa: PLC0415 -- not needed for lists and statistics
+
         return read_input(self._payload)
 
     @property
     def words(self) -> str:
         """All text of the input."""
+        from rollout.interpret._arguments import search_words  # noqa: PLC0415 -- as above
+
         return search_words(self._payload)
 
 
-@define
 class CallEnded(Fact):
     """
     A line with the output or the outcome of a call. Several lines may state it: the most trusted one counts.

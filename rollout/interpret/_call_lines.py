@@ -80,11 +80,10 @@ def _end(
 def _read_call(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
     key, name = payload.get("call_id"), payload.get("name")
     if type(key) is type(name) is str and key and name != SCRIPT_TOOL and "namespace" not in payload:
-        tracker, number = own.calls, own.count
-        known = tracker.calls.get(key)
-        if known is None or known.is_called:
-            # Most calls: without the steps that other forms need, in half of the time.
-            index = tracker.add(key, name, number)
+        # Most calls: without the steps that other forms need, in half of the time.
+        number = own.count
+        index = own.calls.add(key, name, number)
+        if index is not None:
             return (
                 CallBegan(
                     number, line.timestamp, own.turn.index, own.is_copied,

@@ -161,14 +161,16 @@ class CallState:
         return is_same
 
 
-@define
+@define(eq=False, repr=False)
 class CallTracker:
     """
     The calls that later lines may continue. All fields have plain forms, so an index can store them.
     """
 
     count: int = stored(0)
-    calls: dict[str, CallState] = stored(dict)
+    # A tuple is a call of the model about which one line was read: number of the call, tool, number of the line. Until
+    # a second line comes, it takes a third of the time of a `CallState`.
+    calls: dict[str, CallState | tuple[int, str, int]] = stored(dict)
     # Numbers of the calls whose scripts run.
     scripts: list[int] = stored(list, check=is_number_list)
 
@@ -177,6 +179,8 @@ class CallTracker:
         Return the call with an id; None if it is not known, or ended many lines before the line with this number.
         """
         call = self.calls.get(key) if key else None
+        if isinstance(call, tuple):
+            call = self.calls[key] = _called(*call)
         return None if call is None or _is_closed(call, number) else call
 
     def begin(self, key: str, payload: Mapping[str, Any], number: int, *, is_item: bool) -> CallState:
@@ -196,28 +200,28 @@ class CallTracker:
             self.scripts.append(call.index)
             del self.scripts[:-CALLS_MAX]
         if key:
-            self._keep(key, call, number)
+            # The new call is the last one.
+            self.calls.pop(key, None)
+            self.calls[key] = call
+            if len(self.calls) > CALLS_MAX:
+                self.forget(number)
         return call
 
-    def add(self, key: str, tool: str, number: int) -> int:
+    def add(self, key: str, tool: str, number: int) -> int | None:
         """
-        Add a call of the model, of whose id no open call is known, and that is no script. Return its number.
+        Add a call of the model that is no script, and return its number; None if its call is known from an event.
         """
+        calls = self.calls
+        known = calls.pop(key, None)
+        if known is not None and not isinstance(known, tuple) and not known.is_called:
+            calls[key] = known
+            return None
         index = self.count
         self.count = index + 1
-        call = CallState(index, tool, None, number)
-        call.is_called = True
-        self._keep(key, call, number)
-        return index
-
-    def _keep(self, key: str, call: CallState, number: int) -> None:
-        calls = self.calls
-        if key in calls:
-            # The new call is the last one.
-            del calls[key]
-        calls[key] = call
+        calls[key] = (index, tool, number)
         if len(calls) > CALLS_MAX:
             self.forget(number)
+        return index
 
     def answer(self, call: CallState, outcome: Outcome, number: int, *, is_item: bool) -> None:
         """
@@ -249,7 +253,11 @@ class CallTracker:
         """
         Return the state as plain values.
         """
-        calls = {key: _pack(call) for key, call in self.calls.items() if not _is_closed(call, number)}
+        calls = {
+            key: _pack(_called(*call) if isinstance(call, tuple) else call)
+            for key, call in self.calls.items()
+            if not _is_closed(call, number)
+        }
         return {"count": self.count, "calls": calls, "scripts": self.scripts}
 
     @classmethod
@@ -265,7 +273,15 @@ class CallTracker:
         return own
 
 
-def _is_closed(call: CallState, number: int) -> bool:
+def _called(index: int, tool: str, number: int) -> CallState:
+    call = CallState(index, tool, None, number)
+    call.is_called = True
+    return call
+
+
+def _is_closed(call: CallState | tuple[int, str, int], number: int) -> bool:
+    if isinstance(call, tuple):
+        return False
     return call.is_answered and not call.is_running and number - call.number > _CLOSED_LINES
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
-from hashlib import blake2b
 from typing import Any, TypeAlias
 
 from attrs import define, field, frozen
@@ -61,6 +60,8 @@ def line_digest(line: RolloutLine) -> bytes:
     except OverflowError:
         # NaN, or nested too deeply: equal to no other line.
         return b""
+    from hashlib import blake2b  # noqa: PLC0415 -- 5 ms, and few sessions need it
+
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
 
 
@@ -81,7 +82,7 @@ def parent_of(meta: Mapping[str, Any]) -> str | None:
     return None
 
 
-@define
+@define(eq=False, repr=False)
 class CopyDetector:
     """
     State that separates the copied lines of a fork from its own lines. The lines are passed in order.

@@ -24,14 +24,14 @@ def checksum(kind: str, text: str) -> str:
     """
     Return a checksum of a text. One text in 10^8 is mistaken for an echo, as only a few texts are compared.
     """
-    return f"{crc32(f'{kind} {text}'.encode('utf-8', 'surrogatepass')):x}"
+    return f"{crc32(text.encode('utf-8', 'surrogatepass'), crc32(kind.encode())):x}"
 
 
 def _is_seen(value: Any) -> bool:
     return type(value) is dict and all(is_number_list(known) and len(known) == 2 for known in value.values())
 
 
-@define
+@define(eq=False, repr=False)
 class EchoTracker:
     """
     The texts of the last lines: for each the number of the line that contained it first, and the families so far.
@@ -48,14 +48,17 @@ class EchoTracker:
         if known is not None and not known[1] & family and number - known[0] <= ECHO_LINES:
             known[1] |= family
             return known[0]
-        self.add(kind, text, family, number)
+        self._keep(key, family, number)
         return None
 
     def add(self, kind: str, text: str, family: int, number: int) -> None:
         """
         Keep a text, to recognize its repetition.
         """
-        self.seen[checksum(kind, text)] = [number, family]
+        self._keep(checksum(kind, text), family, number)
+
+    def _keep(self, key: str, family: int, number: int) -> None:
+        self.seen[key] = [number, family]
         if len(self.seen) > 4 * ECHO_LINES:
             self.forget(number)
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import define, field
-
 from rollout.interpret._parts import Image
+from rollout.interpret._record import Record
 
 __all__ = [
     "Compacted",
@@ -38,8 +37,7 @@ Counts = tuple[int, int, int, int, int]
 """Numbers of tokens: input, cached input, output, reasoning output, total."""
 
 
-@define
-class Fact:
+class Fact(Record):
     """
     One fact that a line states.
 
@@ -56,7 +54,6 @@ class Fact:
     is_copied: bool
 
 
-@define
 class SessionBegan(Fact):
     """
     The session's own session_meta. A text is None if the meta does not contain it.
@@ -88,21 +85,18 @@ class SessionBegan(Fact):
     agent_path: str | None = None
 
 
-@define
 class Renamed(Fact):
     """The session got a name."""
 
     name: str
 
 
-@define
 class GoalSet(Fact):
     """The session got a goal."""
 
     text: str
 
 
-@define
 class TurnBegan(Fact):
     """
     A turn begins with this line.
@@ -114,7 +108,6 @@ class TurnBegan(Fact):
     turn_id: str | None = None
 
 
-@define
 class TurnEnded(Fact):
     """
     A turn ends with this line.
@@ -130,7 +123,6 @@ class TurnEnded(Fact):
     reason: str = ""
 
 
-@define
 class Settings(Fact):
     """Settings that apply from this line on; None if the line does not contain one."""
 
@@ -139,7 +131,6 @@ class Settings(Fact):
     cwd: str | None = None
 
 
-@define
 class Prompt(Fact):
     """
     A message that a person, or for a sub-agent another agent, wrote.
@@ -164,7 +155,6 @@ class Prompt(Fact):
     confirms: int | None = None
 
 
-@define
 class Context(Fact):
     """
     A message of the user or developer that Codex wrote: instructions, environment and the like.
@@ -181,7 +171,6 @@ class Context(Fact):
     is_of_user: bool = True
 
 
-@define
 class Said(Fact):
     """
     Text of an agent or of its reasoning.
@@ -202,7 +191,6 @@ class Said(Fact):
     echoes: tuple[int, ...] = ()
 
 
-@define
 class Usage(Fact):
     """
     Tokens used since the last such fact.
@@ -216,7 +204,6 @@ class Usage(Fact):
     model: str | None = None
 
 
-@define
 class Compacted(Fact):
     """
     The history was replaced by a shorter one.
@@ -232,7 +219,6 @@ class Compacted(Fact):
     echo_of: int | None = None
 
 
-@define
 class RolledBack(Fact):
     """
     The last turns with a prompt were removed from the history.
@@ -246,7 +232,6 @@ class RolledBack(Fact):
     words: str = ""
 
 
-@define
 class PlanChanged(Fact):
     """
     The plan of the agent.
@@ -260,7 +245,6 @@ class PlanChanged(Fact):
     steps: tuple[tuple[str, str], ...] = ()
 
 
-@define
 class Problem(Fact):
     """
     An error.
@@ -277,7 +261,6 @@ class Problem(Fact):
     echo_of: int | None = None
 
 
-@define
 class Notice(Fact):
     """
     An event of the session for a reader, with a title such as ``review started``.
@@ -287,17 +270,15 @@ class Notice(Fact):
     text: str = ""
 
 
-@define
 class Unknown(Fact):
     """
     A line of a kind that this package does not know.
     """
 
     type: str
-    payload: Any = field(repr=False)
+    payload: Any
 
 
-@define
 class Quiet(Fact):
     """
     A line without content for a reader.

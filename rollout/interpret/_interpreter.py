@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 from attrs import define, field
@@ -22,15 +23,6 @@ from rollout.interpret._parts import dict_of
 from rollout.interpret._session_lines import SESSION_EVENTS, SESSION_LINES, read_compaction_mark
 from rollout.interpret._state import from_plain, is_number_list, stored, to_plain
 from rollout.interpret._tally import Tally
-from rollout.interpret._text_lines import (
-    QUIET_EVENTS,
-    QUIET_ITEMS,
-    QUIET_LINES,
-    TEXT_COMPLETED,
-    TEXT_EVENTS,
-    TEXT_ITEMS,
-    TEXT_LINES,
-)
 from rollout.interpret._turn_lines import TURN_EVENTS, TurnState, read_completed_prompt, read_message, read_review
 from rollout.interpret._usage import UsageCounter
 
@@ -54,7 +46,7 @@ class _View:
     type: str
 
 
-@define
+@define(eq=False, repr=False)
 class Interpreter:
     """
     Reader of the lines of one session, in order.
@@ -92,20 +84,20 @@ class Interpreter:
 
     def __attrs_post_init__(self) -> None:
         self.copies.source = self.parent_source
-        self._items, self._events, self._lines = _ALL if self.has_texts else _CORE
+        self._items, self._events, self._lines = _all_readers() if self.has_texts else _CORE
 
     def feed(self, line: RolloutLine) -> Sequence[Fact]:
         """
         Return the facts that the next line states.
         """
-        return self._read(vars(line))
+        return self._read(line, line.type, line.payload)
 
     def feed_all(self, envelopes: Sequence[Mapping[str, Any]]) -> list[Fact]:
         """
         Return the facts that the next lines state, given the keys and values of their envelopes.
         """
         if self.has_texts or self.copies.is_open:
-            return [fact for envelope in envelopes for fact in self._read(envelope)]
+            return [fact for envelope in envelopes for fact in self._read_envelope(envelope)]
         # Most lines state nothing here. Without a call for each line, reading takes half of the time.
         found: list[Fact] = []
         of_items, of_events, of_others = (defaultdict[Any, int](int) for _ in range(3))
@@ -138,30 +130,29 @@ class Interpreter:
         self.tally.add_all((of_items, of_events, of_others), envelopes)
         return found
 
-    def _read(self, envelope: Mapping[str, Any]) -> _Facts:
+    def _read_envelope(self, envelope: Mapping[str, Any]) -> _Facts:
+        line: Any = _View()
+        line.type, line.payload, line.timestamp = envelope["type"], envelope["payload"], envelope["timestamp"]
+        line.ordinal = envelope.get("ordinal")
+        return self._read(line, line.type, line.payload)
+
+    def _read(self, line: RolloutLine, family: str, payload: Any) -> _Facts:
         """
         Return the facts of one line.
         """
         self.count += 1
-        line = _View()
-        line.type, line.payload, line.timestamp = envelope["type"], envelope["payload"], envelope["timestamp"]
-        own: Any = line
-        if self.copies.is_open:
-            line.ordinal = envelope.get("ordinal")
-            self.is_copied = self.copies.is_copied(own)
+        self.is_copied = is_copied = self.copies.is_open and self.copies.is_copied(line)
+        kind: str | None = None
+        if family == "response_item" or family == "event_msg":
+            kind = payload.get("type")
+            kind = kind if isinstance(kind, str) else None
+            reader = (self._items if family == "response_item" else self._events).get(kind)
         else:
-            self.is_copied = False
-        kind = line.payload.get("type") if line.type in ("response_item", "event_msg") else None
-        self.kind = kind = kind if isinstance(kind, str) else None
-        if not self.is_copied:
-            self.tally.add(line.type, kind, line.timestamp)
-        if line.type == "response_item":
-            reader = self._items.get(kind)
-        elif line.type == "event_msg":
-            reader = self._events.get(kind)
-        else:
-            reader = self._lines.get(line.type)
-        return reader(self, own, line.payload) if reader else self.unknown(own, kind or line.type, line.payload)
+            reader = self._lines.get(family)
+        self.kind = kind
+        if not is_copied:
+            self.tally.add(family, kind, line.timestamp)
+        return reader(self, line, payload) if reader else self.unknown(line, kind or family, payload)
 
     def skip(self) -> None:
         """
@@ -242,7 +233,11 @@ def _read_completed(own: Interpreter, line: RolloutLine, payload: Mapping[str, A
     found = read_completed_call(own, line, item)
     if found is not None:
         return found
-    reader = TEXT_COMPLETED.get(kind) if own.has_texts and isinstance(kind, str) else None
+    if not own.has_texts or not isinstance(kind, str):
+        return own.unknown(line, kind, item)
+    from rollout.interpret._text_lines import TEXT_COMPLETED  # noqa: PLC0415 -- as below
+
+    reader = TEXT_COMPLETED.get(kind)
     return reader(own, line, item) if reader else own.unknown(line, kind, item)
 
 
@@ -259,8 +254,15 @@ _CORE_EVENTS: dict[Any, _Reader] = {
     **SESSION_EVENTS, **TURN_EVENTS, **CALL_EVENTS, "item_completed": _read_completed
 }  # fmt: skip
 _CORE = _CORE_ITEMS, _CORE_EVENTS, SESSION_LINES
-_ALL = (
-    {**_quiet(QUIET_ITEMS), **_CORE_ITEMS, **TEXT_ITEMS},
-    {**_quiet(QUIET_EVENTS), **_CORE_EVENTS, **TEXT_EVENTS},
-    {**_quiet(QUIET_LINES), **SESSION_LINES, **TEXT_LINES},
-)
+
+
+@cache
+def _all_readers() -> tuple[dict[Any, _Reader], dict[Any, _Reader], dict[str, _Reader]]:
+    # The lists of sessions need no texts, and save the import.
+    from rollout.interpret import _text_lines as texts  # noqa: PLC0415
+
+    return (
+        {**_quiet(texts.QUIET_ITEMS), **_CORE_ITEMS, **texts.TEXT_ITEMS},
+        {**_quiet(texts.QUIET_EVENTS), **_CORE_EVENTS, **texts.TEXT_EVENTS},
+        {**_quiet(texts.QUIET_LINES), **SESSION_LINES, **texts.TEXT_LINES},
+    )

@@ -11,10 +11,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import define
-
 from rollout.codec import decode_json, json_for_reading
 from rollout.interpret._parts import Image, dict_of, picture, read_parts, seconds_in, strings_in, text_of
+from rollout.interpret._record import Record
 
 __all__ = ["Outcome", "event_outcome", "output_outcome"]
 
@@ -68,8 +67,7 @@ _STATUS_FAILED = {"failed": "error", "declined": "denied", "denied": "denied", "
 _STATUS_RUNNING = ("in_progress", "inProgress", "running", "pending")
 
 
-@define
-class Outcome:
+class Outcome(Record):
     """
     The facts that a line states about the end of a call.
 

@@ -10,6 +10,8 @@ from typing import Any
 
 from attrs import field, frozen
 
+from rollout.interpret._record import Record
+
 __all__ = [
     "Image",
     "Parts",
@@ -50,8 +52,7 @@ class Image:
     media_type: str | None = None
 
 
-@frozen
-class Parts:
+class Parts(Record):
     """
     The parts of a message's or an output's content.
 

@@ -12,9 +12,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from rollout.interpret._parts import Image, Parts, dict_of, list_of, read_parts, text_of
+from rollout.interpret._record import Record
 
 __all__ = ["UserMessage", "context_kind", "folder_in", "read_user_message", "request_in", "title_of"]
 
@@ -36,8 +35,7 @@ _IMAGE_TAGS = re.compile(r"</?image(?: name=\[[^\]\n]{0,80}\][^>\n]{0,400})?>")
 _TITLE_SIZE = 120
 
 
-@frozen
-class UserMessage:
+class UserMessage(Record):
     """
     A message with the role of the user, separated by author.
 

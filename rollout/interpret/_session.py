@@ -15,14 +15,21 @@ from attrs import define, fields, frozen
 from rollout._text import plain_text
 from rollout.codec import RolloutLine
 from rollout.home import RolloutName
-from rollout.interpret._facts import Context, Fact, GoalSet, Prompt, SessionBegan, Settings
-from rollout.interpret._interpreter import Interpreter
 from rollout.interpret._prompts import folder_in, title_of
 
 if TYPE_CHECKING:
+    from rollout.interpret._facts import Context, Fact, GoalSet, Prompt, SessionBegan, Settings
     from rollout.schema import SessionMeta
 
-__all__ = ["Filters", "SessionFacts", "is_own_meta", "may_state_model", "meta_of_name", "with_recovered_cwd"]
+__all__ = [
+    "Filters",
+    "SessionFacts",
+    "is_own_meta",
+    "may_state_model",
+    "meta_of_name",
+    "states_model",
+    "with_recovered_cwd",
+]
 
 _PREVIEW_SIZE = 500
 _MODEL_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
@@ -58,7 +65,7 @@ class SessionFacts(_Origin):
         Add the facts of the next line. The first value of each fact is kept, but of *model* the last one.
         """
         for fact in facts:
-            reader = _READERS.get(type(fact))
+            reader = _READERS.get(type(fact).__name__)
             if reader is not None:
                 reader(self, fact)
 
@@ -103,13 +110,21 @@ def _preview_of(text: str) -> str | None:
     return plain_text(text.strip()[:_PREVIEW_SIZE]) or None
 
 
-_READERS: dict[type[Fact], Callable[[SessionFacts, Any], None]] = {
-    SessionBegan: _add_session,
-    Settings: _add_settings,
-    Context: _add_context,
-    Prompt: _add_prompt,
-    GoalSet: _add_goal,
+# By the names of the classes: a list of sessions does not import them, which takes 20 ms.
+_READERS: dict[str, Callable[[SessionFacts, Any], None]] = {
+    "SessionBegan": _add_session,
+    "Settings": _add_settings,
+    "Context": _add_context,
+    "Prompt": _add_prompt,
+    "GoalSet": _add_goal,
 }
+
+
+def states_model(line: RolloutLine) -> bool:
+    """
+    Return whether a line is of a type that states the model.
+    """
+    return line.type == "turn_context" or line.payload.get("type") == "thread_settings_applied"
 
 
 def may_state_model(raw: bytes) -> bool:
@@ -152,6 +167,8 @@ def with_recovered_cwd(meta: SessionMeta, lines: Iterable[RolloutLine]) -> Sessi
     """
     if meta.cwd is not None:
         return meta
+    from rollout.interpret._interpreter import Interpreter  # noqa: PLC0415 -- only for files of 2025
+
     facts, interpreter = SessionFacts(), Interpreter(has_texts=False)
     for line in lines:
         if line.type == "response_item":

@@ -19,7 +19,7 @@ _WITH_KIND = ("response_item", "event_msg")
 _FIELDS = {"lines", "first_at", "last_at"}
 
 
-@define
+@define(eq=False, repr=False)
 class Tally:
     """
     The numbers of lines, and their first and last time.

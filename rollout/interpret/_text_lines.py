@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rollout.codec import RolloutLine
-from rollout.interpret._arguments import plan_of
 from rollout.interpret._echoes import COMPLETED, EVENT, ITEM, checksum
 from rollout.interpret._facts import Fact, Notice, PlanChanged, Problem, Said
 from rollout.interpret._parts import Image, list_of, read_parts, strings_in, text_of
@@ -125,6 +124,8 @@ def _read_review_end(own: Interpreter, line: RolloutLine, payload: _Payload) -> 
 
 
 def _read_plan(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
+    from rollout.interpret._arguments import plan_of  # noqa: PLC0415 -- not needed for lists and statistics
+
     return (PlanChanged(*own.head(line), text_of(payload.get("explanation")), plan_of(payload)),)
 
 

@@ -32,7 +32,7 @@ _COMPARED_MAX = 8
 _SECONDS_MAX = 2**40
 
 
-@define
+@define(eq=False, repr=False)
 class TurnState:
     """
     The turn to which the next line belongs.

@@ -57,7 +57,7 @@ def _is_counts(value: Any) -> bool:
     return value is None or (is_number_list(value) and len(value) == len(TOKEN_NAMES))
 
 
-@define
+@define(eq=False, repr=False)
 class UsageCounter:
     """
     State that finds the tokens that each line adds. The lines are passed in order.

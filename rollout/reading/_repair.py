@@ -23,7 +23,6 @@ from rollout._version import SCHEMA_VERSION, __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
 from rollout.errors import EncodeError
 from rollout.home import RolloutName, StrPath, home_of, make_folder, new_file
-from rollout.interpret import with_recovered_cwd
 from rollout.reading._lines import open_rollout, read_lines
 from rollout.reading._verify import Verification, examine, verify
 from rollout.schema import snapshot
@@ -188,6 +187,8 @@ def _new_meta(path: Path) -> RolloutLine | None:
         cli_version=__version__,
         history_mode=None if first is None or first.ordinal is None else "paginated",
     )
+    from rollout.interpret import with_recovered_cwd  # noqa: PLC0415 -- only to replace a meta
+
     with read_lines(path) as lines:
         meta = with_recovered_cwd(meta, lines)
     # Codex requires a cwd.

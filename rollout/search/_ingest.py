@@ -37,6 +37,8 @@ __all__ = [
     "restore_state",
 ]
 
+# Of a timestamp of the format: 2025-09-16T19:49:09.591Z.
+_STAMP_LENGTH = 24
 BATCH_SIZE = 64 * 2**20
 """Number of bytes that are read between two commits."""
 
@@ -141,7 +143,10 @@ class SessionIngest:
         self._interpreter = Interpreter(parent_source=self._source)
         self._counter = StatsCounter(self._interpreter)
         self._offset = 0
+        # The time of a line in seconds, its day, and a later timestamp of this day, which is converted only at the end:
+        # a conversion takes 1 us.
         self._last_at = 0.0
+        self._day = self._stamp = ""
         self._parent_before: str | None = None
         self._problem: str | None = None
         self._rows: list[tuple[Place, str, str]] = []
@@ -228,8 +233,11 @@ class SessionIngest:
         facts = self._interpreter.feed(line)
         self._facts.add(facts)
         self._counter.count(facts)
-        self._last_at = seconds_of(line.timestamp) or self._last_at
+        if line.timestamp is not None:
+            self._note_time(line.timestamp)
         found = texts_of(facts)
+        if not found:
+            return True
         is_nested = any(text.is_nested for text in found)
         for number, text in enumerate(found):
             if not text.is_echo:
@@ -237,6 +245,14 @@ class SessionIngest:
                 place = Place(at, number, text.is_failed, has_events, is_nested)
                 self._rows.append((place, text.text, " ".join(tags_of(text.kind, text.tool, text.is_failed))))
         return True
+
+    def _note_time(self, timestamp: str) -> None:
+        if timestamp[:11] != self._day or len(timestamp) != _STAMP_LENGTH:
+            seconds = seconds_of(timestamp)
+            if seconds:
+                self._last_at, self._day, self._stamp = seconds, timestamp[:11], ""
+        else:
+            self._stamp = timestamp
 
     def _parent(self) -> str | None:
         """
@@ -255,7 +271,7 @@ class SessionIngest:
         self._rows = []
         state = {"interpreter": self._interpreter.to_plain(), "counter": self._counter.to_plain()}
         stats = self._counter.stats
-        used_at = last_use(self._interpreter.started_at, self._last_at)
+        used_at = last_use(self._interpreter.started_at, seconds_of(self._stamp) or self._last_at)
         values = {
             # A file that was not read to its end is continued at the next update.
             "size": self._change.size if is_whole else -1,

@@ -9,16 +9,19 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
 
 from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import Problem, RolloutName, StrPath, home_folder, walk
-from rollout.interpret import Interpreter, SessionFacts, may_state_model, seconds_of
+from rollout.interpret import SessionFacts, may_state_model, seconds_of, states_model
 from rollout.reading import Bounds, LineReader, raw_backwards
 from rollout.sessions._info import Cursor, Page, SessionInfo
+
+if TYPE_CHECKING:
+    from rollout.interpret import Interpreter
 
 __all__ = ["last_use", "list_sessions", "read_last_use", "summarize"]
 
@@ -163,7 +166,7 @@ def read_last_use(path: Path) -> float:
     if not last_at and (path.suffix == ".zst" or path.stat().st_size > _SMALL):
         # A line before the last ones may have a time.
         return 0.0
-    interpreter = Interpreter(has_texts=False)
+    interpreter = _interpreter()
     with LineReader(path, bounds=_BOUNDS) as lines:
         for line in islice(lines, 1):
             interpreter.feed(line)
@@ -186,7 +189,7 @@ def last_use(started_at: float, last_at: float) -> float:
 def _head(lines: Iterable[RolloutLine], *, to_end: bool) -> dict[str, Any]:
     head: list[dict[str, Any]] = []
     meta: dict[str, Any] | None = None
-    facts, interpreter = SessionFacts(), Interpreter(has_texts=False)
+    facts, interpreter = SessionFacts(), _interpreter()
     has_early_user_message = False
     for line in lines if to_end else islice(lines, _PREVIEW_LINES):
         if len(head) < _HEAD_SIZE:
@@ -194,11 +197,13 @@ def _head(lines: Iterable[RolloutLine], *, to_end: bool) -> dict[str, Any]:
                 head.append(line.payload)
             is_event = line.type == "event_msg"
             has_early_user_message |= is_event and line.payload.get("type") == "user_message"
+        elif facts.preview is not None and facts.cwd is not None and not to_end:
+            break
         if meta is None and line.type == "session_meta" and _has_identity(line.payload):
             meta = line.payload
-        facts.add(interpreter.feed(line))
-        if not to_end and facts.preview and len(head) == _HEAD_SIZE:
-            break
+        # Once the others are known, only the model can change.
+        if facts.preview is None or facts.cwd is None or states_model(line):
+            facts.add(interpreter.feed(line))
     return {
         "meta": meta,
         "facts": facts,
@@ -261,6 +266,12 @@ def _tail_of_file(path: Path) -> _Tail:
             items.append(line.payload)
         if is_settings:
             facts = SessionFacts()
-            facts.add(Interpreter(has_texts=False).feed(line))
+            facts.add(_interpreter().feed(line))
             model = facts.model
     return _Tail(tuple(items)[::-1], last_at, model)
+
+
+def _interpreter() -> Interpreter:
+    from rollout.interpret import Interpreter  # noqa: PLC0415 -- 25 ms, not needed with an index
+
+    return Interpreter(has_texts=False)

@@ -136,8 +136,9 @@ class StatsCounter:
         """
         Count facts of the interpreter.
         """
+        readers = _READERS
         for fact in facts:
-            reader = _READERS.get(type(fact))
+            reader = readers.get(type(fact))
             if reader is not None and not fact.is_copied:
                 reader(self, fact)
 
@@ -183,10 +184,13 @@ class StatsCounter:
 
     def _count_call(self, fact: CallBegan) -> None:
         if fact.is_new:
-            tools = self._part(fact.timestamp).tools
-            counts = tools.get(fact.tool)
+            at, last, tool = fact.timestamp, self._last, fact.tool
+            # Most calls belong to the minute of the last fact.
+            is_last = last is not None and at is not None and at[:16] == last[0] and last[1] == self._model
+            tools = (last[2] if last is not None and is_last else self._part(at)).tools
+            counts = tools.get(tool)
             if counts is None:
-                counts = tools[fact.tool] = [0, 0, None]
+                counts = tools[tool] = [0, 0, None]
             counts[0] += 1
         elif fact.tool != fact.earlier_tool:
             part = self._part(fact.timestamp)

@@ -302,7 +302,7 @@ def test_only_the_index_has_counts_of_a_large_session(home: Path, run: Run) -> N
 
 def test_a_session_deleted_during_the_list_has_no_counts(home: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     path = session(home, 0)
-    monkeypatch.setattr("rollout.overview.LineReader", lambda _, bounds: path.with_name("gone").open())
+    monkeypatch.setattr("rollout.overview.read_envelopes", lambda _: path.with_name("gone").open())
 
     assert run("list", "--fields", "id,turns,tokens").rows == [[IDS[0], "", ""]]
 

@@ -94,7 +94,7 @@ HOSTILE = [None, True, -1, 1.5, float("inf"), "", "x\x00", [], [[]], {}, {"type"
 
 @pytest.mark.parametrize("value", HOSTILE, ids=repr)
 def test_values_of_any_type_in_any_field_are_read_without_an_error(value: Any) -> None:
-    items, events, others = _interpreter._ALL
+    items, events, others = _interpreter._all_readers()
     keys = ("content", "message", "text", "item", "call_id", "output", "arguments", "action", "changes", "goal", "plan",
             "result", "duration", "duration_ms", "invocation", "images", "local_images", "num_turns", "error",
             "summary", "path", "status", "command", "cwd", "stdout", "input", "role", "tools", "info", "id", "name",

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
+from copy import copy
 from pathlib import Path
 from typing import Any
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,13 +63,19 @@ def without_texts(facts: list[Fact]) -> list[Fact]:
     Return the facts that a reader without texts states, too.
     """
     return [
-        attrs.evolve(fact, is_repeated=False) if isinstance(fact, CallEnded) else fact
+        _unrepeated(fact) if isinstance(fact, CallEnded) else fact
         for fact in facts
         if not isinstance(fact, TEXTS)
         and not (isinstance(fact, Context) and not fact.is_of_user)
         and not (isinstance(fact, Problem) and fact.title)
         and not (isinstance(fact, CallEnded) and fact.call is None)
     ]
+
+
+def _unrepeated(fact: CallEnded) -> CallEnded:
+    fact = copy(fact)
+    fact.is_repeated = False
+    return fact
 
 
 class TestReading:

@@ -284,7 +284,7 @@ def test_a_file_removed_while_it_is_counted_has_no_counts(
     client: FlaskClient, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     many(home, 1)
-    monkeypatch.setattr("rollout.overview.LineReader", unreadable)
+    monkeypatch.setattr("rollout.overview.read_envelopes", unreadable)
 
     assert 'data-unit=" turns"></td>' in text_of(client)
 
