@@ -17,7 +17,7 @@ SDIST_TESTS := tests/test_packaging.py tests/test_public_api.py tests/test_codec
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format lint type test test-all test-lowest test-codex test-browser test-naive cov stress fuzz guarantees docs bench build check clean
+.PHONY: help demo install format lint type test test-all test-lowest test-codex test-browser test-frameworks test-naive cov stress fuzz guarantees docs bench build check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -68,6 +68,9 @@ test-browser: install ## the pages in a real Chromium, which must be installed; 
 	$(RUN) tests/browser/install.py
 	ROLLOUT_REQUIRE_BROWSER=1 $(RUN) -m pytest tests/browser -m browser
 
+test-frameworks: install ## the adapters with the real frameworks, each in an environment of its own
+	ROLLOUT_REQUIRE_FRAMEWORKS=1 $(RUN) tests/frameworks/run.py
+
 test-naive: install ## check that a plain port of the original fails the tests that are marked so
 	$(RUN) tests/guarantees.py --naive
 
@@ -114,4 +117,4 @@ build: install ## sdist and wheel; tests the unpacked sdist, and the wheel in an
 check: lint type cov docs build ## all checks before a push
 
 clean: ## remove the files that git ignores
-	rm -rf $(VENV) .venv-all .demo-home .codex-versions .axe-core .screenshots .coverage .coverage.* .hypothesis .*_cache build dist docs/_build *.egg-info
+	rm -rf $(VENV) .venv-all .demo-home .codex-versions .frameworks .axe-core .screenshots .coverage .coverage.* .hypothesis .*_cache build dist docs/_build *.egg-info

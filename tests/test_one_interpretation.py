@@ -11,8 +11,18 @@ from pathlib import Path
 import rollout
 
 PACKAGE = Path(rollout.__file__).parent
-# The packages below `interpret`, what writes sessions, and what checks or repairs their form.
-FORM = ("interpret", "schema", "codec.py", "recording", "reading/_verify.py", "reading/_repair.py")
+# The packages below `interpret`, what writes sessions, and what checks or repairs their form. The dialects and adapters
+# read the bodies of model APIs, which become lines.
+FORM = (
+    "interpret",
+    "schema",
+    "codec.py",
+    "dialects",
+    "adapters",
+    "recording",
+    "reading/_verify.py",
+    "reading/_repair.py",
+)
 # Types of events and items whose meaning is to be interpreted.
 TYPES = {
     "agent_message", "agent_reasoning", "context_compacted", "custom_tool_call", "custom_tool_call_output",

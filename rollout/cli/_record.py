@@ -17,7 +17,7 @@ from rollout.cli._options import SESSION, home_option
 from rollout.cli._output import encode, info, print_out, warn
 from rollout.codec import decode_json
 from rollout.errors import EncodeError
-from rollout.recording import Recorder, codex_2025_policy, keep_all
+from rollout.recording import Recorder, default_policy, keep_all
 from rollout.store import find
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def record_command(
     """
     if sys.stdin.isatty():
         info("reading items from the keyboard; press Ctrl-D to finish")
-    policy = keep_all if everything else codex_2025_policy
+    policy = keep_all if everything else default_policy
     if session is None:
         recorder = Recorder(
             home=home,

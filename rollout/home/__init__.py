@@ -37,18 +37,22 @@ if TYPE_CHECKING:
         trash_folder,
     )
     from rollout.home._locks import LOCKS_FOLDER, SessionLock, lock_files, locked_sessions
+    from rollout.home._name_file import NAMES_FILE, append_name, checked_name, locked_names
     from rollout.home._walk import Problem, folders, rollouts_in, walk
 
 __all__ = [
     "Descriptor",
     "Key",
     "LOCKS_FOLDER",
+    "NAMES_FILE",
     "Problem",
     "RolloutName",
     "SessionLock",
     "StrPath",
     "UUID_PATTERN",
+    "append_name",
     "archive_folder",
+    "checked_name",
     "create_session_file",
     "day_folder",
     "find_and_use",
@@ -64,6 +68,7 @@ __all__ = [
     "locate",
     "lock_files",
     "locked_file",
+    "locked_names",
     "locked_sessions",
     "make_folder",
     "missing_folders",
@@ -108,6 +113,7 @@ __getattr__ = lazy_getattr(
             "trash_folder",
         ],
         "_locks": ["LOCKS_FOLDER", "SessionLock", "lock_files", "locked_sessions"],
+        "_name_file": ["NAMES_FILE", "append_name", "checked_name", "locked_names"],
         "_walk": ["Problem", "folders", "rollouts_in", "walk"],
     },
 )

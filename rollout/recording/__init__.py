@@ -12,21 +12,29 @@ from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from rollout.recording._commands import RecorderStats
-    from rollout.recording._policy import codex_2025_policy, keep_all
+    from rollout.recording._policy import Policy, codex_2025_policy, default_policy, keep_all
     from rollout.recording._recorder import Recorder
+    from rollout.recording._tool_runs import ToolRun
+    from rollout.recording._turn import Turn
 
 __all__ = [
+    "Policy",
     "Recorder",
     "RecorderStats",
-    "keep_all",
+    "ToolRun",
+    "Turn",
     "codex_2025_policy",
+    "default_policy",
+    "keep_all",
 ]
 
 __getattr__ = lazy_getattr(
     globals(),
     {
         "_commands": ["RecorderStats"],
-        "_policy": ["keep_all", "codex_2025_policy"],
+        "_policy": ["Policy", "codex_2025_policy", "default_policy", "keep_all"],
         "_recorder": ["Recorder"],
+        "_tool_runs": ["ToolRun"],
+        "_turn": ["Turn"],
     },
 )

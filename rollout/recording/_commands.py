@@ -4,7 +4,7 @@ Commands from the callers to the writer, their answers, the options of a recorde
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from attrs import define, field, frozen
@@ -54,7 +54,7 @@ class Add:
         is_ascii: Whether the payload and the metadata are pure ASCII.
         size: Bytes of memory that all items of the call take.
         rest: The items that the call recorded after this one.
-        time_ms: Unix milliseconds of the time when the command was put into the queue.
+        time_ms: Unix milliseconds of the line; 0 for the time when the command is put into the queue.
     """
 
     kind: str
@@ -104,6 +104,8 @@ class RecorderStats:
         written_lines: Number of lines that this recorder has written to the file.
         written_bytes: Number of bytes that this recorder has written to the file.
         last_error: Error of the last write; None if it succeeded.
+        dropped: Numbers of items that the policy dropped, by the type of the line and of its payload:
+            ``event_msg/agent_message_delta``.
     """
 
     queued: int
@@ -112,3 +114,4 @@ class RecorderStats:
     written_lines: int
     written_bytes: int
     last_error: BaseException | None
+    dropped: Mapping[str, int] = field(factory=dict)

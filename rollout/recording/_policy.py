@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from rollout.schema import has_kind
 
-__all__ = ["Policy", "keep_all", "codex_2025_policy"]
+__all__ = ["Policy", "codex_2025_policy", "default_policy", "keep_all"]
 
 Policy: TypeAlias = Callable[[str, Mapping[str, Any]], bool]
 """
@@ -45,6 +45,50 @@ _EVENTS = frozenset(
         "turn_aborted",
     }
 )
+
+
+# Besides those that end with "_delta", the events that only a user interface needs, and only while the agent runs. What
+# they say is in other lines, or is a question or an answer of the interface.
+_DISPLAY_EVENTS = frozenset(
+    {
+        "agent_reasoning_section_break",
+        "apply_patch_approval_request",
+        "background_event",
+        "conversation_path",
+        "elicitation_request",
+        "exec_approval_request",
+        "get_history_entry_response",
+        "item_started",
+        "list_custom_prompts_response",
+        "list_skills_response",
+        "mcp_list_tools_response",
+        "mcp_startup_complete",
+        "mcp_startup_update",
+        "raw_response_item",
+        "request_permissions",
+        "request_user_input",
+        "session_configured",
+        "shutdown_complete",
+        "skills_update_available",
+        "turn_diff",
+    }
+)
+
+
+def default_policy(line_type: str, payload: Mapping[str, Any]) -> bool:
+    """
+    Keep everything except the events that a user interface needs only while the agent runs: pieces of a text or an
+    output (``..._delta``), requests for an approval, lists for menus, progress.
+
+    Codex of 2025 reads the lines that it knows and skips the others.
+    """
+    if line_type != "event_msg":
+        return True
+    kind = payload.get("type")
+    if not has_kind(kind, str):
+        return True
+    kind = str.__str__(kind)
+    return not (kind in _DISPLAY_EVENTS or kind.endswith("_delta"))
 
 
 def codex_2025_policy(line_type: str, payload: Mapping[str, Any]) -> bool:

@@ -87,12 +87,17 @@ class Commands(Queue[Command]):
         closed_error: Returns the error for a call after the queue was closed.
         check: Called every second while a command waits, with whether it waits because of its size; raises an error
             if the wait cannot end.
+        started_ms: Unix milliseconds before which no command can be; 0 without this limit.
     """
 
     mutex: Any
 
     def __init__(
-        self, options: Options, closed_error: Callable[[], Exception], check: Callable[[bool], None] = lambda _: None
+        self,
+        options: Options,
+        closed_error: Callable[[], Exception],
+        check: Callable[[bool], None] = lambda _: None,
+        started_ms: int = 0,
     ) -> None:
         super().__init__(options.queue_size)
         self.mutex = threading.RLock()
@@ -111,6 +116,8 @@ class Commands(Queue[Command]):
         # While callers wait for space, the writer must be at work: this number of commands wakes it.
         self._wake_at = (options.queue_size + 1) // 2
         self._space_locks: list[WaitLock] = []
+        # Unix milliseconds: of the last command, and of the last one whose time a caller stated.
+        self._last_ms = self._earliest_ms = started_ms
 
     @property
     def waiting_size(self) -> int:
@@ -204,7 +211,11 @@ class Commands(Queue[Command]):
     def _put(self, item: Command) -> None:
         if type(item) is Add:
             # Under the mutex, so that time does not run backwards in the file.
-            item.time_ms = time.time_ns() // 1_000_000
+            if item.time_ms:
+                item.time_ms = self._earliest_ms = max(item.time_ms, self._last_ms)
+            else:
+                item.time_ms = max(time.time_ns() // 1_000_000, self._earliest_ms)
+            self._last_ms = item.time_ms
         elif type(item) is Shutdown:
             # Callers that wait for space are woken: there will be none, and their next attempt raises.
             self._wake_callers()

@@ -13,11 +13,11 @@ from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
-from uuid import UUID, uuid4
+from uuid import UUID
 
-from rollout import schema
+import attrs
+
 from rollout._version import __version__
-from rollout.codec import format_timestamp
 from rollout.errors import EncodeError, RolloutError
 from rollout.home import (
     SessionLock,
@@ -26,32 +26,38 @@ from rollout.home import (
     find_and_use,
     folders_up_to_home,
     home_folder,
+    home_of,
     locate,
     missing_folders,
     new_session_id,
 )
+from rollout.recording._agent_methods import AgentMethods
+from rollout.recording._agents import ROOT, Place
 from rollout.recording._append_file import AppendFile
 from rollout.recording._commands import MAX_WAITING_SIZE, Add, Options, RecorderStats
+from rollout.recording._companions import Companions
 from rollout.recording._lifecycle import abandon, starting
+from rollout.recording._moments import Moment, milliseconds
 from rollout.recording._open_rollout import System
-from rollout.recording._policy import Policy, codex_2025_policy
-from rollout.recording._prepare import meta_line, prepare_item, prepare_items, text_of
+from rollout.recording._policy import Policy, default_policy
+from rollout.recording._prepare import Default, Preparer, meta_line
 from rollout.recording._resume import open_for_append
+from rollout.recording._settings import Settings, session_meta
+from rollout.recording._token_counts import TokenTotals
 from rollout.recording._writer import Writer
-from rollout.schema import snapshot
 
 __all__ = ["Recorder"]
 
 _log = logging.getLogger("rollout")
 
 
-class Recorder:
+class Recorder(AgentMethods):
     """
     Recorder of a new session; `Recorder.resume` continues an existing one.
 
-    The file is created at once. Its first line, the session_meta, is written by the writer's thread, which
-    asks git about *cwd* for up to 5 seconds before. May be used from any thread. Use it as a context manager, or
-    call `close`; a recorder still open when the program ends is closed then, within 10 seconds.
+    The file is created at once. Its first line, the session_meta, is written by the writer's thread, which asks git
+    about *cwd* for up to 5 seconds before. May be used from any thread. Use it as a context manager, or call `close`; a
+    recorder still open when the program ends is closed then, within 10 seconds.
 
     Args:
         instructions: System prompt or permanent instructions of the user, for the meta.
@@ -64,7 +70,13 @@ class Recorder:
             vscode, and omits sessions of exec.
         model_provider: Service that runs the model.
         policy: Decides which items are kept: called with a line's type and a copy of its payload, on the thread that
-            records; any true result keeps the item. By default the items that Codex of September 2025 keeps.
+            records; any true result keeps the item. By default everything except the events that only a user
+            interface needs, and only while the agent runs.
+        default: Called with a value whose type has no JSON form; returns one that has, like the argument of
+            `json.dumps`. By default such a value is refused.
+        started_at: Time of the session's beginning, for an importer; by default now. No line gets an earlier time.
+        history_mode: "legacy", which every Codex continues; or "paginated", of which Codex 0.169.0 shows each tool
+            call as its own, and which Codex up to 0.128 damages when it continues it.
         fsync: Whether to sync the file after every batch: flushed items survive a power cut.
         queue_size: Maximum number of calls of `record` that wait to be written.
         max_waiting_size: Maximum number of bytes of memory for these calls and for the lines that a full disk refuses;
@@ -75,8 +87,10 @@ class Recorder:
         OSError: The file or its lock could not be created. Raised unchanged, so the caller may continue unrecorded.
         SessionBusyError: Another writer holds a session of this id.
         WriterStartError: The system has no more threads, or the program is ending; no file is left.
-        ValueError: *session_id* is not a UUID, or *queue_size*, *max_waiting_size* or *on_full* is invalid.
+        ValueError, TypeError: *session_id* is not a UUID, *started_at* no time, or a mode or a limit is invalid.
     """
+
+    _parent: Recorder | None = None
 
     def __init__(
         self,
@@ -89,37 +103,47 @@ class Recorder:
         cli_version: str = __version__,
         source: str | None = None,
         model_provider: str | None = None,
-        policy: Policy = codex_2025_policy,
+        policy: Policy = default_policy,
+        default: Default = None,
+        started_at: Moment | None = None,
+        history_mode: Literal["legacy", "paginated"] = "legacy",
         fsync: bool = False,
         queue_size: int = 256,
         max_waiting_size: int = MAX_WAITING_SIZE,
         on_full: Literal["block", "raise"] = "block",
     ) -> None:
         options = Options(fsync, queue_size, max_waiting_size, on_full)
-        now_ms = time.time_ns() // 1_000_000
-        folder = home_folder(home).absolute()
-        own_id = new_session_id() if session_id is None else str(UUID(str(session_id)))
-        self._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- Path.absolute keeps ".."
-        meta = schema.SessionMeta(
-            id=own_id,
-            timestamp=format_timestamp(now_ms),
-            cwd=self._cwd,
+        if history_mode not in ("legacy", "paginated"):
+            raise ValueError(f"history_mode is 'legacy' or 'paginated', not {history_mode!r}")
+        self._settings = Settings(
+            home=home_folder(home).absolute(),
+            cwd=os.path.abspath(cwd or "."),  # noqa: PTH100 -- Path.absolute keeps ".."
             originator=originator,
             cli_version=cli_version,
-            instructions=instructions,
-            source=source,
             model_provider=model_provider,
+            policy=policy,
+            default=default,
+            history_mode=history_mode,
+            options=options,
         )
-        first = partial(meta_line, snapshot(meta), now_ms, os.getpid())
+        started_ms = 0 if started_at is None else milliseconds(started_at)
+        own_id = new_session_id() if session_id is None else str(UUID(str(session_id)))
+        self._create(own_id, started_ms, ROOT, instructions=instructions, source=source)
+
+    def _create(self, own_id: str, started_ms: int, place: Place, **fields: Any) -> None:
+        settings, now_ms = self._settings, started_ms or time.time_ns() // 1_000_000
+        meta = session_meta(settings, own_id, now_ms, {**fields, **place.meta})
+        first = partial(meta_line, meta, now_ms, os.getpid())
         with starting():
-            missing = [made.parent for made in missing_folders(folder)]
-            lock = SessionLock(folder, own_id)
+            missing = [made.parent for made in missing_folders(settings.home)]
+            lock = SessionLock(settings.home, own_id)
             try:
-                path, fd = create_session_file(folder, own_id, now_ms / 1000)
+                path, fd = create_session_file(settings.home, own_id, now_ms / 1000)
             except BaseException:
                 lock.release()
                 raise
-            self._begin(path, fd, lock, policy, missing, options, first=first)
+            ordinal = 0 if settings.history_mode == "paginated" else None
+            self._begin(path, fd, lock, missing, place, first=first, ordinal=ordinal, started_ms=started_ms)
 
     @classmethod
     def resume(  # noqa: D417 -- several are described as for a new session
@@ -128,7 +152,9 @@ class Recorder:
         *,
         home: StrPath | None = None,
         cwd: StrPath | None = None,
-        policy: Policy = codex_2025_policy,
+        originator: str = "rollout",
+        policy: Policy = default_policy,
+        default: Default = None,
         fsync: bool = False,
         queue_size: int = 256,
         max_waiting_size: int = MAX_WAITING_SIZE,
@@ -137,13 +163,12 @@ class Recorder:
         """
         Continue a session: append to its file, without a second session_meta.
 
-        A torn last line gets a newline and is kept. In a paginated session (Codex 0.148 and later) the numbers of the
-        lines continue.
+        A torn last line gets a newline and is kept. A paginated session (Codex 0.148 and later) stays one.
 
         Args:
             path_or_id: Path of the file, or the session's id or the beginning of it.
             home: Folder in which an id is searched for; by default as for a new session.
-            cwd, policy, fsync, queue_size, max_waiting_size, on_full: As for a new session.
+            cwd, originator, policy, default, fsync, queue_size, max_waiting_size, on_full: As for a new session.
 
         Raises:
             SessionNotFoundError, AmbiguousSessionError: As `find_session`.
@@ -155,12 +180,20 @@ class Recorder:
         options = Options(fsync, queue_size, max_waiting_size, on_full)
         folder = home_folder(home).absolute()
         recorder = cls.__new__(cls)
-        recorder._cwd = os.path.abspath(cwd or ".")  # noqa: PTH100 -- as above
         with starting():
             path, fd, lock, ordinal = find_and_use(
                 lambda: locate(path_or_id, home).absolute(), lambda path: (path, *open_for_append(path, folder))
             )
-            recorder._begin(path, fd, lock, policy, (), options, ordinal=ordinal)
+            recorder._settings = Settings(
+                home=home_of(path) or folder,
+                cwd=os.path.abspath(cwd or "."),  # noqa: PTH100 -- as above
+                originator=originator,
+                policy=policy,
+                default=default,
+                history_mode="legacy" if ordinal is None else "paginated",
+                options=options,
+            )
+            recorder._begin(path, fd, lock, (), ROOT, ordinal=ordinal)
         return recorder
 
     def _begin(
@@ -168,23 +201,26 @@ class Recorder:
         path: Path,
         fd: int,
         lock: SessionLock,
-        policy: Policy,
         missing: Sequence[Path],
-        options: Options,
+        place: Place,
         *,
         first: Callable[[], Add] | None = None,
         ordinal: int | None = None,
+        started_ms: int = 0,
         system: System = os,
     ) -> None:
-        self._session_id = lock.session_id
-        self._policy = policy
+        settings = self._settings
+        self._session_id, self._place = lock.session_id, place
+        self._preparer = Preparer(settings.policy, settings.default)
+        companions = Companions(lock.session_id, settings.originator, settings.cwd, ordinal is not None)
+        self._begin_methods(companions, TokenTotals(None if first else path))
         try:
             file = AppendFile(path, fd, lock, [*folders_up_to_home(path), *missing], system=system)
         except BaseException:
             os.close(fd)
             lock.release()
             raise
-        self._writer = Writer(file, options, first=first, ordinal=ordinal)
+        self._writer = Writer(file, settings.options, first=first, ordinal=ordinal, started_ms=started_ms)
         self._finalizer = weakref.finalize(self, abandon, self._writer)
         self._finalizer.atexit = False
 
@@ -209,8 +245,8 @@ class Recorder:
 
     @property
     def stats(self) -> RecorderStats:
-        """Progress of the writer."""
-        return self._writer.stats
+        """Progress of the writer, and the numbers of items that the policy dropped."""
+        return attrs.evolve(self._writer.stats, dropped=self._preparer.dropped)
 
     def __reduce__(self) -> Any:
         raise TypeError(f"{self!r} cannot be pickled; the other process must record into a session of its own")
@@ -226,7 +262,7 @@ class Recorder:
 
         return recorder_bundle(self.path, self._session_id, closed=self.closed, stats=self.stats)
 
-    def record(self, *items: Any) -> None:
+    def record(self, *items: Any, timestamp: Moment | None = None) -> None:
         """
         Queue items to be written; block only while there is no space for them, and only if *on_full* is "block".
 
@@ -237,6 +273,8 @@ class Recorder:
             items: Each is an object of `rollout.schema`, a dict in the form of the Responses API
                 (``{"type": "message", ...}``), a whole item (``{"type": "event_msg", "payload": {...}}``), or an object
                 whose ``model_dump``, as pydantic's, gives one of these.
+            timestamp: Time of the items, for an importer; at least that of the line before. A datetime without a zone
+                is local time; a number is Unix seconds; text is ISO 8601.
 
         Raises:
             EncodeError: An item has no JSON form, or its own code or the policy raised an exception, which is the
@@ -247,70 +285,28 @@ class Recorder:
             WriteError: The writer died; nothing was recorded.
             UnsupportedSessionError, WriterStartError: A forked child cannot number the lines of a paginated session, or
                 cannot start a thread; nothing was recorded.
+            ValueError, TypeError: *timestamp* is no time; nothing was recorded.
         """
         refused: EncodeError | None = None
+        time_ms = 0 if timestamp is None else milliseconds(timestamp)
         if len(items) == 1:
             # The usual call takes a shorter path: 0.2 us less.
-            add = prepare_item(items[0], self._policy)
+            add = self._preparer.prepare(items[0])
         else:
-            add, refused = prepare_items(items, self._policy)
+            add, refused = self._preparer.prepare_all(items)
         if add is not None:
+            add.time_ms = time_ms
             self._writer.add(add)
         elif self.closed:
             raise self._writer.closed_error
         if refused is not None:
             raise refused
 
-    def user_message(self, text: str) -> None:
-        """Record a message of the user: the response item, and the event by which Codex lists the session."""
-        self.record(
-            schema.Message(role="user", content=(schema.InputText(text=text),)),
-            schema.UserMessage(message=text, kind="plain"),
-        )
-
-    def agent_message(self, text: str) -> None:
-        """Record a message of the agent: the event and the response item."""
-        self.record(
-            schema.AgentMessage(message=text),
-            schema.Message(role="assistant", content=(schema.OutputText(text=text),)),
-        )
-
-    def reasoning(self, text: str) -> None:
-        """Record a summary of the model's reasoning: the event and the response item."""
-        self.record(schema.AgentReasoning(text=text), schema.Reasoning(summary=(schema.SummaryText(text=text),)))
-
-    def tool_call(self, name: str, arguments: Any, call_id: str | None = None) -> str:
-        """
-        Record a call of a tool by the model.
-
-        Args:
-            name: Name of the tool.
-            arguments: JSON text as a string, or any other value, which is encoded.
-            call_id: Id that connects the output to the call; by default a new one.
-
-        Returns:
-            The id of the call, for `tool_output`.
-        """
-        call_id = call_id or f"call_{uuid4().hex}"
-        self.record(schema.FunctionCall(name=name, arguments=text_of(arguments), call_id=call_id))
-        return call_id
-
-    def tool_output(self, call_id: str, output: Any) -> None:
-        """Record the output of a tool; values other than strings as JSON text, as Codex of 2025 reads only strings."""
-        self.record(schema.FunctionCallOutput(call_id=call_id, output=text_of(output)))
-
-    def turn_context(self, **fields: Any) -> None:
-        """
-        Record the settings of the turn that begins.
-
-        Args:
-            fields: Fields of `schema.TurnContext`. By default *cwd* is the recorder's, *model* "unknown",
-                *approval_policy* "never", *summary* "auto", and *sandbox_policy* full access, as a plain script has
-                it. The sandbox policy is written with both of its tags, so that every Codex reads it.
-        """
-        policy = schema.SandboxPolicy(mode="danger-full-access", type="danger-full-access")
-        fields = {"cwd": self._cwd, "approval_policy": "never", "sandbox_policy": policy, **fields}
-        self.record(schema.TurnContext(**{"model": "unknown", "summary": "auto", **fields}))
+    def _start_agent(self, place: Place, instructions: str | None) -> Recorder:
+        agent = type(self).__new__(type(self))
+        agent._settings, agent._parent = self._settings, self
+        agent._create(new_session_id(), 0, place, instructions=instructions)
+        return agent
 
     def flush(self, timeout: float | None = None, *, fsync: bool = False) -> None:
         """
@@ -344,8 +340,13 @@ class Recorder:
             WriteError: Some items are not in the file.
             FlushTimeoutError: The writer was still busy; it continues.
         """
+        if not self.closed:
+            self._end_implicit_turn()
         self._writer.close(timeout)
         self._finalizer.detach()
+        parent, self._parent = self._parent, None
+        if parent is not None and not parent.closed:
+            parent.record(self._place.activity(parent._companions, self._session_id, "completed"))
 
     def __enter__(self) -> Recorder:
         return self
@@ -356,5 +357,4 @@ class Recorder:
         except RolloutError as failure:
             if error is None:
                 raise
-            # The exception of the body is more important, and must not be replaced by this one.
-            _log.error("while leaving the with block: %s", failure)
+            _log.error("while leaving the with block: %s", failure)  # the exception of the body is more important

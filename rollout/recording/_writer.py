@@ -54,6 +54,7 @@ class Writer:
         first: Returns the item to write before all others, with its time; called on the writer's thread.
         ordinal: Number of the next line, in a paginated session.
         options: Limits on the waiting items, and what happens at the limit.
+        started_ms: Unix milliseconds before which no line can be; 0 without this limit.
     """
 
     def __init__(
@@ -63,8 +64,10 @@ class Writer:
         *,
         first: Callable[[], Add] | None = None,
         ordinal: int | None = None,
+        started_ms: int = 0,
     ) -> None:
         self._file = file
+        self._started_ms = started_ms
         self._options = options
         self._record_timeout = 0 if options.on_full == "raise" else None
         self._first = first
@@ -87,7 +90,9 @@ class Writer:
     def _clear(self) -> None:
         self._pid = os.getpid()
         self._starting = threading.RLock()
-        self._commands = Commands(self._options, lambda: RecorderClosedError(self.path), self._check_wait)
+        self._commands = Commands(
+            self._options, lambda: RecorderClosedError(self.path), self._check_wait, self._started_ms
+        )
         self._batch: Sequence[Command] = ()
         self._encoder = Encoder(self.path.name, self._ordinal)
         self._next_try = 0.0

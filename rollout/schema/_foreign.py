@@ -78,6 +78,12 @@ class NoJsonFormError(Exception):
         self.path: list[str] = []
 
 
+class UnsupportedTypeError(NoJsonFormError):
+    """
+    A value has a type without a JSON form.
+    """
+
+
 def wrap_error(error: Exception, value: Any, *, method: str = "") -> NoJsonFormError:
     """
     Return the error for a value whose own code raised *error*; *error* itself if it is a `NoJsonFormError`.
@@ -87,19 +93,19 @@ def wrap_error(error: Exception, value: Any, *, method: str = "") -> NoJsonFormE
         value: Value whose code raised the exception.
         method: Method that raised the exception, with a dot before the name; empty if unknown.
     """
-    if type(error) is NoJsonFormError:
+    if isinstance(error, NoJsonFormError):
         return error
     wrapper = NoJsonFormError(f"{_name_of(value)}{method} raised {describe_error(error)}")
     wrapper.__cause__ = error
     return wrapper
 
 
-def _unsupported_type_error(value: Any) -> NoJsonFormError:
+def _unsupported_type_error(value: Any) -> UnsupportedTypeError:
     """
     Return the error for a value whose type has no JSON form. Its text describes how to convert the value.
     """
     conversion = _conversion_of(type(value))
-    return NoJsonFormError(f"{_name_of(value)} has no JSON form; convert it first, {conversion}")
+    return UnsupportedTypeError(f"{_name_of(value)} has no JSON form; convert it first, {conversion}")
 
 
 def _conversion_of(kind: type) -> str:

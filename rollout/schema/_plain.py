@@ -8,7 +8,7 @@ Independent of lines, bytes and files.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from reprlib import repr as short_repr
 from typing import Any, NamedTuple
@@ -17,7 +17,16 @@ import attrs
 
 from rollout.errors import EncodeError
 from rollout.schema import LINE_TYPES, RolloutItem, Wire
-from rollout.schema._foreign import NoJsonFormError, dump_fields, has_kind, items_of, path_step, values_of, wrap_error
+from rollout.schema._foreign import (
+    NoJsonFormError,
+    UnsupportedTypeError,
+    dump_fields,
+    has_kind,
+    items_of,
+    path_step,
+    values_of,
+    wrap_error,
+)
 
 __all__ = ["MAX_DEPTH", "CopyStats", "copy_to_show", "encode_error_for", "plain_item", "snapshot", "wire_fields"]
 
@@ -38,12 +47,13 @@ _known_keys: set[str] = set()
 _KNOWN_KEYS_MAX = 4096
 
 
-def plain_item(item: Any) -> tuple[str, Any, Any]:
+def plain_item(item: Any, default: Callable[[Any], Any] | None = None) -> tuple[str, Any, Any]:
     """
     Return the type of the line, the payload and the metadata of an item. A dict is not copied.
 
     Args:
         item: Any value that `Recorder.record` accepts.
+        default: Function that converts an item of another type.
 
     Raises:
         EncodeError: The value is not an item.
@@ -55,7 +65,7 @@ def plain_item(item: Any) -> tuple[str, Any, Any]:
     elif isinstance(item, RolloutItem):
         return item.line_type, item, None
     elif not isinstance(item, Mapping):
-        item = _dump_item(item)
+        item = _dump_item(item, default)
     kind = item.get("type")
     if type(kind) is not str:
         if not has_kind(kind, str):
@@ -69,11 +79,16 @@ def plain_item(item: Any) -> tuple[str, Any, Any]:
     return "response_item", item, None
 
 
-def _dump_item(item: Any) -> Mapping[str, Any]:
+def _dump_item(item: Any, default: Callable[[Any], Any] | None) -> Mapping[str, Any]:
     if item is None or type(item) in (str, bool, int, float, list, tuple):
         raise EncodeError("", f"an item is a dict or an object of rollout.schema, not {type(item).__name__}")
     try:
         return dump_fields(item)
+    except UnsupportedTypeError as found:
+        converted = default(item) if default else None
+        if isinstance(converted, Mapping):
+            return converted
+        raise EncodeError("", found.reason) from found.__cause__
     except NoJsonFormError as found:
         raise EncodeError("", found.reason) from found.__cause__
 
@@ -92,11 +107,13 @@ class CopyStats:
     Attributes:
         size: Bytes of memory that the copy keeps alive; an upper bound, unless keys are long.
         is_ascii: Whether all characters of the copy are ASCII.
+        default: Function that converts a value whose type has no JSON form; None if there is none.
     """
 
     # Attributes of the class: an object with an __init__ takes 0.1 us longer to make.
     size = 0
     is_ascii = True
+    default: Callable[[Any], Any] | None = None
 
 
 def snapshot(value: Any, stats: CopyStats | None = None) -> Any:
@@ -218,7 +235,16 @@ def _copy_other(value: Any, depth: int, stats: CopyStats) -> Any:
         return _copy_dict(items_of(value), depth, stats)
     if isinstance(value, (list, tuple)):
         return _copy_list(values_of(value), depth, stats)
-    return _copy(dump_fields(value), depth, stats)
+    try:
+        plain = dump_fields(value)
+    except UnsupportedTypeError:
+        if stats.default is None:
+            raise
+        if not depth:
+            raise _too_deep() from None
+        # One level less: a function that returns what it was given would be called without end.
+        return _copy(stats.default(value), depth - 1, stats)
+    return _copy(plain, depth, stats)
 
 
 def _check_key(key: Any, stats: CopyStats) -> None:

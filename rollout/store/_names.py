@@ -1,17 +1,13 @@
 """
 The names of sessions, in Codex's ``session_index.jsonl``, and the search for sessions by name.
-
-A line is ``{"id", "thread_name", "updated_at"}``; the last line for an id is valid. Codex 0.169.0 holds a lock on
-``session_index.jsonl.lock`` while it writes, as observed when it named sessions.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,14 +15,16 @@ from typing import Any
 from rollout.codec import decode_json, encode_json, format_timestamp
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
 from rollout.home import (
+    NAMES_FILE,
     RolloutName,
     StrPath,
+    append_name,
+    checked_name,
     find_session,
     home_folder,
     is_path,
     locate,
-    locked_file,
-    make_folder,
+    locked_names,
     replacement_file,
     walk,
 )
@@ -35,7 +33,6 @@ from rollout.store._codex_database import update_codex
 
 __all__ = ["find", "forget_name", "rename_session", "session_names"]
 
-_INDEX = "session_index.jsonl"
 _NUMBERED = re.compile(r"@(last|[1-9]\d{0,8})", re.ASCII)
 
 
@@ -72,19 +69,18 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
         ValueError: The name is blank, or contains a line break or another control character.
         OSError: The name could not be written; the old name is unchanged.
     """
-    if name is not None and (not name.strip() or not name.strip().isprintable()):
-        raise ValueError(f"{name!r} is not a valid name: it is blank, or contains a control character")
+    name = None if name is None else checked_name(name)
     folder = home_folder(home)
     session_id = _id_of(session, folder)
     # Codex's database is updated before the lock is released, so that both have the same name.
-    with _locked(folder):
+    with locked_names(folder):
         if name is None:
             _forget(folder, session_id)
         else:
             now = format_timestamp(time.time_ns() // 10**6)
-            row = {"id": session_id, "thread_name": name.strip(), "updated_at": now}
-            _append(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
-        update_codex(folder, session_id, name=name and name.strip())
+            row = {"id": session_id, "thread_name": name, "updated_at": now}
+            append_name(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
+        update_codex(folder, session_id, name=name)
     return session_id
 
 
@@ -102,7 +98,7 @@ def forget_name(home: Path, session_id: str) -> None:
     Remove a session's name: all its lines, as Codex does.
     """
     if _is_named(home, session_id):
-        with _locked(home):
+        with locked_names(home):
             _forget(home, session_id)
 
 
@@ -113,7 +109,7 @@ def _is_named(home: Path, session_id: str) -> bool:
 def _forget(home: Path, session_id: str) -> None:
     if not _is_named(home, session_id):
         return
-    with replacement_file(home / _INDEX) as file:
+    with replacement_file(home / NAMES_FILE) as file:
         for raw in _raw_rows(home):
             row = _row(raw)
             if row is None or row["id"] != session_id:
@@ -168,7 +164,7 @@ def _rows(home: Path) -> Iterator[dict[str, Any]]:
 
 def _raw_rows(home: Path) -> Iterator[bytes]:
     try:
-        file, _ = open_rollout(home / _INDEX)
+        file, _ = open_rollout(home / NAMES_FILE)
     except FileNotFoundError:
         return
     with file:
@@ -183,20 +179,3 @@ def _row(raw: bytes) -> dict[str, Any] | None:
     if type(row) is dict and isinstance(row.get("id"), str) and isinstance(row.get("thread_name"), str):
         return {**row, "id": row["id"].lower()}
     return None
-
-
-def _append(home: Path, line: bytes) -> None:
-    fd = os.open(home / _INDEX, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        size = os.fstat(fd).st_size
-        # Without a newline after an incomplete last line, both lines would be lost.
-        torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-        os.write(fd, b"\n" + line if torn else line)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-def _locked(home: Path) -> AbstractContextManager[None]:
-    make_folder(home)
-    return locked_file(home / f"{_INDEX}.lock", timeout=None)

@@ -18,6 +18,7 @@ from rollout.interpret import (
     Notice,
     PlanChanged,
     Problem,
+    Prompt,
     Quiet,
     Said,
     SessionFacts,
@@ -281,3 +282,12 @@ def test_any_value_in_any_field_of_any_line_is_read_without_an_error(lines: list
 @given(st.lists(ANY_LINES, max_size=12))
 def test_many_values_in_any_field_of_any_line_are_read_without_an_error(lines: list[RolloutLine]) -> None:
     assert_reads_without_an_error(lines)
+
+
+def test_a_fact_shows_its_fields() -> None:
+    fact = next(fact for fact in facts_of(*prompt("hello")) if isinstance(fact, Prompt))
+
+    assert repr(fact).startswith("Prompt(number=1, timestamp=")
+    assert "text='hello'" in repr(fact)
+    assert fact != "hello"
+    assert fact == copy(fact)

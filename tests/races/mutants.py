@@ -159,7 +159,11 @@ MUTANTS = {
             ),
             (
                 "            # Under the mutex, so that time does not run backwards in the file.\n"
-                "            item.time_ms = time.time_ns() // 1_000_000",
+                "            if item.time_ms:\n"
+                "                item.time_ms = self._earliest_ms = max(item.time_ms, self._last_ms)\n"
+                "            else:\n"
+                "                item.time_ms = max(time.time_ns() // 1_000_000, self._earliest_ms)\n"
+                "            self._last_ms = item.time_ms",
                 "            pass",
             ),
         ),

@@ -65,11 +65,12 @@ def test_waiting_lines_of_several_megabytes_are_written_with_several_calls_and_i
     recorder: Recorder, disk: WatchedDisk
 ) -> None:
     recorder.flush()
-    disk.fill(1)
+    disk.fill(1000)
     for n in range(30):
         recorder.agent_message(f"{n}:" + "x" * 100_000)
     with pytest.raises(WriteError):
         recorder.flush()
+    disk.fill(0)
     disk.calls.clear()
 
     recorder.flush()

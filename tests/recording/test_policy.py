@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rollout import codex_2025_policy, keep_all
+from rollout import codex_2025_policy, default_policy, keep_all
 from tests.rollouts import answer, event, seed_session
 
 
@@ -43,3 +43,28 @@ def test_keep_all_keeps_what_the_policy_of_codex_2025_drops() -> None:
     lines = [event("task_started"), ("novel", {}), *answer("four")]
 
     assert all(keep_all(*line) for line in lines)
+
+
+@pytest.mark.parametrize(
+    "tag",
+    [
+        "task_started", "task_complete", "turn_aborted", "error", "exec_command_end", "mcp_tool_call_end",
+        "patch_apply_end", "item_completed", "token_count", "novel",
+    ],
+)  # fmt: skip
+def test_the_default_policy_keeps_what_is_worth_keeping(tag: str) -> None:
+    assert default_policy(*event(tag))
+
+
+@pytest.mark.parametrize(
+    "tag", ["agent_message_delta", "exec_command_output_delta", "novel_delta", "turn_diff", "exec_approval_request"]
+)
+def test_the_default_policy_drops_events_of_a_running_user_interface(tag: str) -> None:
+    assert not default_policy(*event(tag))
+
+
+@pytest.mark.parametrize(
+    ("line_type", "payload"), [("response_item", {"type": "novel"}), ("novel", {}), ("event_msg", {"type": 7})]
+)
+def test_the_default_policy_keeps_every_item_and_line_that_is_no_event(line_type: str, payload: dict[str, Any]) -> None:
+    assert default_policy(line_type, payload)

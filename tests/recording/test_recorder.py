@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
@@ -27,15 +26,8 @@ from rollout import (
     schema,
 )
 from rollout.codec import encode_item, format_timestamp
+from tests.recording.helpers import lines_of, payloads_of
 from tests.rollouts import user_item as message
-
-
-def lines_of(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()]
-
-
-def payloads_of(path: Path) -> list[dict[str, Any]]:
-    return [line["payload"] for line in lines_of(path)[1:]]
 
 
 def write_session(home: Path, *lines: tuple[str, dict[str, Any], int | None], session_id: str | None = None) -> Path:
@@ -194,11 +186,11 @@ class TestRecord:
         delta = {"type": "event_msg", "payload": {"type": "agent_message_delta", "delta": "x"}}
         typed = schema.AgentReasoningSectionBreak()
 
-        with Recorder(home=home) as seed, Recorder(home=home, policy=keep_all) as all_of_it:
-            seed.record(delta, typed, {"type": "ghost_snapshot", "ghost_commit": {}})
+        with Recorder(home=home) as recorder, Recorder(home=home, policy=keep_all) as all_of_it:
+            recorder.record(delta, typed, {"type": "ghost_snapshot", "ghost_commit": {}})
             all_of_it.record(delta, typed)
 
-        assert payloads_of(seed.path) == []
+        assert payloads_of(recorder.path) == [{"type": "ghost_snapshot", "ghost_commit": {}}]
         assert payloads_of(all_of_it.path) == [delta["payload"], {"type": "agent_reasoning_section_break"}]
 
     def test_refuses_what_has_no_json_form_by_its_path_and_records_the_items_beside_it(
@@ -298,11 +290,18 @@ class TestConvenience:
 
     def test_tool_call_and_output_are_tied_by_an_id_and_hold_json_as_text(self, recorder: Recorder) -> None:
         call_id = recorder.tool_call("shell", {"command": ["ls", "/é"]})
-        recorder.tool_output(call_id, {"exit_code": 0})
+        recorder.tool_output(call_id, {"exit_code": 0}, seconds=1.5)
 
         recorder.flush()
         assert payloads_of(recorder.path) == [
             {"type": "function_call", "name": "shell", "arguments": '{"command":["ls","/é"]}', "call_id": call_id},
+            {
+                "type": "mcp_tool_call_end",
+                "call_id": call_id,
+                "invocation": {"server": "rollout", "tool": "shell", "arguments": {"command": ["ls", "/é"]}},
+                "duration": {"secs": 1, "nanos": 500_000_000},
+                "result": {"Ok": {"content": [{"type": "text", "text": '{"exit_code":0}'}], "isError": False}},
+            },
             {"type": "function_call_output", "call_id": call_id, "output": '{"exit_code":0}'},
         ]
 
@@ -311,8 +310,8 @@ class TestConvenience:
         recorder.tool_output(call_id, "plain")
 
         recorder.flush()
-        assert [payload["call_id"] for payload in payloads_of(recorder.path)] == ["call_1", "call_1"]
-        assert payloads_of(recorder.path)[1]["output"] == "plain"
+        assert [payload["call_id"] for payload in payloads_of(recorder.path)] == ["call_1"] * 3
+        assert payloads_of(recorder.path)[2]["output"] == "plain"
 
     def test_turn_context_has_what_every_codex_needs_and_what_is_given(
         self, recorder: Recorder, tmp_path: Path
@@ -324,7 +323,7 @@ class TestConvenience:
             {
                 "cwd": str(tmp_path),
                 "approval_policy": "never",
-                "sandbox_policy": {"mode": "danger-full-access", "type": "danger-full-access"},
+                "sandbox_policy": {"mode": "read-only", "type": "read-only"},
                 "model": "m",
                 "effort": "high",
                 "summary": "auto",
@@ -498,7 +497,7 @@ class TestResume:
             file.write(b'{"timestamp":"t","ordinal":8,"ty')
 
         with Recorder.resume(path) as recorder:
-            recorder.user_message("x")
+            recorder.record(message("x"), message("y"))
 
         readable = load_history(path).lines
         assert [line.ordinal for line in readable] == [0, 1, 7, 8, 9]

@@ -1,0 +1,135 @@
+"""
+The session that records one conversation: turns, items, usage, settings, errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+from attrs import define, field
+
+from rollout.adapters._plain import plain_copy
+from rollout.dialects import Item, Reply, Request
+from rollout.recording import Recorder, Turn
+
+__all__ = ["Redact", "SessionLog"]
+
+Redact: TypeAlias = "Callable[[Any], Any]"
+"""Returns plain values without what must not be recorded, as `rollout.secrets.Redaction.redact`."""
+
+
+# Calls that the client answers; others, as of a web search, the provider answers itself.
+_CALLS = frozenset(
+    {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "computer_call", "apply_patch_call"}
+)
+
+
+@define(eq=False)
+class SessionLog:
+    """
+    Writer of a conversation into a session.
+
+    Args:
+        recorder: Recorder of the session.
+        redact: Called with everything before it is recorded.
+    """
+
+    recorder: Recorder
+    redact: Redact | None = None
+    # The open turn, and what the last turn_context stated.
+    _turn: Turn | None = field(default=None, init=False)
+    _context: dict[str, Any] = field(factory=dict, init=False)
+    _extras: dict[str, Any] = field(factory=dict, init=False)
+
+    def sent(self, request: Request, new: Sequence[Item], replaced: Sequence[Item] | None = None) -> None:
+        """
+        Record a request: a turn if it asks something new, its settings where they have changed, its new items.
+
+        Args:
+            request: The request.
+            new: Its items that are not yet recorded.
+            replaced: The items that replace the context so far; None if it only grows.
+        """
+        if replaced is not None:
+            self.recorder.compacted("", self._redacted(list(replaced)))
+        is_asked = any(item.get("role") == "user" for item in new)
+        if self._turn is None or is_asked:
+            self.end_turn()
+            self._turn = self.recorder.turn(context=self._settings(request)).begin()
+        elif self._has_changed(request):
+            self.recorder.turn_context(turn_id=self._turn.id, **self._settings(request))
+        self._record(new)
+
+    def received(self, reply: Reply, *, is_whole: bool = True) -> None:
+        """
+        Record an answer, and the end of the turn if the model waits for no tool. After a part of an answer, the turn is
+        open: the request may be tried again.
+        """
+        self._record(reply.items)
+        if reply.usage is not None:
+            self.recorder.usage(reply.usage)
+        if reply.error:
+            self.recorder.error(self._redacted(reply.error))
+        if is_whole and not any(item.get("type") in _CALLS for item in reply.items):
+            self.end_turn()
+
+    def failed(self, error: BaseException) -> None:
+        """
+        Record that there was no answer. After an interrupt the turn ends.
+        """
+        if isinstance(error, Exception):
+            self.recorder.error(self._redacted(f"{type(error).__name__}: {error}"))
+        else:
+            self.end_turn(error)
+
+    def end_turn(self, error: BaseException | None = None) -> None:
+        """
+        End the turn, if one is open.
+        """
+        turn, self._turn = self._turn, None
+        if turn is not None:
+            turn.end(error)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no turn is open."""
+        return self._turn is None
+
+    def close(self) -> None:
+        """
+        End the turn and close the recorder; blocks.
+        """
+        self.end_turn()
+        self.recorder.close()
+
+    def _record(self, items: Sequence[Item]) -> None:
+        if items:
+            self.recorder.record_items(*self._redacted(list(items)))
+
+    def _redacted(self, value: Any) -> Any:
+        return value if self.redact is None else self.redact(value)
+
+    def _settings(self, request: Request) -> dict[str, Any]:
+        """
+        Return the fields of the turn_context. Definitions of tools and other settings stand in it only if they differ
+        from those of the session so far.
+        """
+        self._context = _context(request)
+        # A copy, as the caller may change its list of tools later.
+        changed = plain_copy(self._changed_extras(request))
+        self._extras |= changed
+        fields = {**self._context, **({"extra": changed} if changed else {})}
+        return {key: self._redacted(value) for key, value in fields.items()}
+
+    def _has_changed(self, request: Request) -> bool:
+        return _context(request) != self._context or bool(self._changed_extras(request))
+
+    def _changed_extras(self, request: Request) -> dict[str, Any]:
+        extras = {"tools": request.tools, "settings": request.settings or None}
+        return {key: value for key, value in extras.items() if value is not None and self._extras.get(key) != value}
+
+
+def _context(request: Request) -> dict[str, Any]:
+    values = {"model": request.model, "effort": request.effort, "user_instructions": request.instructions}
+    return {key: value for key, value in values.items() if value is not None}
