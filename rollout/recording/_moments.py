@@ -4,6 +4,7 @@ Times that a caller states, as Unix milliseconds.
 
 from __future__ import annotations
 
+import re
 from datetime import datetime, timezone
 from typing import TypeAlias
 
@@ -12,6 +13,7 @@ __all__ = ["Moment", "milliseconds"]
 Moment: TypeAlias = "datetime | float | str"
 """A datetime (without a zone: local time), Unix seconds, or ISO 8601 text."""
 
+_FRACTION = re.compile(r"\.(\d+)", re.ASCII)
 # Years of four digits: others have no timestamp in the format.
 _FIRST, _LAST = (
     int(datetime(year, month, day, tzinfo=timezone.utc).timestamp() * 1000)
@@ -30,7 +32,7 @@ def milliseconds(moment: Moment) -> int:
     value = moment
     if isinstance(value, str):
         # Python 3.10 reads no "Z", and only 3 or 6 digits after the point.
-        text = value.strip().replace("Z", "+00:00")
+        text = _FRACTION.sub(lambda found: f".{found[1]:0<6.6}", value.strip().replace("Z", "+00:00"), count=1)
         try:
             value = datetime.fromisoformat(text)
         except ValueError:
