@@ -21,7 +21,7 @@ from rollout.errors import InvalidLineError
 from rollout.schema import LINE_TYPES, RolloutItem, snapshot, to_item
 
 __all__ = ["MAX_LINE_SIZE", "RolloutLine", "decode_block", "decode_json", "decode_line", "encode_item", "encode_json"]
-__all__ += ["encode_line", "format_timestamp", "json_for_reading"]
+__all__ += ["encode_line", "encode_name", "format_timestamp", "json_for_reading"]
 
 MAX_LINE_SIZE = 512 * 2**20
 """Maximum number of bytes of a line. A longer line is not recorded, and the reader skips it in constant memory."""
@@ -290,6 +290,14 @@ def _make_head(kind: str, time_ms: int, number: str = "") -> str:
 
 # Many lines have the time and the type of the previous one: 0.06 us instead of 0.8.
 _head = lru_cache(maxsize=16)(_make_head)
+
+
+def encode_name(session_id: str, name: str) -> bytes:
+    """
+    Encode the line that names a session now, with its newline, for the file with the names of sessions.
+    """
+    now = format_timestamp(time.time_ns() // 1_000_000)
+    return _to_bytes(encode_json({"id": session_id, "thread_name": name, "updated_at": now}) + "\n")
 
 
 def decode_json(text: str | bytes) -> Any:

@@ -23,8 +23,8 @@ from typing import Any
 
 from attrs import define, field, frozen
 
-from rollout.adapters._plain import plain_copy
 from rollout.dialects import Dialect, Item, Request, is_compared, item_key
+from rollout.schema import snapshot
 
 __all__ = ["ANSWERED", "CONVERSATIONS_MAX", "FAILED", "Conversation", "Match", "Matcher"]
 
@@ -209,7 +209,7 @@ class Matcher:
         else:
             del conversation.messages[match.known_count :]
             # A copy, as the caller may change a message later.
-            conversation.messages += plain_copy(messages[match.known_count :])
+            conversation.messages += snapshot(messages[match.known_count :], default=str)
         conversation.hashes, conversation.sent_count = match.hashes, len(match.hashes)
         conversation.state, conversation.thread, conversation.used = WAITING, thread, next(self._numbers)
         self.conversations[conversation.used] = conversation

@@ -119,10 +119,8 @@ class _Watch:
                 for chunk in read(*args, **kwargs):
                     self.chunks.append(chunk)
                     yield chunk
-            except BaseException:
+            finally:
                 self.finish()
-                raise
-            self.finish()
 
         return iter_bytes
 
@@ -132,10 +130,8 @@ class _Watch:
                 async for chunk in read(*args, **kwargs):
                     self.chunks.append(chunk)
                     yield chunk
-            except BaseException:
+            finally:
                 self.finish()
-                raise
-            self.finish()
 
         return aiter_bytes
 

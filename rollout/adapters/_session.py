@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 
 from attrs import define, field
 
-from rollout.adapters._plain import plain_copy
 from rollout.dialects import Item, Reply, Request
 from rollout.recording import Recorder, Turn
+from rollout.schema import snapshot
 
 __all__ = ["Redact", "SessionLog"]
 
@@ -117,7 +117,7 @@ class SessionLog:
         """
         self._context = _context(request)
         # A copy, as the caller may change its list of tools later.
-        changed = plain_copy(self._changed_extras(request))
+        changed = snapshot(self._changed_extras(request), default=str)
         self._extras |= changed
         fields = {**self._context, **({"extra": changed} if changed else {})}
         return {key: self._redacted(value) for key, value in fields.items()}

@@ -5,14 +5,13 @@ The methods of a `Recorder` for an agent's loop: messages, tools, turns, usage. 
 from __future__ import annotations
 
 import threading
-import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from uuid import uuid4
 
 from rollout import schema
-from rollout.codec import encode_json, format_timestamp
+from rollout.codec import encode_name
 from rollout.errors import EncodeError
 from rollout.home import append_name, checked_name, locked_names
 from rollout.recording._agents import Place
@@ -24,7 +23,7 @@ from rollout.recording._settings import Settings
 from rollout.recording._token_counts import TokenTotals
 from rollout.recording._tool_runs import ToolRun, recorded_tool
 from rollout.recording._turn import Turn, error_text
-from rollout.schema import CopyStats, plain_item, snapshot
+from rollout.schema import plain_item, snapshot
 
 if TYPE_CHECKING:
     from rollout.recording._recorder import Recorder
@@ -61,9 +60,7 @@ class AgentMethods:
         """
         Return a value as plain JSON values, converted by *default* where needed.
         """
-        stats = CopyStats()
-        stats.default = self._settings.default
-        return snapshot(value, stats)
+        return snapshot(value, default=self._settings.default)
 
     def record_items(self, *items: Any) -> None:
         """
@@ -289,11 +286,9 @@ class AgentMethods:
             ValueError: The name is blank, or contains a line break or another control character.
             OSError: The name could not be written.
         """
-        home, name = self._settings.home, checked_name(name)
-        now = format_timestamp(time.time_ns() // 1_000_000)
-        row = {"id": self._session_id, "thread_name": name, "updated_at": now}
+        home, line = self._settings.home, encode_name(self._session_id, checked_name(name))
         with locked_names(home):
-            append_name(home, encode_json(row).encode("utf-8", "replace") + b"\n")
+            append_name(home, line)
 
     def agent(self, name: str, *, role: str = "default", instructions: str | None = None) -> Recorder:
         """

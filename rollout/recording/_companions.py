@@ -49,7 +49,7 @@ class Companions:
 
     Attributes:
         turn_id: Id of the current turn; None outside of a turn.
-        last_text: Text of the last message of the agent; None if there is none in this turn.
+        last_text: Text of the agent's last message in the current turn; None before the first one.
     """
 
     session_id: str

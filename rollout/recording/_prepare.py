@@ -152,6 +152,4 @@ def text_of(value: Any, default: Default = None) -> str:
     if has_kind(value, str):
         text: str = value
         return text
-    stats = CopyStats()
-    stats.default = default
-    return encode_json(snapshot(value, stats))
+    return encode_json(snapshot(value, default=default))

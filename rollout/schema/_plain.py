@@ -107,7 +107,7 @@ class CopyStats:
     Attributes:
         size: Bytes of memory that the copy keeps alive; an upper bound, unless keys are long.
         is_ascii: Whether all characters of the copy are ASCII.
-        default: Function that converts a value whose type has no JSON form; None if there is none.
+        default: Function that converts values whose type has no JSON form; None means that these are refused.
     """
 
     # Attributes of the class: an object with an __init__ takes 0.1 us longer to make.
@@ -116,18 +116,21 @@ class CopyStats:
     default: Callable[[Any], Any] | None = None
 
 
-def snapshot(value: Any, stats: CopyStats | None = None) -> Any:
+def snapshot(value: Any, stats: CopyStats | None = None, default: Callable[[Any], Any] | None = None) -> Any:
     """
     Return a copy of *value* that consists of dicts, lists, strings, numbers, booleans and None.
 
     Args:
         value: Value of any type.
         stats: Object to which the size and the encoding of the copy are added; the size includes shared strings.
+        default: Function that converts values whose type has no JSON form; by default these are refused.
 
     Raises:
         EncodeError: A part of the value has no JSON form; `path` is its position.
     """
     stats = stats or CopyStats()
+    if default is not None:
+        stats.default = default
     try:
         return _copy_dict(value, MAX_DEPTH, stats) if type(value) is dict else _copy(value, MAX_DEPTH, stats)
     except Exception as error:  # noqa: BLE001 -- code of others

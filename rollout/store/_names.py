@@ -5,14 +5,13 @@ The names of sessions, in Codex's ``session_index.jsonl``, and the search for se
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rollout.codec import decode_json, encode_json, format_timestamp
+from rollout.codec import decode_json, encode_name
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
 from rollout.home import (
     NAMES_FILE,
@@ -77,9 +76,7 @@ def rename_session(session: StrPath, name: str | None, *, home: StrPath | None =
         if name is None:
             _forget(folder, session_id)
         else:
-            now = format_timestamp(time.time_ns() // 10**6)
-            row = {"id": session_id, "thread_name": name, "updated_at": now}
-            append_name(folder, encode_json(row).encode("utf-8", "replace") + b"\n")
+            append_name(folder, encode_name(session_id, name))
         update_codex(folder, session_id, name=name)
     return session_id
 

@@ -58,6 +58,11 @@ class Api:
     def __repr__(self) -> str:
         return self.name
 
+    @property
+    def client_path(self) -> str:
+        """The path as a caller gives it to the client of the SDK, whose URL has the rest."""
+        return self.path.removeprefix("/v1") if self.package == "openai" else self.path
+
     def class_of(self, *, is_async: bool = False) -> Any:
         name = {"openai": "OpenAI", "anthropic": "Anthropic"}[self.package]
         return getattr(importlib.import_module(self.package), f"Async{name}" if is_async else name)

@@ -169,9 +169,7 @@ class TestRawResponses:
         sessions = record(own.client)
 
         body = api.arguments([{"role": "user", "content": "Hello"}])
-        response = own.client.post(
-            api.path.removeprefix("/v1") if api.package == "openai" else api.path, cast_to=http.Response, body=body
-        )
+        response = own.client.post(api.client_path, cast_to=http.Response, body=body)
         sessions.undo()
 
         assert response.json() == server.replies[0]
@@ -185,7 +183,7 @@ class TestRawResponses:
         sessions = record(own.client)
 
         body = api.arguments([{"role": "user", "content": "Hello"}])
-        path = api.path.removeprefix("/v1") if api.package == "openai" else api.path
+        path = api.client_path
         own.client.post(path, cast_to=object, body=body, options={"extra_json": {"top_p": 0.5}})
         sessions.undo()
 
