@@ -86,7 +86,7 @@ def test_every_file_of_the_package_is_in_the_architecture() -> None:
         named |= {(folder if folder.endswith("/") else "") + name for name in re.findall(r"\w+\.py", files)}
     there = {path.relative_to(ROOT / "rollout").as_posix() for path in (ROOT / "rollout").rglob("*.py")}
     assert named == there
-    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 132
+    assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 120
 
 
 def test_the_architecture_has_the_layers_that_are_checked() -> None:
