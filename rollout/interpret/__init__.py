@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     )
     from rollout.interpret._interpreter import Interpreter
     from rollout.interpret._moments import seconds_of
+    from rollout.interpret._outcomes import output_outcome
     from rollout.interpret._parts import Image
     from rollout.interpret._patches import FileChange, changes_in, text_around
     from rollout.interpret._prompts import title_of
@@ -63,6 +64,7 @@ _MODULES = {
     ],
     "_interpreter": ["Interpreter"],
     "_moments": ["seconds_of"],
+    "_outcomes": ["output_outcome"],
     "_parts": ["Image"],
     "_patches": ["FileChange", "changes_in", "text_around"],
     "_prompts": ["title_of"],
@@ -115,6 +117,7 @@ __all__ = [
     "is_own_meta",
     "may_state_model",
     "meta_of_name",
+    "output_outcome",
     "parent_of",
     "seconds_of",
     "states_model",

@@ -48,8 +48,10 @@ class CallEnd:
         call_id: Id of the call.
         name: Name of the tool.
         arguments: Arguments as in the call: JSON text, or the input of a custom tool.
-        output: Text, or a list of content parts.
+        output: Output as it is recorded: text, or a list of content parts.
+        text: The text in the output, without the header or the JSON object around the output of a command.
         is_failed: Whether the call failed.
+        exit_code: Exit code of a command.
         seconds: Duration.
     """
 
@@ -57,7 +59,9 @@ class CallEnd:
     name: str
     arguments: Any
     output: Any
+    text: str
     is_failed: bool
+    exit_code: int
     seconds: float
 
     def to_event(self, originator: str, turn_id: str | None) -> Item:
@@ -94,8 +98,8 @@ class CallEnd:
                 "cwd": Path(cwd).as_uri(),
                 "parsed_cmd": [{"type": "unknown", "cmd": command[-1]}],
                 "source": "agent",
-                "aggregated_output": joined_text(self.output),
-                "exit_code": int(self.is_failed),
+                "aggregated_output": self.text,
+                "exit_code": self.exit_code,
                 **ended,
             }
         if self.name.startswith("mcp__"):
@@ -130,8 +134,7 @@ class CallEnd:
         changes = changes_in(text) if isinstance(text, str) else ()
         if not changes:
             return None
-        said = joined_text(self.output)
-        streams = {"stdout": "" if self.is_failed else said, "stderr": said if self.is_failed else ""}
+        streams = {"stdout": "" if self.is_failed else self.text, "stderr": self.text if self.is_failed else ""}
         return {"changes": dict(map(_wire_change, changes)), "status": self._status, **streams}
 
     def _mcp_names(self, originator: str) -> tuple[str, str]:
@@ -142,7 +145,7 @@ class CallEnd:
         return (server, tool) if mark and self.name.startswith("mcp__") else (originator, self.name)
 
     def _mcp_result(self) -> Item:
-        return {"content": [{"type": "text", "text": joined_text(self.output)}], "isError": self.is_failed}
+        return {"content": [{"type": "text", "text": self.text}], "isError": self.is_failed}
 
 
 def _arguments_of(value: Any) -> Any:

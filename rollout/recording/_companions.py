@@ -17,6 +17,7 @@ from uuid import uuid4
 from attrs import define, field, frozen
 
 from rollout.home import new_session_id
+from rollout.interpret import output_outcome
 from rollout.recording._call_ends import CallEnd, Item, event, joined_text
 from rollout.schema import CALL_OUTPUTS
 
@@ -127,10 +128,16 @@ class Companions:
 
     def _end_call(self, call_id: str, item: Item, is_failed: bool | None, seconds: float | None) -> list[Item]:
         call = self._calls.pop(call_id)
+        outcome = output_outcome(item)
         if is_failed is None:
-            is_failed = bool(item.get("is_error")) or item.get("success") is False
-        seconds = time.monotonic() - call.started_at if seconds is None else seconds
-        end = CallEnd(call_id, call.name, call.arguments, item.get("output"), is_failed, max(seconds, 0.0))
+            is_failed = bool(outcome.is_failed or item.get("is_error") or item.get("success") is False)
+        if seconds is None:
+            seconds = time.monotonic() - call.started_at if outcome.duration is None else outcome.duration
+        exit_code = int(is_failed) if outcome.exit_code is None else outcome.exit_code
+        output = item.get("output")
+        end = CallEnd(
+            call_id, call.name, call.arguments, output, outcome.text or "", is_failed, exit_code, max(seconds, 0.0)
+        )
         if self.is_paginated:
             return self.completed(end.to_completed_item(self.originator, self.cwd), call)
         return [end.to_event(self.originator, self.turn_id)]

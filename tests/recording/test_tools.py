@@ -5,7 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -265,3 +265,30 @@ def test_calls_without_an_output_are_forgotten_after_a_while(rec: Recorder) -> N
 
     assert [end["call_id"] for end in events_of(rec.path, "mcp_tool_call_end")] == ["c1"]
     assert [payload["call_id"] for payload in payloads_of(rec.path)[-3:]] == ["c0", "c1", "c1"]
+
+
+@pytest.mark.parametrize(
+    ("output", "exit_code"),
+    [
+        (json.dumps({"output": "made\n", "metadata": {"exit_code": 3, "duration_seconds": 1.5}}), 3),
+        ("Exit code: 3\nWall time: 1.5 seconds\nOutput:\nmade\n", 3),
+        (json.dumps({"output": "made\n", "metadata": {"exit_code": 0, "duration_seconds": 1.5}}), 0),
+    ],
+)
+@pytest.mark.parametrize("mode", ["legacy", "paginated"])
+def test_the_end_of_a_command_has_its_own_output_exit_code_and_duration(
+    home: Path, mode: Literal["legacy", "paginated"], output: str, exit_code: int
+) -> None:
+    with Recorder(home=home, cwd="/work dir", originator="agent", history_mode=mode) as rec, rec.turn("Make."):
+        rec.tool_call("shell", json.dumps({"command": ["make"]}), call_id="call_1")
+        rec.tool_output("call_1", output)
+
+    if mode == "legacy":
+        end = events_of(rec.path, "mcp_tool_call_end")[0]
+        result = end["result"]["Ok"]
+        assert (result["content"][0]["text"], result["isError"]) == ("made\n", exit_code != 0)
+    else:
+        end = events_of(rec.path, "item_completed")[-1]["item"]
+        assert (end["aggregated_output"], end["exit_code"]) == ("made\n", exit_code)
+    assert end["duration"] == {"secs": 1, "nanos": 500_000_000}
+    assert outputs(rec) == [output]
