@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,9 @@ settings.register_profile(
 )
 settings.register_profile("stress", settings.get_profile("rollout"), max_examples=100, derandomize=False)
 settings.load_profile("rollout")
+
+# A shell starts its background jobs with SIGINT ignored, which programs started by tests would inherit.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 PROMISES: dict[str, dict[str, Any]] = {}
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -603,6 +604,6 @@ def test_the_program_serves_until_it_is_interrupted() -> None:
         connection.request("POST", CHAT, json.dumps(request_for(CHAT)))
         status = connection.getresponse().status
         connection.close()
-        program.send_signal(2)
+        program.send_signal(signal.SIGINT)
 
         assert (status, program.wait(20)) == (200, 0)

@@ -47,6 +47,9 @@ CREATE TABLE spans (first INTEGER PRIMARY KEY, session INTEGER, offsets BLOB, su
 CREATE VIRTUAL TABLE texts
 USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = '{{tokenizer}}');
 """
+# Size in bytes of the words that wait in memory. With 4 MB in place of 1, 2,000 sessions take 10 % less time and space:
+# fewer parts are merged.
+_WORDS_SIZE = 4 * 2**20
 
 
 def index_path(home: StrPath | None = None) -> Path:
@@ -193,6 +196,9 @@ class Index(Rows):
             # Trigrams need the positions within a row.
             tokenizer = TRIGRAM if trigram else TOKENIZER
             database.executescript(_TABLES.format(detail="full" if trigram else "none", tokenizer=tokenizer))
+            # SQLite does not document this setting: a version without it may refuse it.
+            with suppress(sqlite3.OperationalError):
+                database.execute("INSERT INTO texts(texts, rank) VALUES ('hashsize', ?)", (_WORDS_SIZE,))
             index = cls(folder, database, path, tokenizer)
             index._make_notes()
             stack.pop_all()
