@@ -4,25 +4,23 @@ Requests and answers, as a hook sees them, on their way to the sessions of their
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from attrs import define, field
 
-from rollout.adapters._matching import Conversation, Matcher
-from rollout.adapters._session import Redact, SessionLog
-from rollout.dialects import Dialect, Reply
+from rollout.adapters._marks import is_recorded, set_mark
+from rollout.adapters._matching import Conversation, Match, Matcher
+from rollout.adapters._session import Redact, SessionLog, calls_in
+from rollout.adapters._work import Work
+from rollout.dialects import Dialect, Reply, Request
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
 
-__all__ = ["ORIGINATOR", "RECORDERS_MAX", "Exchange", "Log", "is_recorded", "recorded_here"]
+__all__ = ["ORIGINATOR", "RECORDERS_MAX", "Asked", "Exchange", "Log"]
 
 RECORDERS_MAX = 32
 """Maximum number of sessions of one instrumentation that are open at once: each has a thread and an open file."""
@@ -30,27 +28,8 @@ RECORDERS_MAX = 32
 ORIGINATOR = "rollout.instrument"
 """The program that is named in the meta of a session of a hook."""
 
-_log = logging.getLogger("rollout")
-_is_recorded: ContextVar[bool] = ContextVar("rollout_is_recorded", default=False)
-
-
-def is_recorded() -> bool:
-    """
-    Return whether an outer hook records the current request: then an inner one must not.
-    """
-    return _is_recorded.get()
-
-
-@contextmanager
-def recorded_here() -> Iterator[None]:
-    """
-    Mark requests in the with statement as recorded.
-    """
-    token = _is_recorded.set(True)
-    try:
-        yield
-    finally:
-        _is_recorded.reset(token)
+# Maximum number of calls whose session is remembered until their outputs.
+_CALLS_MAX = 2000
 
 
 @define(eq=False)
@@ -72,16 +51,14 @@ class Log:
     on_session: Callable[[Recorder], object] | None = None
     recorder: Recorder | None = None
     paths: dict[str, Path] = field(factory=dict, init=False)
-    problems: Counter[str] = field(factory=Counter, init=False)
     matcher: Matcher = field(factory=Matcher, init=False)
+    # The sessions of calls that wait for their outputs, and of the runs of a framework.
+    _calls: dict[str, SessionLog] = field(factory=dict, init=False)
+    _runs: dict[Hashable, dict[SessionLog, None]] = field(factory=dict, init=False)
     # Open sessions, the one that was used last at the end.
     _open: dict[SessionLog, None] = field(factory=dict, init=False)
     _main: SessionLog | None = field(default=None, init=False)
-    _lock: Any = field(factory=threading.RLock, init=False)
-    # Whether the owner of the lock is at work, and what others want to record meanwhile.
-    _is_busy: bool = field(default=False, init=False)
-    _waiting: deque[Callable[[], None]] = field(factory=deque, init=False)
-    _problems_lock: Any = field(factory=threading.RLock, init=False)
+    work: Work = field(factory=Work, init=False)
     # Records, for each stream that is open, what has come of it.
     open_streams: set[Callable[[], None]] = field(factory=set, init=False)
     _is_closed: bool = field(default=False, init=False)
@@ -91,18 +68,33 @@ class Log:
         """
         Record what is new in a request; None if that was not possible.
         """
-        try:
-            with self._at_work():
-                return self._sent(dialect, body)
-        except Exception as error:  # noqa: BLE001 -- the agent goes on
-            self.report("a request", error)
-            return None
+        with self.work.guard("a request"), self.work.owned():
+            if isinstance(body, Mapping) and not self.is_ended:
+                match = self.matcher.match(dialect, body, threading.get_ident())
+                return Exchange(self, self._sent(match, threading.get_ident(), dialect, body), dialect)
+        return None
 
-    def _sent(self, dialect: Dialect, body: Any) -> Exchange | None:
-        if not isinstance(body, Mapping) or self.is_ended:
+    def asked(self, request: Request, run: Hashable = None) -> Asked | None:
+        """
+        Record what is new in a request that a framework shows in its own form; None if that was not possible, or if an
+        outer hook records it.
+
+        Args:
+            request: The request.
+            run: The run of the framework to which it belongs, for `run_ended`.
+        """
+        if self.is_ended or is_recorded():
             return None
-        thread = threading.get_ident()
-        match = self.matcher.match(dialect, body, thread)
+        with self.work.guard("a request"), self.work.owned():
+            if not self.is_ended:
+                owner = threading.get_ident() if run is None else hash(run)
+                conversation = self._sent(self.matcher.match_request(request, owner), owner)
+                if run is not None:
+                    self._runs.setdefault(run, {})[conversation.session] = None
+                return Asked(self, conversation)
+        return None
+
+    def _sent(self, match: Match, owner: int, dialect: Dialect | None = None, body: Any = None) -> Conversation:
         conversation, replaced = match.conversation, match.replaced
         if conversation is not None:
             session = conversation.session
@@ -112,12 +104,37 @@ class Log:
         else:
             session = self._new_session()
         self._use(session)
-        conversation = self.matcher.keep(match, dialect, body, session, thread)
+        conversation = self.matcher.keep(match, session, owner, dialect, body)
         try:
             session.sent(match.request, match.new, replaced)
         except Exception as error:  # noqa: BLE001 -- the answer is recorded all the same
-            self.report("a request", error)
-        return Exchange(self, dialect, conversation)
+            self.work.report("a request", error)
+        return conversation
+
+    def tool_ended(self, call_id: str, output: Any, *, seconds: float | None = None, is_failed: bool = False) -> None:
+        """
+        Note the end of a call. Its output is recorded as the next request contains it, or at the end of the turn.
+
+        Args:
+            call_id: Id of the call in an answer that was recorded; others are ignored.
+            output: Output: text, content parts or any value.
+            seconds: Duration; by default the time since the answer.
+            is_failed: Whether the tool raised an error.
+        """
+        with self.work.guard("an output"), self.work.owned():
+            session = self._calls.get(call_id)
+            if session is not None and not self._is_closed:
+                session.tool_ended(call_id, output, seconds, is_failed=is_failed)
+
+    def run_ended(self, run: Hashable, error: BaseException | None = None) -> None:
+        """
+        End the turns of a run of the framework, as failed if an error ended it.
+        """
+        with self.work.guard("the end of a run"), self.work.owned():
+            for session in self._runs.pop(run, ()):
+                if not self._is_closed:
+                    self._use(session)
+                    session.end_turn(error)
 
     def _new_session(self) -> SessionLog:
         if self.recorder is None:
@@ -136,7 +153,7 @@ class Log:
             try:
                 self.on_session(recorder)
             except Exception as error:  # noqa: BLE001 -- the session is recorded all the same
-                self.report("the beginning of a session", error)
+                self.work.report("the beginning of a session", error)
         return session
 
     def _use(self, session: SessionLog) -> None:
@@ -159,7 +176,7 @@ class Log:
         """
         Record an answer, as far as it came.
         """
-        self._soon(partial(self._received, conversation, reply, is_whole))
+        self.work.soon(partial(self._received, conversation, reply, is_whole))
 
     def _received(self, conversation: Conversation, reply: Reply, is_whole: bool) -> None:
         if self._is_closed:
@@ -169,15 +186,18 @@ class Log:
             if reply.id:
                 self.matcher.link(reply.id, conversation)
             self._use(conversation.session)
+            self._calls.update(dict.fromkeys(calls_in(reply), conversation.session))
+            while len(self._calls) > _CALLS_MAX:
+                del self._calls[next(iter(self._calls))]
             conversation.session.received(reply, is_whole=is_whole)
         except Exception as error:  # noqa: BLE001 -- the agent goes on
-            self.report("an answer", error)
+            self.work.report("an answer", error)
 
     def failed(self, conversation: Conversation, error: BaseException) -> None:
         """
         Record that a request failed.
         """
-        self._soon(partial(self._failed, conversation, error))
+        self.work.soon(partial(self._failed, conversation, error))
 
     def _failed(self, conversation: Conversation, error: BaseException) -> None:
         if self._is_closed:
@@ -187,63 +207,7 @@ class Log:
             self._use(conversation.session)
             conversation.session.failed(error)
         except Exception as problem:  # noqa: BLE001 -- the agent goes on
-            self.report("an error", problem)
-
-    def _soon(self, act: Callable[[], None]) -> None:
-        """
-        Record something now, or let the thread do it that is at work.
-
-        The garbage collector ends a dropped stream, in any thread. It must not wait for the lock: the owner may wait
-        for this thread, if it writes a session, and may be this thread itself.
-        """
-        self._waiting.append(act)
-        self._record_waiting()
-
-    def _record_waiting(self) -> None:
-        # The thread at work comes here after it, and so finds what was appended until then.
-        while self._waiting and not self._is_busy and self._lock.acquire(blocking=False):
-            try:
-                with self._busy():
-                    self._empty()
-            finally:
-                self._lock.release()
-
-    @contextmanager
-    def _at_work(self) -> Iterator[None]:
-        """
-        Record everything that waits, and own the lock in the with statement.
-        """
-        try:
-            with self._lock, self._busy():
-                self._empty()
-                yield
-        finally:
-            self._record_waiting()
-
-    @contextmanager
-    def _busy(self) -> Iterator[None]:
-        before, self._is_busy = self._is_busy, True
-        try:
-            # What the functions of the caller ask a model is not recorded: it would call them again.
-            with recorded_here():
-                yield
-        finally:
-            self._is_busy = before
-
-    def _empty(self) -> None:
-        while self._waiting:
-            self._waiting.popleft()()
-
-    def report(self, what: str, error: Exception) -> None:
-        """
-        Count something that could not be recorded, and log it once.
-        """
-        text = f"{what} could not be recorded: {type(error).__name__}: {error}"
-        with self._problems_lock:
-            self.problems[text] += 1
-            is_new = self.problems[text] == 1
-        if is_new:
-            _log.error("%s", text, exc_info=error)
+            self.work.report("an error", problem)
 
     def close(self) -> None:
         """
@@ -253,7 +217,7 @@ class Log:
         self.is_ended = True
         for finish in list(self.open_streams):
             finish()
-        with self._at_work():
+        with self.work.owned():
             self._is_closed = True
             sessions, self._open = [*self._open], {}
             if self._main is not None:
@@ -265,27 +229,62 @@ class Log:
         try:
             end()
         except Exception as error:  # noqa: BLE001 -- the other sessions are closed, too
-            self.report("the end of a session", error)
+            self.work.report("the end of a session", error)
 
 
 @define(eq=False)
-class Exchange:
+class Asked:
     """
-    A request that waits for its answer. The first call of `received` or `failed` counts; later calls do nothing.
+    A request that waits for its answer. The first call of a method that records the answer counts, later ones do
+    nothing.
+
+    Attributes:
+        is_over: Whether the answer was recorded.
     """
 
     _log: Log
-    dialect: Dialect
     _conversation: Conversation
-    _is_over: bool = field(default=False, init=False)
+    is_over: bool = field(default=False, init=False)
+
+    def mark(self) -> None:
+        """
+        Mark the requests in the current context as recorded, until the answer.
+        """
+        set_mark(self)
+
+    def answered(self, reply: Reply, *, is_whole: bool = True) -> None:
+        """
+        Record the answer, or as much of a stream as came.
+        """
+        if self._end():
+            self._log.received(self._conversation, reply, is_whole=is_whole)
+
+    def failed(self, error: BaseException) -> None:
+        """
+        Record that there was no answer.
+        """
+        if self._end():
+            self._log.failed(self._conversation, error)
+
+    def _end(self) -> bool:
+        is_first, self.is_over = not self.is_over, True
+        return is_first
+
+
+@define(eq=False)
+class Exchange(Asked):
+    """
+    A request in one of the dialects.
+    """
+
+    dialect: Dialect
 
     def received(self, body: Any, *, is_whole: bool = True) -> None:
         """
         Record the body of an answer, or as much of a stream as came.
         """
-        if self._end():
-            body = body if isinstance(body, Mapping) else {}
-            self._log.received(self._conversation, self.dialect.read_reply(body), is_whole=is_whole)
+        if not self.is_over:
+            self.answered(self.dialect.read_reply(body if isinstance(body, Mapping) else {}), is_whole=is_whole)
 
     def opened(self, finish: Callable[[], None]) -> None:
         """
@@ -303,15 +302,4 @@ class Exchange:
         """
         Count an answer that could not be read.
         """
-        self._log.report("an answer", error)
-
-    def failed(self, error: BaseException) -> None:
-        """
-        Record that there was no answer.
-        """
-        if self._end():
-            self._log.failed(self._conversation, error)
-
-    def _end(self) -> bool:
-        is_first, self._is_over = not self._is_over, True
-        return is_first
+        self._log.work.report("an answer", error)

@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollout.adapters._exchange import Exchange, Log, is_recorded, recorded_here
+from rollout.adapters._exchange import Exchange, Log
+from rollout.adapters._marks import is_recorded, recorded_here
 from rollout.adapters._responses import watch_result
 from rollout.dialects import dialect_for
 
@@ -69,7 +70,7 @@ def _begin(log: Log, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange 
             return None
         body = _body_of(options)
     except Exception as error:  # noqa: BLE001 -- the agent goes on
-        log.report("a request", error)
+        log.work.report("a request", error)
         return None
     return log.sent(dialect, body)
 
@@ -78,7 +79,7 @@ def _end(log: Log, exchange: Exchange, result: Any) -> Any:
     try:
         watch_result(exchange, result)
     except Exception as error:  # noqa: BLE001 -- the agent goes on
-        log.report("an answer", error)
+        log.work.report("an answer", error)
     return result
 
 

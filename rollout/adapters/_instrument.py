@@ -7,13 +7,12 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from collections.abc import Callable, Mapping
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Callable
 from typing import Any
 
 from rollout.adapters._exchange import Log
 from rollout.adapters._funnel import hooked
+from rollout.adapters._hook import Hook
 from rollout.adapters._session import Redact
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
@@ -24,43 +23,30 @@ __all__ = ["Instrumentation", "instrument"]
 _CLIENTS = {"openai": ("OpenAI", "AsyncOpenAI"), "anthropic": ("Anthropic", "AsyncAnthropic")}
 
 
-class Instrumentation:
+class Instrumentation(Hook):
     """
     The recording of clients, which `instrument` returns. A context manager: its end calls `undo`.
     """
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        super().__init__(log)
         self._undo: list[Callable[[], None]] = []
-
-    @property
-    def sessions(self) -> Mapping[str, Path]:
-        """The files of the sessions so far, by their ids; the first one first."""
-        return dict(self._log.paths)
-
-    @property
-    def problems(self) -> Mapping[str, int]:
-        """The faults of recording, and how often each came; empty if everything was recorded."""
-        return dict(self._log.problems)
 
     def undo(self) -> None:
         """
         Stop to record, and close the sessions; blocks until they are written. A second call does nothing.
         """
+        self.close()
+
+    def close(self) -> None:
+        """
+        Stop to record, as `undo` does.
+        """
         self._log.is_ended = True
         undo, self._undo = self._undo, []
         for step in reversed(undo):
             step()
-        self._log.close()
-
-    def __enter__(self) -> Instrumentation:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
-        self.undo()
-
-    def __repr__(self) -> str:
-        return f"<Instrumentation: {len(self._log.paths)} sessions, {sum(self._log.problems.values())} problems>"
+        super().close()
 
     def _hook(self, owner: Any) -> None:
         """

@@ -123,10 +123,16 @@ class Matcher:
             body: Body of the request, which is not changed.
             thread: Identifier of the caller's thread.
         """
-        found = self._match_messages(dialect, body, thread)
-        if found is not None:
-            return found
-        request = dialect.read_request(body)
+        return self._match_messages(dialect, body, thread) or self.match_request(dialect.read_request(body), thread)
+
+    def match_request(self, request: Request, thread: int) -> Match:
+        """
+        Find the conversation of a request that was read.
+
+        Args:
+            request: The request with its whole context, unless it states what it continues.
+            thread: Identifier of the caller's thread, or of the run of a framework.
+        """
         link = request.previous_id or request.conversation
         if link is not None:
             # Only new items are sent.
@@ -190,20 +196,27 @@ class Matcher:
                 return Match(conversation, request, request.items[last + 1 :], hashes, request.items[: last + 1])
         return Match(None, request, request.items, hashes)
 
-    def keep(self, match: Match, dialect: Dialect, body: Mapping[str, Any], session: Any, thread: int) -> Conversation:
+    def keep(
+        self,
+        match: Match,
+        session: Any,
+        thread: int,
+        dialect: Dialect | None = None,
+        body: Mapping[str, Any] | None = None,
+    ) -> Conversation:
         """
         Note that a request was sent, and return its conversation.
 
         Args:
             match: The request's place.
-            dialect: Dialect of the request.
-            body: Body of the request.
             session: What records a new conversation.
-            thread: Identifier of the caller's thread.
+            thread: Identifier of the caller's thread, or of the run of a framework.
+            dialect: Dialect of the request's body, if there is one.
+            body: Body of the request.
         """
-        conversation = match.conversation or Conversation(dialect.name, session)
+        conversation = match.conversation or Conversation(dialect.name if dialect else "", session)
         self.conversations.pop(conversation.used, None)
-        messages = body.get(_KEYS[dialect.name])
+        messages = body.get(_KEYS[dialect.name]) if dialect and body else None
         if match.request.previous_id or match.request.conversation or not isinstance(messages, list):
             conversation.messages = []
         else:

@@ -13,7 +13,7 @@ from rollout.dialects import Item, Reply, Request
 from rollout.recording import Recorder, Turn
 from rollout.schema import snapshot
 
-__all__ = ["Redact", "SessionLog"]
+__all__ = ["Redact", "SessionLog", "calls_in"]
 
 Redact: TypeAlias = "Callable[[Any], Any]"
 """Returns plain values without what must not be recorded, as `rollout.secrets.Redaction.redact`."""
@@ -23,6 +23,13 @@ Redact: TypeAlias = "Callable[[Any], Any]"
 _CALLS = frozenset(
     {"function_call", "custom_tool_call", "local_shell_call", "shell_call", "computer_call", "apply_patch_call"}
 )
+
+
+def calls_in(reply: Reply) -> list[str]:
+    """
+    Return the ids of the calls in an answer that the client answers.
+    """
+    return [str(item.get("call_id")) for item in reply.items if item.get("type") in _CALLS]
 
 
 @define(eq=False)
@@ -41,6 +48,8 @@ class SessionLog:
     _turn: Turn | None = field(default=None, init=False)
     _context: dict[str, Any] = field(factory=dict, init=False)
     _extras: dict[str, Any] = field(factory=dict, init=False)
+    # Outputs of calls that ended and stand in no request yet: output, duration, whether the call failed.
+    _outputs: dict[str, tuple[Any, float | None, bool]] = field(factory=dict, init=False)
 
     def sent(self, request: Request, new: Sequence[Item], replaced: Sequence[Item] | None = None) -> None:
         """
@@ -71,8 +80,15 @@ class SessionLog:
             self.recorder.usage(reply.usage)
         if reply.error:
             self.recorder.error(self._redacted(reply.error))
-        if is_whole and not any(item.get("type") in _CALLS for item in reply.items):
+        if is_whole and not calls_in(reply):
             self.end_turn()
+
+    def tool_ended(self, call_id: str, output: Any, seconds: float | None, *, is_failed: bool) -> None:
+        """
+        Note the end of a call, until its output is recorded.
+        """
+        self.recorder.call_ended(call_id, seconds=seconds, is_failed=is_failed or None)
+        self._outputs[call_id] = (output, seconds, is_failed)
 
     def failed(self, error: BaseException) -> None:
         """
@@ -85,8 +101,11 @@ class SessionLog:
 
     def end_turn(self, error: BaseException | None = None) -> None:
         """
-        End the turn, if one is open.
+        End the turn, if one is open, with the outputs that no request contained.
         """
+        outputs, self._outputs = self._outputs, {}
+        for call_id, (output, seconds, is_failed) in outputs.items():
+            self.recorder.tool_output(call_id, self._redacted(output), is_failed=is_failed or None, seconds=seconds)
         turn, self._turn = self._turn, None
         if turn is not None:
             turn.end(error)
@@ -105,6 +124,8 @@ class SessionLog:
 
     def _record(self, items: Sequence[Item]) -> None:
         if items:
+            for item in items:
+                self._outputs.pop(str(item.get("call_id")), None)
             self.recorder.record_items(*self._redacted(list(items)))
 
     def _redacted(self, value: Any) -> Any:

@@ -192,6 +192,18 @@ class AgentMethods:
         item = {"type": "function_call_output", "call_id": call_id, "output": value}
         self.record(*self._companions.add(item, is_failed=is_failed, seconds=seconds))
 
+    def call_ended(self, call_id: str, *, seconds: float | None = None, is_failed: bool | None = None) -> None:
+        """
+        Note the end of a call whose output is recorded later, with `record_items`: the event of the call then has this
+        duration. Writes nothing.
+
+        Args:
+            call_id: Id of the call; one that was not recorded is ignored.
+            seconds: Duration of the call; by default the time since the call was recorded.
+            is_failed: Whether the call failed; None if the output itself tells.
+        """
+        self._companions.end(call_id, seconds, is_failed)
+
     @overload
     def tool(self, function: _Function, /) -> _Function: ...
     @overload

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from rollout.home import new_session_id
 from rollout.interpret import output_outcome
@@ -35,6 +35,9 @@ class _Call:
     arguments: Any
     started_at: float
     started_ms: int
+    # What `end` has told.
+    seconds: float | None = None
+    is_failed: bool | None = None
 
 
 @define
@@ -66,6 +69,15 @@ class Companions:
         Return whether a call was recorded whose output was not.
         """
         return call_id in self._calls
+
+    def end(self, call_id: str, seconds: float | None, is_failed: bool | None) -> None:
+        """
+        Note the end of a call whose output follows later; unknown calls are ignored.
+        """
+        call = self._calls.get(call_id)
+        if call is not None:
+            seconds = time.monotonic() - call.started_at if seconds is None else seconds
+            self._calls[call_id] = evolve(call, seconds=seconds, is_failed=is_failed)
 
     def add(self, item: Item, *, is_failed: bool | None = None, seconds: float | None = None) -> list[Item]:
         """
@@ -129,6 +141,8 @@ class Companions:
     def _end_call(self, call_id: str, item: Item, is_failed: bool | None, seconds: float | None) -> list[Item]:
         call = self._calls.pop(call_id)
         outcome = output_outcome(item)
+        is_failed = call.is_failed if is_failed is None else is_failed
+        seconds = call.seconds if seconds is None else seconds
         if is_failed is None:
             is_failed = bool(outcome.is_failed or item.get("is_error") or item.get("success") is False)
         if seconds is None:

@@ -331,14 +331,14 @@ class TestAnswers:
         watch_response(exchange, http.Response(200, content=b"<html>"))
 
         assert len(items_in(self.path(log))) == 1
-        assert log.problems == {}
+        assert log.work.problems == {}
 
     @pytest.mark.parametrize("answer", [None, "text", 7])
     def test_an_answer_of_an_unknown_kind_is_an_empty_one(self, log: Log, exchange: Exchange, answer: Any) -> None:
         watch_result(exchange, answer)
 
         assert len(items_in(self.path(log))) == 1
-        assert log.problems == {}
+        assert log.work.problems == {}
 
     def test_only_the_first_answer_to_a_request_counts(self, log: Log, exchange: Exchange) -> None:
         exchange.received({"choices": [{"message": {"role": "assistant", "content": "one"}}]})
@@ -376,4 +376,4 @@ class TestAnswers:
         next(iter(log.open_streams)).__self__.headers = Broken()  # type: ignore[attr-defined]
         response.read()
 
-        assert sum(log.problems.values()) == 1
+        assert sum(log.work.problems.values()) == 1

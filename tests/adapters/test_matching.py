@@ -55,7 +55,7 @@ class Talk:
         body = {"model": "m", self.key: list(messages), **more}
         match = self.matcher.match(self.dialect, body, thread)
         self.count += match.conversation is None
-        return match, self.matcher.keep(match, self.dialect, body, f"session {self.count}", thread)
+        return match, self.matcher.keep(match, f"session {self.count}", thread, self.dialect, body)
 
     def exchange(self, *messages: Json, answer: Json, **more: Any) -> tuple[Match, Conversation]:
         """
@@ -145,7 +145,7 @@ class TestContinuing:
         talk = Talk(RESPONSES, "input")
         body = {"model": "m", "input": "a"}
         match = talk.matcher.match(RESPONSES, body, 1)
-        first = talk.matcher.keep(match, RESPONSES, body, "session", 1)
+        first = talk.matcher.keep(match, "session", 1, RESPONSES, body)
         first.answer(CHAT.read_reply({"choices": [{"message": model("b")}]}).items, is_whole=True)
 
         match, second = talk.send(user("a"), model("b"), user("c"))
@@ -434,6 +434,6 @@ class TestLimits:
         body = {"model": "m", "messages": [user("a"), model("b"), user("c")]}
 
         match = talk.matcher.match(CHAT, body, 1)
-        talk.matcher.keep(match, CHAT, body, "session", 1)
+        talk.matcher.keep(match, "session", 1, CHAT, body)
 
         assert body == {"model": "m", "messages": [user("a"), model("b"), user("c")]}

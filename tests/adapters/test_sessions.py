@@ -13,7 +13,8 @@ import pytest
 
 from rollout import Recorder, keep_all
 from rollout.adapters import _exchange
-from rollout.adapters._exchange import Log, is_recorded, recorded_here
+from rollout.adapters._exchange import Log
+from rollout.adapters._marks import is_recorded, recorded_here
 from tests.adapters.apis import APIS, Answer, Api, ModelServer, events_in, items_in, only
 from tests.adapters.conftest import MakeAgent, Record
 from tests.recording.helpers import lines_of
@@ -304,7 +305,7 @@ class TestRecorderOfTheCaller:
 
         log.close()
 
-        assert sum(log.problems.values()) == 1
+        assert sum(log.work.problems.values()) == 1
 
     def test_an_inner_hook_knows_that_an_outer_one_records(self) -> None:
         assert not is_recorded()

@@ -21,7 +21,7 @@ FOLDER = Path(os.environ.get("ROLLOUT_FRAMEWORKS", ROOT / ".frameworks"))
 UV_PACKAGE = "uv==0.13.9"
 UV = FOLDER / "uv" / "bin" / "uv"
 # What the tests need; the extra is for the pages of sessions.
-TOOLS = ("-e", ".[html]", "pytest>=8.3", "hypothesis>=6.112")
+TOOLS = ("-e", ".[html]", "pytest>=8.3", "pytest-cov>=7.0", "hypothesis>=6.112")
 _OUTPUT_SIZE = 2000  # the end of an output, which has the reason
 
 
@@ -33,10 +33,12 @@ class Environment:
     Attributes:
         packages: Requirements, as pip reads them.
         files: Test files below tests/frameworks, or tests in them, that run in it.
+        module: Module of `rollout.adapters` for the framework, which these tests cover; empty if there is none.
     """
 
     packages: tuple[str, ...]
     files: tuple[str, ...]
+    module: str = ""
 
 
 _OPENAI, _ANTHROPIC, _LITELLM = "openai==3.57.0", "anthropic==2.14.0", "litellm==1.110.2"
@@ -50,25 +52,25 @@ ENVIRONMENTS = {
             "langchain==1.5.2", "langchain-core==1.8.3", "langgraph==1.2.24", "langchain-openai==1.7.4",
             "langchain-anthropic==1.7.10", _OPENAI, _ANTHROPIC,
         ),
-        ("test_server.py::test_langchain_calls_a_tool",),
+        ("test_server.py::test_langchain_calls_a_tool", "test_langchain.py"), "langchain",
     ),
-    "agents": Environment(("openai-agents==0.24.0", _OPENAI), ("test_server.py::test_openai_agents_call_a_tool",)),
+    "agents": Environment(("openai-agents==0.24.0", _OPENAI), ("test_server.py::test_openai_agents_call_a_tool", "test_agents.py"), "agents"),
     "pydantic-ai": Environment(
         ("pydantic-ai-slim[openai,anthropic]==2.68.0", _OPENAI, _ANTHROPIC),
-        ("test_server.py::test_pydantic_ai_calls_a_tool",),
+        ("test_server.py::test_pydantic_ai_calls_a_tool", "test_pydantic_ai.py"), "pydantic_ai",
     ),
     "smolagents": Environment(
         ("smolagents[openai,litellm]==1.26.0", _OPENAI, _LITELLM),
-        ("test_server.py::test_smolagents_call_a_tool",),
+        ("test_server.py::test_smolagents_call_a_tool", "test_smolagents.py"), "smolagents",
     ),
     "litellm": Environment(
-        (_LITELLM, _OPENAI, _ANTHROPIC), ("test_server.py::test_litellm_calls_a_tool",)
+        (_LITELLM, _OPENAI, _ANTHROPIC), ("test_server.py::test_litellm_calls_a_tool", "test_litellm.py"), "litellm"
     ),
     # It demands an SDK of OpenAI below 3.
     "crewai": Environment(
-        ("crewai==1.15.30", _LITELLM, "openai==2.54.0"), ("test_server.py::test_crewai_calls_a_tool",)
+        ("crewai==1.15.30", _LITELLM, "openai==2.54.0"), ("test_server.py::test_crewai_calls_a_tool", "test_crewai.py")
     ),
-    "dspy": Environment(("dspy==3.4.1", _LITELLM, _OPENAI), ("test_server.py::test_dspy_calls_a_tool",)),
+    "dspy": Environment(("dspy==3.4.1", _LITELLM, _OPENAI), ("test_server.py::test_dspy_calls_a_tool", "test_dspy.py")),
 }  # fmt: skip
 # Builds of the package in place write into the same folder.
 _BUILDS = Lock()

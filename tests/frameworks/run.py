@@ -44,6 +44,13 @@ def test(name: str, args: list[str]) -> tuple[str, str]:
     installed = time.monotonic()
     files = [f"tests/frameworks/{file}" for file in ENVIRONMENTS[name].files]
     command = [python_of(name), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", f"filterwarnings={WARNINGS}"]
+    module = ENVIRONMENTS[name].module
+    if module and not args:
+        command += [
+            f"--cov=rollout.adapters.{module}",
+            "--cov-config=tests/frameworks/coverage.cfg",
+            "--cov-report=term",
+        ]
     # Caches and settings of a framework stay in its environment.
     env = {**os.environ, **SWITCHES, "HOME": str(FOLDER / name), "DSPY_CACHEDIR": str(FOLDER / name / "dspy")}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
