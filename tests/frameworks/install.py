@@ -54,7 +54,10 @@ ENVIRONMENTS = {
         ),
         ("test_server.py::test_langchain_calls_a_tool", "test_langchain.py"), "langchain",
     ),
-    "agents": Environment(("openai-agents==0.24.0", _OPENAI), ("test_server.py::test_openai_agents_call_a_tool", "test_agents.py"), "agents"),
+    "agents": Environment(
+        ("openai-agents==0.24.0", _OPENAI),
+        ("test_server.py::test_openai_agents_call_a_tool", "test_agents.py"), "agents",
+    ),
     "pydantic-ai": Environment(
         ("pydantic-ai-slim[openai,anthropic]==2.68.0", _OPENAI, _ANTHROPIC),
         ("test_server.py::test_pydantic_ai_calls_a_tool", "test_pydantic_ai.py"), "pydantic_ai",
