@@ -58,7 +58,7 @@ test-all: ## the tests on each Python from 3.10 to 3.14 that is found
 	$(PYTHON) tests/every_python.py
 
 test-lowest: ## the tests with the lowest versions of the dependencies, on Python 3.10
-	$(PYTHON) tests/lowest_versions.py
+	$(PYTHON) tests/every_python.py --lowest
 
 test-codex: install ## the tests with the real Codex, which npm installs
 	$(RUN) tests/codex/install.py

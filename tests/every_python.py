@@ -2,12 +2,14 @@
 Run the tests on each Python from 3.10 to 3.14 that this machine has; fail if they fail on one of them.
 
 The interpreters are `python3.N` on the path, and those of pyenv. Each has an environment of its own below `.venv-all`.
-With `--ends`, for CI, only the lowest and the highest version of this machine are tested. Other arguments are passed to
-pytest.
+`--lowest` tests only the lowest version, with the lowest version of each dependency that setup.cfg allows; `--ends`,
+for CI, the same and the highest version of this machine. Other arguments are passed to pytest.
 """
 
 from __future__ import annotations
 
+import configparser
+import re
 import shutil
 import subprocess
 import sys
@@ -16,6 +18,26 @@ from pathlib import Path
 
 VERSIONS = ("3.10", "3.11", "3.12", "3.13", "3.14")
 ENVIRONMENTS = Path(".venv-all")
+# The name of the environment with the lowest versions.
+LOWEST = "lowest"
+OPTIONS = ("--lowest", "--ends")
+# The dependencies of these extras are those of users; the packages of `test` and `dev` are tools, and have their newest
+# versions.
+EXTRAS = ("cli", "search", "html", "plot", "pandas", "web", "zstd")
+
+
+def lowest_versions() -> list[str]:
+    """
+    Return a constraint for pip, `name==version`, for each dependency of setup.cfg.
+    """
+    config = configparser.ConfigParser()
+    config.read("setup.cfg")
+    extras = [config["options.extras_require"][extra] for extra in EXTRAS]
+    lines = "\n".join([config["options"]["install_requires"], *extras]).splitlines()
+    bounds = [re.fullmatch(r"([\w.-]+)>=([\d.]+)(;.*)?", line) for line in lines if line]
+    if None in bounds:
+        raise SystemExit(f"a dependency without a lower bound: {lines}")
+    return sorted({f"{bound[1]}=={bound[2]}{bound[3] or ''}" for bound in bounds if bound})
 
 
 def list_candidates(version: str) -> list[str]:
@@ -42,49 +64,71 @@ def find_interpreter(version: str) -> str | None:
     return None
 
 
-def prepare(version: str) -> tuple[bool, str]:
+def prepare(name: str) -> tuple[bool, str]:
     """
-    Make the environment of a version; return whether it is ready, and the output or the reason.
+    Make the environment of a version, or `LOWEST`; return whether it is ready, and the output or the reason.
     """
-    python = find_interpreter(version)
+    python = find_interpreter(VERSIONS[0] if name == LOWEST else name)
     if python is None:
         return False, "not on this machine"
-    environment = ENVIRONMENTS / version
-    install = [environment / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check", "-e"]
-    output = ""
-    for command in ([python, "-m", "venv", "--clear", environment], [*install, ".[test]"]):
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-        output += done.stdout
-        if done.returncode:
-            raise SystemExit(f"== Python {version}: {output}")
-    return True, output
+    environment = ENVIRONMENTS / name
+    make = [python, "-m", "venv", "--clear", environment]
+    install = [environment / "bin" / "python", "-m", "pip", "install", "-q", "--disable-pip-version-check"]
+    output = run(make, name)
+    if name == LOWEST:
+        constraints = environment / "constraints.txt"
+        constraints.write_text("\n".join(lowest_versions()) + "\n")
+        install += ["-c", constraints]
+        output += constraints.read_text()
+    return True, output + run([*install, "-e", ".[test]"], name)
 
 
-def run_tests(version: str) -> tuple[bool, str]:
+def run(command: list[str | Path], name: str) -> str:
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"== Python {name}: {done.stdout}")
+    return done.stdout
+
+
+def run_tests(name: str) -> tuple[bool, str]:
     """
-    Run the tests on a version; return whether they pass, and the output, of which one line if they pass.
+    Run the tests in an environment; return whether they pass, and the output, of which one line if they pass.
     """
-    args = [arg for arg in sys.argv[1:] if arg != "--ends"]
-    command = [ENVIRONMENTS / version / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *args]
+    args = [arg for arg in sys.argv[1:] if arg not in OPTIONS]
+    if name == LOWEST:
+        # Old versions use names that the newest versions of their own dependencies deprecate.
+        args += ["-W", "ignore::DeprecationWarning"]
+    command = [ENVIRONMENTS / name / "bin" / "python", "-m", "pytest", "-p", "no:cacheprovider", *args]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     return not done.returncode, done.stdout if done.returncode else done.stdout.splitlines()[-1]
 
 
+def chosen_names() -> list[str]:
+    """
+    Return the names of the environments to test.
+    """
+    if "--lowest" in sys.argv:
+        return [LOWEST]
+    if "--ends" in sys.argv:
+        available = [version for version in VERSIONS if find_interpreter(version)]
+        return [LOWEST, *available[1:][-1:]]
+    return list(VERSIONS)
+
+
 def main() -> int:
     """
-    Run the tests on all versions, two at once because a run waits half of its time; return the number of failures.
+    Run the tests in all environments, two at once because a run waits half of its time; return the number of failures.
     """
-    available = [version for version in VERSIONS if find_interpreter(version)]
-    versions, failures = [], []
-    for version in [*available[:1], *available[1:][-1:]] if "--ends" in sys.argv else VERSIONS:
-        is_ready, output = prepare(version)
-        print(f"== Python {version}: {'ready' if is_ready else output}", flush=True)
-        versions += [version] if is_ready else []
+    ready, failures = [], []
+    for name in chosen_names():
+        is_ready, output = prepare(name)
+        print(f"== Python {name}: {'ready' if is_ready else output}", flush=True)
+        ready += [name] if is_ready else []
     with ThreadPoolExecutor(2) as pool:
-        for version, (is_passed, output) in zip(versions, pool.map(run_tests, versions), strict=True):
-            print(f"== Python {version}: {output}", flush=True)
-            failures += [] if is_passed else [version]
-    print(f"== tested on {', '.join(versions) or 'none'}; failed on {', '.join(failures) or 'none'}")
+        for name, (is_passed, output) in zip(ready, pool.map(run_tests, ready), strict=True):
+            print(f"== Python {name}: {output}", flush=True)
+            failures += [] if is_passed else [name]
+    print(f"== tested on {', '.join(ready) or 'none'}; failed on {', '.join(failures) or 'none'}")
     return len(failures)
 
 
