@@ -83,7 +83,7 @@ class Log:
             request: The request.
             run: The run of the framework to which it belongs, for `run_ended`.
         """
-        if self.is_ended or is_recorded():
+        if is_recorded():
             return None
         with self.work.guard("a request"), self.work.owned():
             if not self.is_ended:

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rollout.adapters import Instrumentation
+from rollout.adapters._hook import Hook
 from rollout.dialects import dialect_for
 from tests.recording.helpers import lines_of
 
@@ -192,7 +192,7 @@ def seen_items(api: Api, server: ModelServer, at: int = 0) -> tuple[list[Json], 
     return api.dialect.read_request(body).items, api.dialect.read_reply(server.replies[at]).items
 
 
-def only(sessions: Instrumentation) -> Path:
+def only(sessions: Hook) -> Path:
     """
     Return the file of the only session.
     """
