@@ -207,8 +207,8 @@ def test_nothing_is_recorded_after_the_end(recorder: Recorder) -> None:
     hook.close()
     before = kinds_after(recorder)
 
-    framework.step(ANSWER)
     hook._answered(id(late), Reply(items=[ANSWER]))
+    framework.step(ANSWER)
     hook._log.tool_ended("call_1", "late")
     hook._log.run_ended("run 1")
 
