@@ -14,20 +14,66 @@ from pathlib import Path
 import pytest
 
 import rollout
-from rollout import Recorder, list_sessions
+from rollout import Recorder, list_sessions, load_history
+from tests.adapters.apis import Answer, ModelServer
 from tests.guarantees import ROWS
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_example_in_the_readme_records_a_session(home: Path) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README_EXAMPLES = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
 
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
 
+def run_example(*command: object, **env: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *command],
+        env={**os.environ, **env},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.stderr == ""
+    return done.stdout
+
+
+def test_the_agent_in_the_readme_is_recorded_with_one_line(home: Path) -> None:
+    agent, _ = README_EXAMPLES
+    answers = [Answer(calls=[("run", {"command": "echo big.py"})]), Answer("It is `big.py`.")]
+
+    with ModelServer(answers) as server:
+        output = run_example("-c", agent, OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="none")
+
+    (session,) = list_sessions().items
+    assert output == "It is `big.py`.\n"
+    assert session.preview == "Which is the largest file here?"
+    items = load_history(session.path).to_input()
+    assert [item["type"] for item in items] == ["message", "function_call", "function_call_output", "message"]
+    assert items[2]["output"] == "big.py\n"
+
+
+def test_the_recorder_in_the_readme_records_a_session(home: Path) -> None:
+    _, steps = README_EXAMPLES
+
+    output = run_example("-c", steps)
+
     assert [session.preview for session in list_sessions().items] == ["What is in this folder?"]
-    assert "A README and a setup file." in done.stdout
+    assert "A README and a setup file." in output
+    assert "setup.py" in output
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+def test_the_example_of_an_sdk_runs_without_a_key_and_is_recorded(name: str, home: Path) -> None:
+    output = run_example(ROOT / "examples" / f"{name}_agent.py", "--home", home)
+
+    (session,) = list_sessions(home=home).items
+    items = load_history(session.path).to_input()
+    assert [item["type"] for item in items] == [
+        *("message", "reasoning", "function_call", "function_call"),
+        *("function_call_output", "function_call_output", "message"),
+    ]
+    answer = items[-1]["content"][0]["text"]
+    assert output.splitlines()[0] == answer
 
 
 def test_the_demo_answers_and_shows_the_session_it_recorded(home: Path, tmp_path: Path) -> None:

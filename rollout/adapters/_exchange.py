@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Hashable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import define, field
 
@@ -20,13 +20,16 @@ from rollout.dialects import Dialect, Reply, Request
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
 
-__all__ = ["ORIGINATOR", "RECORDERS_MAX", "Asked", "Exchange", "Log"]
+__all__ = ["ORIGINATOR", "RECORDERS_MAX", "Agent", "Asked", "Exchange", "Log"]
 
 RECORDERS_MAX = 32
 """Maximum number of sessions of one instrumentation that are open at once: each has a thread and an open file."""
 
 ORIGINATOR = "rollout.instrument"
 """The program that is named in the meta of a session of a hook."""
+
+Agent: TypeAlias = "tuple[Hashable | Recorder, str]"
+"""What started a sub-agent, the run of a framework or the recorder of its session; and the name of the sub-agent."""
 
 # Maximum number of calls whose session is remembered until their outputs.
 _CALLS_MAX = 2000
@@ -66,7 +69,7 @@ class Log:
 
     def sent(self, dialect: Dialect, body: Any) -> Exchange | None:
         """
-        Record what is new in a request; None if that was not possible.
+        Record what is new in a request; None if that was not possible. The body must not be changed later.
         """
         with self.work.guard("a request"), self.work.owned():
             if isinstance(body, Mapping) and not self.is_ended:
@@ -74,7 +77,14 @@ class Log:
                 return Exchange(self, self._sent(match, threading.get_ident(), dialect, body), dialect)
         return None
 
-    def asked(self, request: Request, run: Hashable = None) -> Asked | None:
+    def asked(
+        self,
+        request: Request,
+        run: Hashable = None,
+        agent: Agent | None = None,
+        *,
+        is_turn: bool = False,
+    ) -> Asked | None:
         """
         Record what is new in a request that a framework shows in its own form; None if that was not possible, or if an
         outer hook records it.
@@ -82,22 +92,35 @@ class Log:
         Args:
             request: The request.
             run: The run of the framework to which it belongs, for `run_ended`.
+            agent: For a run of a sub-agent: what started it, and its name.
+            is_turn: Whether the run is one turn, whatever messages of the user it sends, and only `run_ended` ends it.
         """
         if is_recorded():
             return None
         with self.work.guard("a request"), self.work.owned():
             if not self.is_ended:
                 owner = threading.get_ident() if run is None else hash(run)
-                conversation = self._sent(self.matcher.match_request(request, owner), owner)
+                match = self.matcher.match_request(request, owner)
+                conversation = self._sent(match, owner, agent=agent, turn=run if is_turn else None)
                 if run is not None:
                     self._runs.setdefault(run, {})[conversation.session] = None
                 return Asked(self, conversation)
         return None
 
-    def _sent(self, match: Match, owner: int, dialect: Dialect | None = None, body: Any = None) -> Conversation:
+    def _sent(
+        self,
+        match: Match,
+        owner: int,
+        dialect: Dialect | None = None,
+        body: Any = None,
+        agent: Agent | None = None,
+        turn: Hashable = None,
+    ) -> Conversation:
         conversation, replaced = match.conversation, match.replaced
         if conversation is not None:
             session = conversation.session
+        elif agent is not None and (starter := self._starter(agent[0])) is not None:
+            session = self._begin(starter.agent(agent[1]), is_agent=True)
         elif self._main is not None and self._main.is_idle:
             # The next task in the session that the caller chose: a context of its own.
             session, replaced = self._main, []
@@ -106,7 +129,7 @@ class Log:
         self._use(session)
         conversation = self.matcher.keep(match, session, owner, dialect, body)
         try:
-            session.sent(match.request, match.new, replaced)
+            session.sent(match.request, match.new, replaced, turn)
         except Exception as error:  # noqa: BLE001 -- the answer is recorded all the same
             self.work.report("a request", error)
         return conversation
@@ -135,18 +158,31 @@ class Log:
                 if not self._is_closed:
                     self._use(session)
                     session.end_turn(error)
+                    if session.is_agent:
+                        # The session that started the agent notes its end now, and not when recording ends.
+                        self._open.pop(session, None)
+                        session.close()
+
+    def _starter(self, run: Hashable | Recorder) -> Recorder | None:
+        if isinstance(run, Recorder):
+            return run
+        session = next(reversed(self._runs.get(run, {})), None)
+        if session is None:
+            return None
+        self._use(session)
+        return session.recorder
 
     def _new_session(self) -> SessionLog:
         if self.recorder is None:
-            recorder = Recorder(home=self.home, policy=self.policy, originator=ORIGINATOR, default=str)
-            session = SessionLog(recorder, self.redact)
-        elif self._main is None:
-            session = self._main = SessionLog(self.recorder, self.redact)
-            return session
-        else:
-            # A request within a turn of the main session: another agent.
-            recorder = self.recorder.agent(f"agent {len(self.paths) + 1}")
-            session = SessionLog(recorder, self.redact)
+            return self._begin(Recorder(home=self.home, policy=self.policy, originator=ORIGINATOR, default=str))
+        if self._main is None:
+            self._main = SessionLog(self.recorder, self.redact)
+            return self._main
+        # A request within a turn of the main session: another agent.
+        return self._begin(self.recorder.agent(f"agent {len(self.paths) + 1}"))
+
+    def _begin(self, recorder: Recorder, *, is_agent: bool = False) -> SessionLog:
+        session = SessionLog(recorder, self.redact, is_agent)
         self.paths[recorder.session_id] = recorder.path
         self._open[session] = None
         if self.on_session is not None:
@@ -208,6 +244,15 @@ class Log:
             conversation.session.failed(error)
         except Exception as problem:  # noqa: BLE001 -- the agent goes on
             self.work.report("an error", problem)
+
+    def flush(self) -> None:
+        """
+        Wait until everything recorded so far is in the files of the sessions; blocks.
+        """
+        with self.work.owned():
+            sessions = [*self._open, *([self._main] if self._main else [])]
+        for session in sessions:
+            self._end(session.recorder.flush)
 
     def close(self) -> None:
         """

@@ -15,8 +15,9 @@ from rollout.adapters._exchange import Exchange, Log
 from rollout.adapters._marks import is_recorded, recorded_here
 from rollout.adapters._responses import watch_result
 from rollout.dialects import dialect_for
+from rollout.schema import snapshot
 
-__all__ = ["hooked"]
+__all__ = ["hooked", "recorded_calls"]
 
 
 def hooked(request: Callable[..., Any], log: Log) -> Callable[..., Any]:
@@ -27,37 +28,53 @@ def hooked(request: Callable[..., Any], log: Log) -> Callable[..., Any]:
         request: The method, bound or not.
         log: Where requests are recorded; after its end the function only calls *request*.
     """
-    if inspect.iscoroutinefunction(request):
+    return recorded_calls(request, functools.partial(_begin, log), watch_result)
 
-        @functools.wraps(request)
-        async def request_async(*args: Any, **kwargs: Any) -> Any:
-            exchange = _begin(log, args, kwargs)
+
+def recorded_calls(
+    function: Callable[..., Any],
+    begin: Callable[[tuple[Any, ...], dict[str, Any]], Exchange | None],
+    watch: Callable[[Exchange, Any], None],
+) -> Callable[..., Any]:
+    """
+    Return a function that calls *function*, which may be a coroutine function, and records its calls.
+
+    Args:
+        function: The function; the requests that its calls send further inside are not recorded.
+        begin: Called with the arguments; records the request, or returns None if it is not to be recorded.
+        watch: Called with the request and the result; records the answer, now or later.
+    """
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def call_async(*args: Any, **kwargs: Any) -> Any:
+            exchange = begin(args, kwargs)
             if exchange is None:
-                return await request(*args, **kwargs)
+                return await function(*args, **kwargs)
             try:
                 with recorded_here():
-                    result = await request(*args, **kwargs)
+                    result = await function(*args, **kwargs)
             except BaseException as error:
                 exchange.failed(error)
                 raise
-            return _end(log, exchange, result)
+            return _end(exchange, result, watch)
 
-        return request_async
+        return call_async
 
-    @functools.wraps(request)
-    def request_once(*args: Any, **kwargs: Any) -> Any:
-        exchange = _begin(log, args, kwargs)
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        exchange = begin(args, kwargs)
         if exchange is None:
-            return request(*args, **kwargs)
+            return function(*args, **kwargs)
         try:
             with recorded_here():
-                result = request(*args, **kwargs)
+                result = function(*args, **kwargs)
         except BaseException as error:
             exchange.failed(error)
             raise
-        return _end(log, exchange, result)
+        return _end(exchange, result, watch)
 
-    return request_once
+    return call
 
 
 def _begin(log: Log, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange | None:
@@ -75,11 +92,11 @@ def _begin(log: Log, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange 
     return log.sent(dialect, body)
 
 
-def _end(log: Log, exchange: Exchange, result: Any) -> Any:
+def _end(exchange: Exchange, result: Any, watch: Callable[[Exchange, Any], None]) -> Any:
     try:
-        watch_result(exchange, result)
+        watch(exchange, result)
     except Exception as error:  # noqa: BLE001 -- the agent goes on
-        log.work.report("an answer", error)
+        exchange.report(error)
     return result
 
 
@@ -92,4 +109,5 @@ def _body_of(options: Any) -> Any:
         return body
     # The SDKs have objects for arguments that are not given, and drop these when they send the body.
     given = {key: value for key, value in body.items() if type(value).__name__ not in ("Omit", "NotGiven")}
-    return {**given, **extra} if isinstance(extra, Mapping) else given
+    # Programs send parts of an answer back as they came, as objects of the SDK.
+    return snapshot({**given, **extra} if isinstance(extra, Mapping) else given, default=str)

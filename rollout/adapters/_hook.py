@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rollout.adapters._exchange import Asked, Log
 from rollout.adapters._session import Redact
@@ -16,7 +16,7 @@ from rollout.dialects import Reply, Request
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
 
-__all__ = ["FrameworkHook", "Hook"]
+__all__ = ["FrameworkHook", "Hook", "replace_method"]
 
 _Own = TypeVar("_Own", bound="Hook")
 
@@ -125,3 +125,21 @@ class FrameworkHook(Hook):
         """
         with self._log.work.guard(what):
             yield
+
+
+def replace_method(owner: Any, name: str, ours: Any) -> Callable[[], None]:
+    """
+    Replace a method of an object or a class, and return a function that undoes it.
+    """
+    before, is_own = getattr(owner, name), name in vars(owner)
+    setattr(owner, name, ours)
+
+    def undo() -> None:
+        # Another program may have replaced the method after this one: then this one stays, and only passes on.
+        if vars(owner).get(name) is ours:
+            if is_own:
+                setattr(owner, name, before)
+            else:
+                delattr(owner, name)
+
+    return undo

@@ -12,7 +12,7 @@ from typing import Any
 
 from rollout.adapters._exchange import Log
 from rollout.adapters._funnel import hooked
-from rollout.adapters._hook import Hook
+from rollout.adapters._hook import Hook, replace_method
 from rollout.adapters._session import Redact
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
@@ -68,18 +68,7 @@ class Instrumentation(Hook):
         """
         Replace a method until `undo`.
         """
-        before, is_own = getattr(owner, name), name in vars(owner)
-        setattr(owner, name, ours)
-
-        def undo() -> None:
-            # Another program may have replaced the method after this one: then this one stays, and only passes on.
-            if vars(owner).get(name) is ours:
-                if is_own:
-                    setattr(owner, name, before)
-                else:
-                    delattr(owner, name)
-
-        self._undo.append(undo)
+        self._undo.append(replace_method(owner, name, ours))
 
     def _copier(self, make: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(make)

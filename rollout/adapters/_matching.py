@@ -24,7 +24,6 @@ from typing import Any
 from attrs import define, field, frozen
 
 from rollout.dialects import Dialect, Item, Request, is_compared, item_key
-from rollout.schema import snapshot
 
 __all__ = ["ANSWERED", "CONVERSATIONS_MAX", "FAILED", "Conversation", "Match", "Matcher"]
 
@@ -52,7 +51,7 @@ class Conversation:
     Attributes:
         dialect: Name of the dialect.
         session: The session that records it; any object.
-        messages: Copy of the context as in the last request, to compare the next one with in one step.
+        messages: Context as in the last request, to compare the next one with in one step.
         sent_count: Number of the compared items that the last request contained.
         hashes: Hashes of the compared items: those of the last request, then those of its answer.
         answers: Hashes of the compared items that came from the model.
@@ -212,7 +211,7 @@ class Matcher:
             session: What records a new conversation.
             thread: Identifier of the caller's thread, or of the run of a framework.
             dialect: Dialect of the request's body, if there is one.
-            body: Body of the request.
+            body: Body of the request, which is not changed later.
         """
         conversation = match.conversation or Conversation(dialect.name if dialect else "", session)
         self.conversations.pop(conversation.used, None)
@@ -221,8 +220,7 @@ class Matcher:
             conversation.messages = []
         else:
             del conversation.messages[match.known_count :]
-            # A copy, as the caller may change a message later.
-            conversation.messages += snapshot(messages[match.known_count :], default=str)
+            conversation.messages += messages[match.known_count :]
         conversation.hashes, conversation.sent_count = match.hashes, len(match.hashes)
         conversation.state, conversation.thread, conversation.used = WAITING, thread, next(self._numbers)
         self.conversations[conversation.used] = conversation

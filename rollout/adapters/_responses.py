@@ -5,7 +5,7 @@ The answers of a model API as an SDK or an HTTP client returns them: a parsed ob
 from __future__ import annotations
 
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from attrs import define, field
@@ -59,13 +59,18 @@ def read_body(content: bytes, headers: Mapping[str, str], exchange: Exchange) ->
     """
     Return the body in the bytes of an answer, and whether it is whole.
     """
+    events: Iterable[Any] = events_in(content)
     if "text/event-stream" not in headers.get("content-type", ""):
         try:
-            return decode_json(content), True
+            body = decode_json(content)
         except ValueError:
             return {}, False
+        if not isinstance(body, list):
+            return body, True
+        # Gemini streams its chunks as one array, unless the client asks for events (`alt=sse`).
+        events = [event for event in body if isinstance(event, Mapping)]
     fold = exchange.dialect.folder()
-    for event in events_in(content):
+    for event in events:
         fold.add(event)
     return fold.body, fold.is_complete
 

@@ -4,7 +4,7 @@ The session that records one conversation: turns, items, usage, settings, errors
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
 from attrs import define, field
@@ -40,18 +40,30 @@ class SessionLog:
     Args:
         recorder: Recorder of the session.
         redact: Called with everything before it is recorded.
+        is_agent: Whether it is the session of a sub-agent, which ends with the agent's run.
     """
 
     recorder: Recorder
     redact: Redact | None = None
+    is_agent: bool = False
     # The open turn, and what the last turn_context stated.
     _turn: Turn | None = field(default=None, init=False)
+    # The run of a framework that is the open turn: only its end ends the turn.
+    _run: Hashable = field(default=None, init=False)
     _context: dict[str, Any] = field(factory=dict, init=False)
     _extras: dict[str, Any] = field(factory=dict, init=False)
     # Outputs of calls that ended and stand in no request yet: output, duration, whether the call failed.
     _outputs: dict[str, tuple[Any, float | None, bool]] = field(factory=dict, init=False)
+    # Calls whose outputs the end of a turn recorded: the request that continues the conversation contains them again.
+    _ended: set[str] = field(factory=set, init=False)
 
-    def sent(self, request: Request, new: Sequence[Item], replaced: Sequence[Item] | None = None) -> None:
+    def sent(
+        self,
+        request: Request,
+        new: Sequence[Item],
+        replaced: Sequence[Item] | None = None,
+        run: Hashable = None,
+    ) -> None:
         """
         Record a request: a turn if it asks something new, its settings where they have changed, its new items.
 
@@ -59,16 +71,17 @@ class SessionLog:
             request: The request.
             new: Its items that are not yet recorded.
             replaced: The items that replace the context so far; None if it only grows.
+            run: The run that is the turn, whatever messages of the user it sends; None if these begin turns.
         """
         if replaced is not None:
             self.recorder.compacted("", self._redacted(list(replaced)))
-        is_asked = any(item.get("role") == "user" for item in new)
+        is_asked = any(item.get("role") == "user" for item in new) and (run is None or run != self._run)
         if self._turn is None or is_asked:
             self.end_turn()
-            self._turn = self.recorder.turn(context=self._settings(request)).begin()
+            self._turn, self._run = self.recorder.turn(context=self._settings(request)).begin(), run
         elif self._has_changed(request):
             self.recorder.turn_context(turn_id=self._turn.id, **self._settings(request))
-        self._record(new)
+        self._record([item for item in new if not self._is_ended(item)])
 
     def received(self, reply: Reply, *, is_whole: bool = True) -> None:
         """
@@ -80,13 +93,15 @@ class SessionLog:
             self.recorder.usage(reply.usage)
         if reply.error:
             self.recorder.error(self._redacted(reply.error))
-        if is_whole and not calls_in(reply):
+        if is_whole and not calls_in(reply) and self._run is None:
             self.end_turn()
 
     def tool_ended(self, call_id: str, output: Any, seconds: float | None, *, is_failed: bool) -> None:
         """
         Note the end of a call, until its output is recorded.
         """
+        if call_id in self._ended:
+            return
         self.recorder.call_ended(call_id, seconds=seconds, is_failed=is_failed or None)
         self._outputs[call_id] = (output, seconds, is_failed)
 
@@ -104,9 +119,10 @@ class SessionLog:
         End the turn, if one is open, with the outputs that no request contained.
         """
         outputs, self._outputs = self._outputs, {}
+        self._ended.update(outputs)
         for call_id, (output, seconds, is_failed) in outputs.items():
             self.recorder.tool_output(call_id, self._redacted(output), is_failed=is_failed or None, seconds=seconds)
-        turn, self._turn = self._turn, None
+        turn, self._turn, self._run = self._turn, None, None
         if turn is not None:
             turn.end(error)
 
@@ -127,6 +143,9 @@ class SessionLog:
             for item in items:
                 self._outputs.pop(str(item.get("call_id")), None)
             self.recorder.record_items(*self._redacted(list(items)))
+
+    def _is_ended(self, item: Item) -> bool:
+        return str(item.get("type")).endswith("_output") and item.get("call_id") in self._ended
 
     def _redacted(self, value: Any) -> Any:
         return value if self.redact is None else self.redact(value)

@@ -102,6 +102,16 @@ class Api:
             return [{key: value for key, value in message.items() if value and key != "reasoning_content"}]
         return [{"role": "assistant", "content": body["content"]}]
 
+    def answer_objects(self, answer: Any) -> list[Any]:
+        """
+        Return what most programs append: the SDK's own objects.
+        """
+        if self.name == "responses":
+            return [*answer.output]
+        if self.name == "chat":
+            return [answer.choices[0].message]
+        return [{"role": "assistant", "content": answer.content}]
+
     def call_id(self, body: Json) -> str:
         calls = [item for item in self.dialect.read_reply(body).items if item["type"] == "function_call"]
         return str(calls[0]["call_id"])

@@ -56,6 +56,28 @@ class TestConversations:
         assert {len(items_in(path)) for path in sessions.sessions.values()} == {6}
         assert sessions.problems == {}
 
+    def test_objects_of_the_sdk_in_a_context_are_known_messages(
+        self, api: Api, server: ModelServer, agent: MakeAgent, record: Record
+    ) -> None:
+        own = agent(api)
+        sessions = record(own.client)
+        context: list[Any] = [{"role": "user", "content": "Weather?"}]
+        answer = own.send(context, tools=[api.tool])
+        context += api.answer_objects(answer)
+        context.append(api.output(api.call_id(server.replies[-1]), "sunny"))
+        own.send(context, tools=[api.tool])
+        sessions.undo()
+
+        path = only(sessions)
+        assert [item["type"] for item in items_in(path) if item["type"] != "reasoning"] == [
+            "message",
+            "function_call",
+            "function_call_output",
+            "message",
+        ]
+        assert events_in(path, "compacted") == []
+        assert sessions.problems == {}
+
     def test_the_same_prompt_twice_is_two_sessions(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:
