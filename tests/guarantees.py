@@ -98,6 +98,19 @@ ROWS = {
         "after `flush` the lines are in the file that `path` names, or the error says where they are; no line is "
         "joined to another; a truncated file begins with its session_meta again; the lock is taken again",
     ),
+    "instrumented": (
+        "an agent runs whose SDK a hook records (`rollout.instrument()`): with threads, with forks, until it ends in "
+        "any way or is killed",
+        "each conversation is one session with every request and answer once and in order; a child process goes on in "
+        "sessions of its own; when the program ends, open turns end and streams are recorded as far as they came; what "
+        "was flushed survives SIGKILL",
+    ),
+    "hook and disk": (
+        "the disk is full, hangs or is read-only, or the home is deleted, while a hook records an agent",
+        "the agent gets the answers of its model without an error; only a request that begins or reopens a session "
+        "waits for the disk, at most 6 seconds; waiting lines are written when the disk accepts them; `problems` "
+        "counts what is not kept",
+    ),
     "schedules": (
         "callers, the writer, signals and forks run in any order",
         "no line is lost, written twice or out of order, and no call waits forever; tested in every schedule of small "

@@ -52,6 +52,16 @@ def test_the_agent_in_the_readme_is_recorded_with_one_line(home: Path) -> None:
     assert items[2]["output"] == "big.py\n"
 
 
+def test_the_guide_for_sdks_records_a_client(home: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "frameworks" / "sdks.md").read_text(), re.DOTALL)
+
+    with ModelServer([Answer("Sunny.")]) as server:
+        output = run_example("-c", code, OPENAI_BASE_URL=f"{server.url}/v1", OPENAI_API_KEY="none")
+
+    (session,) = list_sessions().items
+    assert output.splitlines() == ["Sunny.", str(session.path)]
+
+
 def test_the_recorder_in_the_readme_records_a_session(home: Path) -> None:
     _, steps = README_EXAMPLES
 

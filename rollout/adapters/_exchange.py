@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -14,9 +15,12 @@ from attrs import define, field
 
 from rollout.adapters._marks import is_recorded, set_mark
 from rollout.adapters._matching import Conversation, Match, Matcher
+from rollout.adapters._opening import Opening
+from rollout.adapters._process import logs
 from rollout.adapters._session import Redact, SessionLog, calls_in
 from rollout.adapters._work import Work
-from rollout.dialects import Dialect, Reply, Request
+from rollout.dialects import Dialect, Item, Reply, Request
+from rollout.errors import RolloutError
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
 
@@ -31,6 +35,11 @@ ORIGINATOR = "rollout.instrument"
 Agent: TypeAlias = "tuple[Hashable | Recorder, str]"
 """What started a sub-agent, the run of a framework or the recorder of its session; and the name of the sub-agent."""
 
+# Calls of record() that may wait for the disk; their bytes have a limit of their own. The writer of a new session may
+# wait for git for 5 seconds before it takes the first call.
+_QUEUE_SIZE = 10_000
+# Seconds for which the end of the program waits for a thread that records, or for a recorder of the caller.
+_END_TIMEOUT = 1.0
 # Maximum number of calls whose session is remembered until their outputs.
 _CALLS_MAX = 2000
 
@@ -60,12 +69,29 @@ class Log:
     _runs: dict[Hashable, dict[SessionLog, None]] = field(factory=dict, init=False)
     # Open sessions, the one that was used last at the end.
     _open: dict[SessionLog, None] = field(factory=dict, init=False)
+    # Sessions that were closed to open others, and of which lines may wait for the disk.
+    _closing: dict[SessionLog, None] = field(factory=dict, init=False)
     _main: SessionLog | None = field(default=None, init=False)
+    _opening: Opening = field(factory=Opening, init=False)
+    # In the child after a fork: the parent's agents. Recorders that are dropped warn that they were not closed.
+    _inherited: list[SessionLog] = field(factory=list, init=False)
+    _is_child: bool = field(default=False, init=False)
     work: Work = field(factory=Work, init=False)
     # Records, for each stream that is open, what has come of it.
     open_streams: set[Callable[[], None]] = field(factory=set, init=False)
     _is_closed: bool = field(default=False, init=False)
     is_ended: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        logs.add(self)
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        """
+        Arguments of a recorder. A full disk must not stop the agent: what has no space is refused, and counted.
+        """
+        own = {"originator": ORIGINATOR, "default": str, "queue_size": _QUEUE_SIZE, "on_full": "raise"}
+        return {"policy": self.policy, **own}
 
     def sent(self, dialect: Dialect, body: Any) -> Exchange | None:
         """
@@ -73,7 +99,7 @@ class Log:
         """
         with self.work.guard("a request"), self.work.owned():
             if isinstance(body, Mapping) and not self.is_ended:
-                match = self.matcher.match(dialect, body, threading.get_ident())
+                match = self._find(partial(self.matcher.match, dialect, body, threading.get_ident()))
                 return Exchange(self, self._sent(match, threading.get_ident(), dialect, body), dialect)
         return None
 
@@ -100,12 +126,27 @@ class Log:
         with self.work.guard("a request"), self.work.owned():
             if not self.is_ended:
                 owner = threading.get_ident() if run is None else hash(run)
-                match = self.matcher.match_request(request, owner)
+                match = self._find(partial(self.matcher.match_request, request, owner))
                 conversation = self._sent(match, owner, agent=agent, turn=run if is_turn else None)
                 if run is not None:
                     self._runs.setdefault(run, {})[conversation.session] = None
                 return Asked(self, conversation)
         return None
+
+    def _find(self, match: Callable[[], Match]) -> Match:
+        """
+        Return a match whose session is open. A conversation whose session cannot be opened goes on in a new one.
+        """
+        found = match()
+        while found.conversation is not None:
+            try:
+                self._use(found.conversation.session)
+                break
+            except Exception as error:  # noqa: BLE001 -- the new session begins with the whole context
+                self.work.report("the rest of a session", error)
+                self.matcher.forget(found.conversation)
+                found = match()
+        return found
 
     def _sent(
         self,
@@ -120,7 +161,7 @@ class Log:
         if conversation is not None:
             session = conversation.session
         elif agent is not None and (starter := self._starter(agent[0])) is not None:
-            session = self._begin(starter.agent(agent[1]), is_agent=True)
+            session = self._begin(self._opening.open(partial(starter.agent, agent[1])), is_agent=True)
         elif self._main is not None and self._main.is_idle:
             # The next task in the session that the caller chose: a context of its own.
             session, replaced = self._main, []
@@ -149,13 +190,18 @@ class Log:
             if session is not None and not self._is_closed:
                 session.tool_ended(call_id, output, seconds, is_failed=is_failed)
 
-    def run_ended(self, run: Hashable, error: BaseException | None = None) -> None:
+    def run_ended(self, run: Hashable, error: BaseException | None = None, *, is_waiting: bool = False) -> None:
         """
         End the turns of a run of the framework, as failed if an error ended it.
+
+        Args:
+            run: The run.
+            error: The error that ended it.
+            is_waiting: Whether another run will go on, as calls wait for their outputs: then the turns do not end.
         """
         with self.work.guard("the end of a run"), self.work.owned():
             for session in self._runs.pop(run, ()):
-                if not self._is_closed:
+                if not self._is_closed and not is_waiting:
                     self._use(session)
                     session.end_turn(error)
                     if session.is_agent:
@@ -173,13 +219,17 @@ class Log:
         return session.recorder
 
     def _new_session(self) -> SessionLog:
+        if len(self._closing) > RECORDERS_MAX:
+            self._closing = {own: None for own in self._closing if _is_waiting(own.recorder)}
+            if len(self._closing) > RECORDERS_MAX:
+                raise RuntimeError(f"{len(self._closing)} sessions already wait for the disk")
         if self.recorder is None:
-            return self._begin(Recorder(home=self.home, policy=self.policy, originator=ORIGINATOR, default=str))
-        if self._main is None:
+            return self._begin(self._opening.open(partial(Recorder, home=self.home, **self._settings)))
+        if self._main is None and not self._is_child:
             self._main = SessionLog(self.recorder, self.redact)
             return self._main
-        # A request within a turn of the main session: another agent.
-        return self._begin(self.recorder.agent(f"agent {len(self.paths) + 1}"))
+        # A request within a turn of the main session, or of a child process: another agent.
+        return self._begin(self._opening.open(partial(self.recorder.agent, f"agent {len(self.paths) + 1}")))
 
     def _begin(self, recorder: Recorder, *, is_agent: bool = False) -> SessionLog:
         session = SessionLog(recorder, self.redact, is_agent)
@@ -196,26 +246,44 @@ class Log:
         """
         Make sure that a session is open, and close the one that was used least recently if too many are.
         """
+        if not session.is_own:
+            raise RuntimeError("a function of the caller has forked this process while it recorded")
         if session is self._main or self._is_closed:
             return
         if session.recorder.closed:
-            old = session.recorder
-            session.recorder = Recorder.resume(old.path, policy=self.policy, originator=ORIGINATOR, default=str)
+            session.recorder = self._opening.open(partial(self._resume, session.recorder))
+            self._closing.pop(session, None)
         self._open.pop(session, None)
         self._open[session] = None
         if len(self._open) > RECORDERS_MAX:
-            oldest = next((own for own in self._open if own.is_idle), next(iter(self._open)))
-            del self._open[oldest]
-            oldest.close()
+            self._release(next((own for own in self._open if own.is_idle), next(iter(self._open))))
 
-    def received(self, conversation: Conversation, reply: Reply, *, is_whole: bool) -> None:
+    def _release(self, session: SessionLog) -> None:
         """
-        Record an answer, as far as it came.
+        Close a session that may be used again; its writer ends when everything is in the file.
         """
-        self.work.soon(partial(self._received, conversation, reply, is_whole))
+        del self._open[session]
+        self._closing[session] = None
+        # What waits for the disk is not lost: `close` counts what still waits then.
+        with suppress(RolloutError):
+            session.close(timeout=0)
 
-    def _received(self, conversation: Conversation, reply: Reply, is_whole: bool) -> None:
-        if self._is_closed:
+    def _resume(self, recorder: Recorder) -> Recorder:
+        recorder.close()
+        return Recorder.resume(recorder.path, **self._settings)
+
+    def received(
+        self, conversation: Conversation, reply: Reply, *, is_whole: bool, error: BaseException | None = None
+    ) -> None:
+        """
+        Record an answer, as far as it came, and what ended it.
+        """
+        self.work.soon(partial(self._received, conversation, reply, is_whole, error))
+
+    def _received(
+        self, conversation: Conversation, reply: Reply, is_whole: bool, problem: BaseException | None
+    ) -> None:
+        if self._is_closed or not conversation.session.is_own:
             return
         try:
             conversation.answer(reply.items, is_whole=is_whole)
@@ -226,6 +294,8 @@ class Log:
             while len(self._calls) > _CALLS_MAX:
                 del self._calls[next(iter(self._calls))]
             conversation.session.received(reply, is_whole=is_whole)
+            if problem is not None:
+                conversation.session.failed(problem)
         except Exception as error:  # noqa: BLE001 -- the agent goes on
             self.work.report("an answer", error)
 
@@ -236,7 +306,7 @@ class Log:
         self.work.soon(partial(self._failed, conversation, error))
 
     def _failed(self, conversation: Conversation, error: BaseException) -> None:
-        if self._is_closed:
+        if self._is_closed or not conversation.session.is_own:
             return
         try:
             conversation.answer((), is_whole=False)
@@ -250,9 +320,11 @@ class Log:
         Wait until everything recorded so far is in the files of the sessions; blocks.
         """
         with self.work.owned():
-            sessions = [*self._open, *([self._main] if self._main else [])]
+            sessions, closing = [*self._open, *([self._main] if self._main else [])], [*self._closing]
         for session in sessions:
             self._end(session.recorder.flush)
+        for session in closing:
+            self._end(session.recorder.close)
 
     def close(self) -> None:
         """
@@ -264,17 +336,60 @@ class Log:
             finish()
         with self.work.owned():
             self._is_closed = True
-            sessions, self._open = [*self._open], {}
+            sessions, self._open = [*self._closing, *self._open], {}
             if self._main is not None:
                 self._end(self._main.end_turn)
         for session in sessions:
             self._end(session.close)
+
+    def settle(self, error: BaseException | None) -> None:
+        """
+        Record the end of the program: end all turns, and record open streams as far as they came. Blocks for a short
+        time. What the exit handlers after this one ask a model is recorded, too.
+
+        Args:
+            error: The exception that ended the program.
+        """
+        if self.is_ended:
+            return
+        for finish in list(self.open_streams):
+            finish()
+        with self.work.guard("the end of the program"), self.work.owned(_END_TIMEOUT):
+            for session in [*self._open, *([self._main] if self._main else [])]:
+                if not session.recorder.closed:
+                    self._end(partial(self._settle, session, error))
+
+    def _settle(self, session: SessionLog, error: BaseException | None) -> None:
+        if self.recorder is not None and not session.is_idle:
+            # The caller's recorder may wait for a full disk without a limit.
+            session.recorder.flush(_END_TIMEOUT)
+        session.end_turn(error)
+
+    def reset_after_fork(self) -> None:
+        """
+        Begin anew, in the child after a fork: the parent goes on with its sessions, turns and streams.
+        """
+        for session in self._open:
+            if self.recorder is None and not session.is_agent:
+                # Releases only the child's copy of the lock. The end of an agent would be recorded for its parent.
+                session.recorder.close()
+            else:
+                self._inherited.append(session)
+        self._closing = {}
+        self.work.reset_after_fork()
+        self.matcher, self.paths, self._calls, self._runs, self._open = Matcher(), {}, {}, {}, {}
+        self.open_streams, self._main, self._is_child = set(), None, True
 
     def _end(self, end: Callable[[], None]) -> None:
         try:
             end()
         except Exception as error:  # noqa: BLE001 -- the other sessions are closed, too
             self.work.report("the end of a session", error)
+
+
+def _is_waiting(recorder: Recorder) -> bool:
+    stats = recorder.stats
+    return bool(stats.queued or stats.pending)
 
 
 @define(eq=False)
@@ -297,12 +412,12 @@ class Asked:
         """
         set_mark(self)
 
-    def answered(self, reply: Reply, *, is_whole: bool = True) -> None:
+    def answered(self, reply: Reply, *, is_whole: bool = True, error: BaseException | None = None) -> None:
         """
-        Record the answer, or as much of a stream as came.
+        Record the answer, or as much of a stream as came, and the exception that ended it.
         """
         if self._end():
-            self._log.received(self._conversation, reply, is_whole=is_whole)
+            self._log.received(self._conversation, reply, is_whole=is_whole, error=error)
 
     def failed(self, error: BaseException) -> None:
         """
@@ -310,6 +425,12 @@ class Asked:
         """
         if self._end():
             self._log.failed(self._conversation, error)
+
+    def added(self, item: Item) -> None:
+        """
+        Record an item that no request and no answer contains: a call that a framework finds in a text, or its output.
+        """
+        self._log.received(self._conversation, Reply(items=[item]), is_whole=False)
 
     def _end(self) -> bool:
         is_first, self.is_over = not self.is_over, True
@@ -324,12 +445,19 @@ class Exchange(Asked):
 
     dialect: Dialect
 
-    def received(self, body: Any, *, is_whole: bool = True) -> None:
+    def received(self, body: Any, *, is_whole: bool = True, error: BaseException | None = None) -> None:
         """
-        Record the body of an answer, or as much of a stream as came.
+        Record the body of an answer, or as much of a stream as came, and the exception that ended it.
         """
         if not self.is_over:
-            self.answered(self.dialect.read_reply(body if isinstance(body, Mapping) else {}), is_whole=is_whole)
+            reply = self.dialect.read_reply(body if isinstance(body, Mapping) else {})
+            self.answered(reply, is_whole=is_whole, error=error)
+
+    def catch_up(self) -> None:
+        """
+        Wait until the answer is recorded, if another thread records it; not for a finalizer, which must not wait.
+        """
+        self._log.work.catch_up()
 
     def opened(self, finish: Callable[[], None]) -> None:
         """

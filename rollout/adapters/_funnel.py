@@ -56,6 +56,7 @@ def recorded_calls(
                     result = await function(*args, **kwargs)
             except BaseException as error:
                 exchange.failed(error)
+                exchange.catch_up()
                 raise
             return _end(exchange, result, watch)
 
@@ -71,6 +72,7 @@ def recorded_calls(
                 result = function(*args, **kwargs)
         except BaseException as error:
             exchange.failed(error)
+            exchange.catch_up()
             raise
         return _end(exchange, result, watch)
 
@@ -95,6 +97,7 @@ def _begin(log: Log, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Exchange 
 def _end(exchange: Exchange, result: Any, watch: Callable[[Exchange, Any], None]) -> Any:
     try:
         watch(exchange, result)
+        exchange.catch_up()
     except Exception as error:  # noqa: BLE001 -- the agent goes on
         exchange.report(error)
     return result

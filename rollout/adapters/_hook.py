@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from rollout.adapters._exchange import Asked, Log
+from rollout.adapters._exchange import Agent, Asked, Log
 from rollout.adapters._session import Redact
 from rollout.dialects import Reply, Request
 from rollout.home import StrPath
@@ -85,7 +85,7 @@ class FrameworkHook(Hook):
         super().__init__(Log(home=home, policy=policy, redact=redact, on_session=on_session, recorder=recorder))
         self._exchanges: dict[Hashable, Asked] = {}
 
-    def _asked(self, key: Hashable, request: Request, run: Hashable = None) -> None:
+    def _asked(self, key: Hashable, request: Request, run: Hashable = None, agent: Agent | None = None) -> None:
         """
         Record a request. Hooks that are called until the answer, in the same context, do not record it again.
 
@@ -93,8 +93,9 @@ class FrameworkHook(Hook):
             key: The framework's id of the request, for the answer.
             request: The request.
             run: The run of the framework to which the request belongs.
+            agent: For a run of a sub-agent: what started it, and its name.
         """
-        exchange = self._log.asked(request, run)
+        exchange = self._log.asked(request, run, agent)
         if exchange is not None:
             self._exchanges[key] = exchange
             exchange.mark()

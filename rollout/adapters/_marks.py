@@ -17,7 +17,9 @@ class Mark(Protocol):
     An object that marks the requests of a context as recorded, until it is over.
     """
 
-    is_over: bool
+    @property
+    def is_over(self) -> bool:
+        """Whether the mark does not count any more."""
 
 
 _mark: ContextVar[Mark | None] = ContextVar("rollout_recorded", default=None)

@@ -18,7 +18,7 @@ system texts, which clients drop or change. The rules, in this order:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import count
+from itertools import count, dropwhile
 from typing import Any
 
 from attrs import define, field, frozen
@@ -168,7 +168,7 @@ class Matcher:
             if conversation.state == FAILED and (is_repeated or hashes[: len(answer)] != answer):
                 return Match(conversation, request, request.items, sent + hashes, None, known)
             if conversation.state != WAITING and not is_repeated and hashes[: len(answer)] == answer:
-                new = request.items[places[len(answer) - 1] + 1 :] if answer else request.items
+                new = _after(request.items, places[len(answer) - 1]) if answer else request.items
                 return Match(conversation, request, new, sent + hashes, None, known)
         return None
 
@@ -186,8 +186,9 @@ class Matcher:
             is_retry = conversation.state == FAILED and hashes == conversation.hashes[: conversation.sent_count]
             if is_retry:
                 return Match(conversation, request, [], hashes)
-            if count == len(conversation.hashes) < len(hashes):
-                return Match(conversation, request, request.items[places[count - 1] + 1 :], hashes)
+            # With no item after the answer, the model goes on with it.
+            if count == len(conversation.hashes) and len(hashes) > conversation.sent_count:
+                return Match(conversation, request, _after(request.items, places[count - 1]), hashes)
             is_other = hashes != conversation.hashes[: conversation.sent_count]
             if is_other and _is_edited(conversation, hashes, count, own, _role_at(request.items, places, count)):
                 known = set(conversation.hashes)
@@ -227,7 +228,7 @@ class Matcher:
         if match.request.conversation:
             self.link(match.request.conversation, conversation)
         if len(self.conversations) > CONVERSATIONS_MAX:
-            self._forget(next(iter(self.conversations)))
+            self.forget(next(iter(self.conversations.values())))
         return conversation
 
     def link(self, name: str, conversation: Conversation) -> None:
@@ -239,9 +240,12 @@ class Matcher:
         if len(self._by_id) > 4 * CONVERSATIONS_MAX:
             del self._by_id[next(iter(self._by_id))]
 
-    def _forget(self, used: int) -> None:
-        forgotten = self.conversations.pop(used)
-        self._by_id = {name: own for name, own in self._by_id.items() if own is not forgotten}
+    def forget(self, conversation: Conversation) -> None:
+        """
+        Forget a conversation: a request that would continue it begins a new one.
+        """
+        del self.conversations[conversation.used]
+        self._by_id = {name: own for name, own in self._by_id.items() if own is not conversation}
 
 
 def _is_edited(conversation: Conversation, hashes: list[int], count: int, own: set[int], role: str) -> bool:
@@ -263,6 +267,15 @@ def _is_edited(conversation: Conversation, hashes: list[int], count: int, own: s
     if len(last) < 2 or not own.issuperset(last):
         return False
     return any(hashes[at : at + 2] == last for at in range(len(hashes) - 1))
+
+
+def _after(items: list[Item], place: int) -> list[Item]:
+    """
+    Return the items after the last known one, without reasoning and empty texts of the answer that follow it there.
+    """
+    return [
+        *dropwhile(lambda item: not is_compared(item) and item.get("role") in (None, "assistant"), items[place + 1 :])
+    ]
 
 
 def _role_at(items: Sequence[Item], places: Sequence[int], count: int) -> str:

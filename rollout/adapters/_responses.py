@@ -4,8 +4,10 @@ The answers of a model API as an SDK or an HTTP client returns them: a parsed ob
 
 from __future__ import annotations
 
+import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from attrs import define, field
@@ -104,64 +106,96 @@ class _Watch:
     headers: Mapping[str, str]
     chunks: list[bytes] = field(factory=list)
     is_over: bool = False
+    is_reading: bool = False
 
-    def finish(self) -> None:
+    @contextmanager
+    def _until_end(self) -> Iterator[None]:
         """
-        Record what came; the first call counts.
+        Record what came when the with statement ends, and the exception that ended it.
+        """
+        self.is_reading = True
+        try:
+            yield
+        except GeneratorExit:
+            # The caller reads no further; or this is the garbage collector, which must not wait.
+            self.finish()
+            raise
+        except BaseException as error:
+            self.finish(error)
+            self.exchange.catch_up()
+            raise
+        self.finish()
+        self.exchange.catch_up()
+
+    def _closed(self) -> None:
+        """
+        Record what came, unless the end of the reading will, which knows the error; and the interrupt of the caller.
+        """
+        if not self.is_reading:
+            error = sys.exc_info()[1]
+            self.finish(None if isinstance(error, (Exception, GeneratorExit)) else error)
+            if not isinstance(error, GeneratorExit):
+                self.exchange.catch_up()
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """
+        Record what came, and the exception that ended it; the first call counts.
         """
         if not self.is_over:
             self.is_over = True
             self.exchange.closed(self.finish)
             content, self.chunks = b"".join(self.chunks), []
             try:
-                _finish(self.exchange, self.status, self.headers, content)
-            except Exception as error:  # noqa: BLE001 -- the agent goes on
-                self.exchange.report(error)
+                _finish(self.exchange, self.status, self.headers, content, error)
+            except Exception as problem:  # noqa: BLE001 -- the agent goes on
+                self.exchange.report(problem)
 
     def reader(self, read: Callable[..., Iterator[bytes]]) -> Callable[..., Iterator[bytes]]:
         def iter_bytes(*args: Any, **kwargs: Any) -> Iterator[bytes]:
-            try:
+            with self._until_end():
                 for chunk in read(*args, **kwargs):
                     self.chunks.append(chunk)
+                    self.is_reading = False
                     yield chunk
-            finally:
-                self.finish()
+                    self.is_reading = True
 
         return iter_bytes
 
     def async_reader(self, read: Callable[..., AsyncIterator[bytes]]) -> Callable[..., AsyncIterator[bytes]]:
         async def aiter_bytes(*args: Any, **kwargs: Any) -> AsyncIterator[bytes]:
-            try:
+            with self._until_end():
                 async for chunk in read(*args, **kwargs):
                     self.chunks.append(chunk)
+                    self.is_reading = False
                     yield chunk
-            finally:
-                self.finish()
+                    self.is_reading = True
 
         return aiter_bytes
 
     def closer(self, close: Callable[[], None]) -> Callable[[], None]:
         def close_and_finish() -> None:
             close()
-            self.finish()
+            self._closed()
 
         return close_and_finish
 
     def async_closer(self, close: Callable[[], Any]) -> Callable[[], Any]:
         async def close_and_finish() -> None:
             await close()
-            self.finish()
+            self._closed()
 
         return close_and_finish
 
 
-def _finish(exchange: Exchange, status: int, headers: Mapping[str, str], content: bytes) -> None:
+def _finish(
+    exchange: Exchange, status: int, headers: Mapping[str, str], content: bytes, error: BaseException | None = None
+) -> None:
     if status >= 400:
         text = content[:2000].decode("utf-8", "replace")
         exchange.failed(RuntimeError(f"HTTP status {status}: {text}" if text else f"HTTP status {status}"))
         return
     body, is_complete = read_body(content, headers, exchange)
-    exchange.received(body, is_whole=is_complete)
+    exchange.received(body, is_whole=is_complete and error is None, error=error)
 
 
 def _plain(result: Any) -> Any:

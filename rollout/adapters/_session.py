@@ -4,6 +4,7 @@ The session that records one conversation: turns, items, usage, settings, errors
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, TypeAlias
 
@@ -46,6 +47,7 @@ class SessionLog:
     recorder: Recorder
     redact: Redact | None = None
     is_agent: bool = False
+    _pid: int = field(factory=os.getpid, init=False)
     # The open turn, and what the last turn_context stated.
     _turn: Turn | None = field(default=None, init=False)
     # The run of a framework that is the open turn: only its end ends the turn.
@@ -124,19 +126,26 @@ class SessionLog:
             self.recorder.tool_output(call_id, self._redacted(output), is_failed=is_failed or None, seconds=seconds)
         turn, self._turn, self._run = self._turn, None, None
         if turn is not None:
-            turn.end(error)
+            turn.end(self._redacted_error(error))
+
+    @property
+    def is_own(self) -> bool:
+        """Whether this process began the session. A child after a fork does not go on with those of its parent."""
+        return self._pid == os.getpid()
 
     @property
     def is_idle(self) -> bool:
         """Whether no turn is open."""
         return self._turn is None
 
-    def close(self) -> None:
+    def close(self, timeout: float | None = None) -> None:
         """
-        End the turn and close the recorder; blocks.
+        End the turn and close the recorder; blocks, for at most *timeout* seconds.
         """
-        self.end_turn()
-        self.recorder.close()
+        try:
+            self.end_turn()
+        finally:
+            self.recorder.close(timeout)
 
     def _record(self, items: Sequence[Item]) -> None:
         if items:
@@ -146,6 +155,15 @@ class SessionLog:
 
     def _is_ended(self, item: Item) -> bool:
         return str(item.get("type")).endswith("_output") and item.get("call_id") in self._ended
+
+    def _redacted_error(self, error: BaseException | None) -> BaseException | None:
+        """
+        Return an exception without what must not be recorded, with a class of the same name.
+        """
+        if self.redact is None or not isinstance(error, Exception):
+            return error
+        redacted: Exception = type(type(error).__name__, (Exception,), {})(self.redact(str(error)))
+        return redacted
 
     def _redacted(self, value: Any) -> Any:
         return value if self.redact is None else self.redact(value)

@@ -16,6 +16,7 @@ from rollout.cli._exit_status import DONE, PARTIAL
 from rollout.cli._options import SESSION, home_option
 from rollout.cli._output import encode, info, print_out, warn
 from rollout.codec import decode_json
+from rollout.dialects import is_foreign
 from rollout.errors import EncodeError
 from rollout.recording import Recorder, default_policy, keep_all
 from rollout.store import find
@@ -43,8 +44,9 @@ def record_command(
     Record items from stdin into a session. Each line of stdin is one JSON object.
 
     An object is an item of the Responses API ({"type": "message", ...}) or a complete rollout item ({"type":
-    "event_msg", "payload": {...}}). An item is written as soon as no further line is waiting. A line that is not an
-    item is reported on stderr and skipped; the exit status is then 4.
+    "event_msg", "payload": {...}}), or a message as the SDKs of OpenAI and Anthropic have it ({"role": "user",
+    "content": "Hi"}). An item is written as soon as no further line is waiting. A line that is not an item is reported
+    on stderr and skipped; the exit status is then 4. An item that Codex will not read is recorded with a warning.
 
     Prints one line at the beginning, with the id and the path of the session, and one line at the end, with the numbers
     of recorded and refused items.
@@ -89,12 +91,23 @@ def _record_all(recorder: Recorder) -> tuple[int, int]:
         if raw.isspace():
             continue
         try:
-            recorder.record(_item(raw))
+            _record(recorder, number, _item(raw))
             recorded += 1
         except (EncodeError, ValueError) as error:
             refused += 1
             warn(f"line {number}: {error}; not recorded")
     return recorded, refused
+
+
+def _record(recorder: Recorder, number: int, item: dict[str, Any]) -> None:
+    try:
+        recorder.record(item)
+    except EncodeError as error:
+        if not is_foreign(item):
+            raise
+        # In a pipe, the item would be lost.
+        recorder.record({"type": "response_item", "payload": item})
+        warn(f"line {number}: {error}; recorded as it is, which Codex does not read")
 
 
 def _item(raw: bytes) -> Any:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
+    from rollout.dialects._codex_form import codex_items, is_foreign, unread_reason
     from rollout.dialects._items import make_call, make_message, make_output, make_reasoning, text_of
     from rollout.dialects._keys import is_compared, item_key
     from rollout.dialects._model import Dialect, Fold, Item, Reply, Request
@@ -24,20 +25,24 @@ __all__ = [
     "Item",
     "Reply",
     "Request",
+    "codex_items",
     "dialect_for",
     "is_compared",
+    "is_foreign",
     "item_key",
     "make_call",
     "make_message",
     "make_output",
     "make_reasoning",
     "text_of",
+    "unread_reason",
     "usage_of",
 ]
 
 __getattr__ = lazy_getattr(
     globals(),
     {
+        "_codex_form": ["codex_items", "is_foreign", "unread_reason"],
         "_items": ["make_call", "make_message", "make_output", "make_reasoning", "text_of"],
         "_keys": ["is_compared", "item_key"],
         "_model": ["Dialect", "Fold", "Item", "Reply", "Request"],

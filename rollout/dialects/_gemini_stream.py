@@ -45,6 +45,8 @@ class _Candidate:
             {**part, "text": "".join(self.pieces[place])} if place in self.pieces else part
             for place, part in enumerate(self.parts)
         ]
+        # The chunk that states the reason of the end has an empty text, which the response without a stream has not.
+        parts = [part for part in parts if part != {"text": ""}] or parts
         return {"content": {"role": "model", "parts": parts}, **self.fields}
 
 

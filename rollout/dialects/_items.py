@@ -16,6 +16,8 @@ from rollout.dialects._values import json_text, json_value, list_of, stable_json
 
 __all__ = [
     "IMAGE",
+    "OTHER_PART",
+    "READ_PARTS",
     "CallIds",
     "call_name",
     "Extras",
@@ -29,6 +31,12 @@ __all__ = [
 __all__ += ["make_reasoning", "own_item", "read_output", "text_kind", "text_of"]
 
 IMAGE = "input_image"
+OTHER_PART = "responses_part"
+"""Key of a text part that stands for a part of another type; its value is that part."""
+
+READ_PARTS = frozenset({"encrypted_content", "input_audio", IMAGE, "input_text", "output_text"})
+"""The types of parts that Codex reads."""
+
 _PARTS = frozenset({"input_text", "output_text", IMAGE})
 _MADE = "made_"
 

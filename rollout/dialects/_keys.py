@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rollout.dialects._items import text_of
+from rollout.dialects._items import OTHER_PART, text_of
 from rollout.dialects._model import Item
 from rollout.dialects._values import list_of, stable_json, string_of
 
@@ -68,15 +68,17 @@ def _content_key(content: Any) -> tuple[str, ...]:
     # Nearly every content is one text, and a long context has thousands of them.
     if type(content) is list and len(content) == 1 and type(content[0]) is dict:
         text = content[0].get("text")
-        if type(text) is str and text:
+        if type(text) is str and text and OTHER_PART not in content[0]:
             return (text.strip(),)
     others = [_part_key(part) for part in list_of(content) if not _is_text(part)]
-    return text_of(content).strip(), *others
+    return text_of([part for part in list_of(content) if _is_text(part)]).strip(), *others
 
 
 def _is_text(part: Any) -> bool:
     return isinstance(part, str) or (
-        isinstance(part, dict) and (isinstance(part.get("text"), str) or isinstance(part.get("refusal"), str))
+        isinstance(part, dict)
+        and OTHER_PART not in part
+        and (isinstance(part.get("text"), str) or isinstance(part.get("refusal"), str))
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from attrs import frozen
 
-from rollout.dialects._items import make_message, text_kind
+from rollout.dialects._items import OTHER_PART, READ_PARTS, make_message, text_kind
 from rollout.dialects._model import Fold, Item, Reply, Request
 from rollout.dialects._responses_stream import ResponsesFold
 from rollout.dialects._usage import usage_of
@@ -19,11 +19,12 @@ __all__ = ["ResponsesDialect"]
 
 _UNKNOWN = "responses_unknown"
 # Keys and types of items from other dialects, which this API refuses.
-_FOREIGN = ("chat_", "anthropic_", "gemini_")
+_FOREIGN = ("chat_", "anthropic_", "gemini_", "langchain_")
 _FOREIGN_KEYS = frozenset(
     {
         *("anthropic", "anthropic_message", "audio", "cache_control", "caller", "chat", "chat_key", "chat_message"),
-        *("choice", "citations", "extra_content", "function", "gemini", "is_error", "reasoning", "reasoning_content"),
+        *("choice", "citations", "extra_content", "function", "gemini", "is_error", "langchain"),
+        *("reasoning", "reasoning_content"),
         *("reasoning_details", "refusal", "response_key", "signature", "thinking", "thoughtSignature", "toolset_name"),
     }
 )
@@ -109,10 +110,33 @@ def _read_item(value: Any) -> Item:
         content = value.get("content")
         if isinstance(content, str):
             return {**value, "type": "message", "content": [{"type": text_kind(role), "text": content}]}
-        return value if kind else {**value, "type": "message"}
+        message = value if kind else {**value, "type": "message"}
+        return _with_read_parts(message, "content", text_kind(role))
+    if isinstance(kind, str) and kind.endswith("_output"):
+        return _with_read_parts(value, "output", "input_text")
     if kind is None and isinstance(value.get("id"), str):
         return {**value, "type": "item_reference"}
     return value if isinstance(kind, str) else {"type": _UNKNOWN, "value": value}
+
+
+def _with_read_parts(item: Item, key: str, text_kind: str) -> Item:
+    """
+    Return an item whose parts Codex reads: it skips a whole line with a part of another type, also the texts in it.
+    """
+    parts = item.get(key)
+    if not isinstance(parts, list) or all(string_of(dict_of(part).get("type")) in READ_PARTS for part in parts):
+        return item
+    return {**item, key: [_read_part(part, text_kind) for part in parts]}
+
+
+def _read_part(part: Any, text_kind: str) -> Any:
+    kind = part.get("type") if isinstance(part, dict) else None
+    if not isinstance(kind, str) or kind in READ_PARTS:
+        return part
+    if kind == "refusal" and isinstance(part.get("refusal"), str):
+        return {**other_keys(part, ("type", "refusal")), "type": text_kind, "text": part["refusal"], "refusal": True}
+    name = string_of(part.get("filename")) or string_of(part.get("file_id")) or string_of(part.get("file_url"))
+    return {"type": text_kind, "text": f"[{' '.join(filter(None, (kind, name)))}]", OTHER_PART: part}
 
 
 def _write_item(item: Item) -> Any:
@@ -128,6 +152,8 @@ def _write_item(item: Item) -> Any:
 def _write_part(part: Any) -> Any:
     if not isinstance(part, dict) or part.get("type") == "refusal":
         return part
+    if OTHER_PART in part:
+        return part[OTHER_PART]
     if part.get("refusal") is True:
         return {"type": "refusal", "refusal": part.get("text")}
     return part if part.keys().isdisjoint(_FOREIGN_KEYS) else other_keys(part, _FOREIGN_KEYS)

@@ -90,7 +90,7 @@ def read_parts(content: Any) -> Parts:
         elif isinstance(part, dict):
             text = part.get("text")
             if isinstance(text, str):
-                texts.append(text)
+                (others if "responses_part" in part else texts).append(text)
                 continue
             found = _image_of(part)
             images += found

@@ -30,13 +30,14 @@ QUIET_LINES = frozenset({
 
 QUIET_ITEMS = frozenset({
     "ghost_snapshot", "compaction", "compaction_summary", "context_compaction", "compaction_trigger",
-    "additional_tools", "configuration_update",
+    "additional_tools",
 })  # fmt: skip
 """The types of response items without content for a reader."""
 
 QUIET_EVENTS = frozenset({
     "session_configured", "shutdown_complete", "agent_message_delta", "agent_reasoning_delta",
     "agent_reasoning_raw_content_delta", "agent_reasoning_section_break", "exec_command_output_delta",
+    "item_started", "item_updated",
     "conversation_path", "get_history_entry_response", "list_custom_prompts_response", "mcp_list_tools_response",
 })  # fmt: skip
 """The types of events without content for a reader."""
@@ -129,6 +130,22 @@ def _read_plan(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
     return (PlanChanged(*own.head(line), text_of(payload.get("explanation")), plan_of(payload)),)
 
 
+def _read_configuration(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
+    text = "; ".join(_settings({key: value for key, value in payload.items() if key != "type"}))
+    return (Notice(*own.head(line), "settings", text),) if text else own.quiet(line, "configuration_update")
+
+
+def _settings(value: Any) -> list[str]:
+    """
+    Return the settings in a value as texts: ``reasoning effort low`` for ``{"reasoning": {"effort": "low"}}``.
+    """
+    if isinstance(value, dict):
+        return [f"{key} {text}" for key, inner in value.items() for text in _settings(inner)]
+    if isinstance(value, list):
+        return [", ".join(map(str, value))]
+    return [] if value is None else [str(value)]
+
+
 def _read_activity(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
     text = " ".join(filter(None, (text_of(payload.get(key)) for key in ("agent_path", "kind", "model"))))
     return (Notice(*own.head(line), "sub-agent", text),)
@@ -157,7 +174,11 @@ TEXT_LINES: dict[str, _Reader] = {
 }
 """The readers of lines."""
 
-TEXT_ITEMS: dict[str, _Reader] = {"reasoning": _read_reasoning_item, "agent_message": _read_agent_to_agent}
+TEXT_ITEMS: dict[str, _Reader] = {
+    "reasoning": _read_reasoning_item,
+    "agent_message": _read_agent_to_agent,
+    "configuration_update": _read_configuration,
+}
 """The readers of response items."""
 
 TEXT_EVENTS: dict[str, _Reader] = {

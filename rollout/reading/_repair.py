@@ -21,9 +21,11 @@ from attrs import define, frozen
 from rollout import schema
 from rollout._version import SCHEMA_VERSION, __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
+from rollout.dialects import codex_items, unread_reason
 from rollout.errors import EncodeError
 from rollout.home import RolloutName, StrPath, home_of, make_folder, new_file
-from rollout.reading._lines import open_rollout, read_lines
+from rollout.reading._lines import read_lines
+from rollout.reading._opening import open_rollout
 from rollout.reading._verify import Verification, examine, verify
 from rollout.schema import snapshot
 
@@ -39,9 +41,11 @@ _ACTIONS = {
     "bad-utf8": "replaced by U+FFFD",
     "bad-line": "copied unchanged",
     "oversize-line": "copied unchanged",
+    "unread-by-codex": "put into the form that Codex reads, if it has one; otherwise unchanged",
     "call-without-output": "unchanged: Codex reports the call to the model as aborted",
     "duplicate-ordinal": "renumbered",
     "missing-ordinal": "numbered; the numbers of lost lines stay unused, which Codex accepts",
+    "utf-16": "not repaired: nothing can be read",
     "missing-meta": "created from the file name and the first lines",
 }
 _NO_META = "not created: the file name contains no id"
@@ -131,7 +135,7 @@ class _Repairer:
         for raw_line, pieces, _ in examine(self.original):
             for piece in pieces:
                 if piece.line is not None:
-                    yield self._numbered(piece.line)
+                    yield from map(self._numbered, _readable(piece.line))
                 elif raw_line.lineno in unchanged:
                     # A line in memory is not read again: seeking in a compressed file decompresses all bytes before it.
                     yield from [piece.raw] if piece.raw else _bytes_of(self.original, piece.offset, piece.size)
@@ -150,6 +154,19 @@ class _Repairer:
         if not line.raw:
             return encode_line(line)
         return line.raw.decode("utf-8", "replace").encode() + b"\n"
+
+
+def _readable(line: RolloutLine) -> list[RolloutLine]:
+    """
+    Return a line in the form that Codex reads; a message in the form of another API may become several lines.
+    """
+    if line.type != "response_item" or not unread_reason(line.payload):
+        return [line]
+    try:
+        items = codex_items(line.payload)
+    except EncodeError:
+        return [line]
+    return [line if item is line.payload else attrs.evolve(line, payload=item, keys=None) for item in items]
 
 
 def _bytes_of(path: Path, offset: int, size: int) -> Iterator[bytes]:

@@ -16,9 +16,12 @@ from attrs import define, field, frozen
 
 from rollout import schema
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
+from rollout.dialects import unread_reason
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
-from rollout.reading._lines import RawLine, open_rollout, raw_lines
+from rollout.reading._lines import RawLine, raw_lines
+from rollout.reading._opening import format_of, open_rollout
+from rollout.reading._other_formats import EncodingError
 
 __all__ = ["FAULT_KINDS", "Fault", "Piece", "Verification", "examine", "verify"]
 
@@ -35,6 +38,8 @@ FAULT_KINDS = {
     "missing-ordinal": "a line of a paginated session has no number, or numbers before it are missing",
     "duplicate-ordinal": "a line of a paginated session has a number that is not greater than the last number",
     "call-without-output": "a call of a tool has no output",
+    "unread-by-codex": "an item in a form that Codex does not read, and so does not send to the model",
+    "utf-16": "the file is in UTF-16, not UTF-8: no line can be read",
     "bad-compression": "the compressed file cannot be read from here on",
 }
 """The kinds of faults and their meanings."""
@@ -77,12 +82,15 @@ class Verification:
         size: Uncompressed size of the file in bytes.
         line_count: Number of lines that can be read, including lines that were found in bad lines.
         faults: The faults, in the order of the file.
+        format: rollout; exec-json for the output of ``codex exec --json``, old-json for the document of the TypeScript
+            CLI. These two are read as rollouts: sizes, lines and offsets are those of the rollout.
     """
 
     path: Path
     size: int
     line_count: int
     faults: tuple[Fault, ...]
+    format: str = "rollout"
 
     @property
     def is_whole(self) -> bool:
@@ -122,6 +130,11 @@ def verify(path: StrPath) -> Verification:
         ModuleNotFoundError: The file is compressed and the extra ``zstd`` is not installed.
     """
     path = Path(path)
+    try:
+        form = format_of(path)
+    except EncodingError as error:
+        size = path.stat().st_size
+        return Verification(path, size, 0, (Fault("utf-16", 1, 0, size, str(error.strerror)),))
     check = _Check()
     faults: list[Fault] = []
     count = size = 0
@@ -134,7 +147,7 @@ def verify(path: StrPath) -> Verification:
                 faults += check.faults_of_line(line, piece, piece.line)
     faults += check.faults_at_end()
     faults.sort(key=lambda fault: (fault.lineno, fault.offset))
-    return Verification(path, size, count, tuple(faults))
+    return Verification(path, size, count, tuple(faults), form)
 
 
 def examine(path: Path) -> Iterator[tuple[RawLine, list[Piece], list[Fault]]]:
@@ -268,6 +281,8 @@ class _Check:
             self.is_paginated = payload.get("history_mode") == "paginated"
         if line.type == "response_item":
             self._pair(raw_line, piece, payload)
+            if reason := unread_reason(payload):
+                yield Fault("unread-by-codex", raw_line.lineno, piece.offset, piece.size, reason)
         if not (self.is_paginated or line.ordinal is not None):
             return
         ordinal, last = line.ordinal, self.last_ordinal

@@ -12,6 +12,7 @@ from rollout._lazy import lazy_getattr
 
 if TYPE_CHECKING:
     from rollout.recording._commands import RecorderStats
+    from rollout.recording._lifecycle import call_before_end
     from rollout.recording._policy import Policy, codex_2025_policy, default_policy, keep_all
     from rollout.recording._recorder import Recorder
     from rollout.recording._tool_runs import ToolRun
@@ -23,6 +24,7 @@ __all__ = [
     "RecorderStats",
     "ToolRun",
     "Turn",
+    "call_before_end",
     "codex_2025_policy",
     "default_policy",
     "keep_all",
@@ -32,6 +34,7 @@ __getattr__ = lazy_getattr(
     globals(),
     {
         "_commands": ["RecorderStats"],
+        "_lifecycle": ["call_before_end"],
         "_policy": ["Policy", "codex_2025_policy", "default_policy", "keep_all"],
         "_recorder": ["Recorder"],
         "_tool_runs": ["ToolRun"],

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from rollout import schema
 from rollout.codec import encode_name
+from rollout.dialects import codex_items
 from rollout.errors import EncodeError
 from rollout.home import append_name, checked_name, locked_names
 from rollout.recording._agents import Place
@@ -71,7 +72,13 @@ class AgentMethods:
         """
         lines: list[Any] = []
         refused: EncodeError | None = None
+        forms: list[Any] = []
         for item in items:
+            try:
+                forms += codex_items(item, self._settings.default)
+            except EncodeError as error:
+                refused = refused or error
+        for item in forms:
             try:
                 kind, payload, metadata = plain_item(item, self._settings.default)
                 if kind != "response_item":
@@ -127,7 +134,8 @@ class AgentMethods:
         Args:
             prompt: What the person asks; None if the prompt is recorded by other means.
             images: Images of the prompt, as for `user_message`.
-            model: Name of the model.
+            model: Name of the model; by default that of the turn before. Without any, and without *context*, no
+                settings are recorded, and Codex goes on with a model of its own.
             context: Further fields of `turn_context`.
             model_context_window: Size of the model's context in tokens.
         """
@@ -242,14 +250,15 @@ class AgentMethods:
         Record the settings of the turn that begins.
 
         Args:
-            fields: Fields of `schema.TurnContext`. By default *cwd* is the recorder's, *model* "unknown",
-                *approval_policy* "never", *summary* "auto", and *sandbox_policy* read-only: with these permissions
-                Codex goes on with the session. The sandbox policy is written with both of its tags, so that every
-                Codex reads it.
+            fields: Fields of `schema.TurnContext`. By default *cwd* is the recorder's, *model* that of the call before
+                or "unknown", *approval_policy* "never", *summary* "auto", and *sandbox_policy* read-only: with this
+                model and these permissions Codex goes on with the session. The sandbox policy is written with both of
+                its tags, so that every Codex reads it.
         """
         policy = schema.SandboxPolicy(mode="read-only", type="read-only")
         fields = {"cwd": self._settings.cwd, "approval_policy": "never", "sandbox_policy": policy, **fields}
-        self.record(schema.TurnContext(**{"model": "unknown", "summary": "auto", **fields}))
+        self.record(schema.TurnContext(**{"model": self._companions.model or "unknown", "summary": "auto", **fields}))
+        self._companions.model = fields.get("model", self._companions.model)
 
     def usage(self, usage: Any = None, *, model_context_window: int | None = None, **counts: int) -> None:
         """
@@ -276,7 +285,8 @@ class AgentMethods:
 
     def error(self, error: BaseException | str) -> None:
         """Record an error: an exception, or its text."""
-        self.record(event("error", message=error_text(error), codex_error_info="other"))
+        self._companions.last_error = error_text(error)
+        self.record(event("error", message=self._companions.last_error, codex_error_info="other"))
 
     def compacted(self, summary: str, replacement_history: Sequence[Any] | None = None) -> None:
         """

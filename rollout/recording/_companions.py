@@ -54,6 +54,8 @@ class Companions:
     Attributes:
         turn_id: Id of the current turn; None outside of a turn.
         last_text: Text of the agent's last message in the current turn; None before the first one.
+        last_error: Text of the last error in the current turn; None before the first one.
+        model: Model of the last turn_context; None before the first one.
     """
 
     session_id: str
@@ -62,6 +64,8 @@ class Companions:
     is_paginated: bool
     turn_id: str | None = field(default=None, init=False)
     last_text: str | None = field(default=None, init=False)
+    last_error: str | None = field(default=None, init=False)
+    model: str | None = field(default=None, init=False)
     _calls: dict[str, _Call] = field(factory=dict, init=False)
 
     def is_called(self, call_id: str) -> bool:

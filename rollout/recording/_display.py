@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from html import escape
 from pathlib import Path
 
-from rollout._text import one_line, pluralize, size_text
+from rollout._text import moment_text, one_line, pluralize, size_text
 from rollout.recording._commands import RecorderStats
 
 __all__ = ["recorder_bundle"]
@@ -27,7 +27,7 @@ def recorder_bundle(path: Path, session_id: str, *, closed: bool, stats: Recorde
         ("written", f"{pluralize(stats.written_lines, 'line')}, {size_text(stats.written_bytes)}"),
         ("waiting", _waiting(stats)),
         ("error", _error(stats.last_error)),
-        ("as of", datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")),
+        ("as of", moment_text(datetime.now(timezone.utc))),
     ]
     title = f"Recorder, {'closed' if closed else 'open'}"
     text = "\n".join([title, *(f"{name:<12}  {value}" for name, value in rows)])

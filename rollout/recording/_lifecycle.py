@@ -16,14 +16,14 @@ import threading
 import time
 import warnings
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
 from rollout.errors import RolloutError, WriterStartError
 
-__all__ = ["EXIT_TIMEOUT", "abandon", "close_all", "live", "starting"]
+__all__ = ["EXIT_TIMEOUT", "abandon", "call_before_end", "close_all", "live", "starting"]
 
 EXIT_TIMEOUT = 10.0
 """Seconds that the end of the program waits for all recorders that are still open, together."""
@@ -69,6 +69,15 @@ class _Ending:
 
 
 _Ending.starting = set()
+
+_before_end: list[Callable[[], None]] = []
+
+
+def call_before_end(act: Callable[[], None]) -> None:
+    """
+    Call a function when the process ends, before its recorders are closed; it may still record and create recorders.
+    """
+    _before_end.append(act)
 
 
 @contextmanager
@@ -141,6 +150,9 @@ def _end() -> None:
 
     Daemon threads still run, and one of them may be creating a recorder at this moment. Other threads have ended.
     """
+    for act in _before_end:
+        with suppress(Exception):
+            act()
     _Ending.has_begun = True
     deadline = time.monotonic() + _STARTING_TIMEOUT
     while _Ending.starting and time.monotonic() < deadline:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from rollout.codec import MAX_LINE_SIZE, encode_item, encode_json
+from rollout.dialects import codex_items, is_foreign
 from rollout.errors import EncodeError
 from rollout.recording._commands import Add
 from rollout.recording._git import collect_git_info
@@ -55,14 +56,23 @@ class Preparer:
 
     def prepare(self, item: Any) -> Add | None:
         """
-        Return the command that writes one item; None if the policy drops it.
+        Return the command that writes one item; None if the policy drops it. A message in the form of another API may
+        become several items.
 
         Raises:
             EncodeError: The item has no JSON form, its own code or the policy raised an exception, or its line would be
                 too long.
         """
         try:
-            kind, payload, metadata = plain_item(item, self.default)
+            try:
+                kind, payload, metadata = plain_item(item, self.default)
+            except EncodeError:
+                forms = codex_items(item, self.default)
+                if forms == [item]:
+                    raise
+                return self._prepare_forms(forms)
+            if payload is item and (type(payload) is dict or isinstance(payload, Mapping)) and is_foreign(payload):
+                return self._prepare_forms(codex_items(item, self.default))
             extent = CopyStats()
             if self.default is not None:
                 extent.default = self.default
@@ -86,6 +96,12 @@ class Preparer:
             raise refused from refused.__cause__
         return add
 
+    def _prepare_forms(self, items: Sequence[Any]) -> Add | None:
+        add, refused = self.prepare_all(items)
+        if refused is not None:
+            raise refused
+        return add
+
     def prepare_all(self, items: Sequence[Any]) -> tuple[Add | None, EncodeError | None]:
         """
         Return one command for the items that are kept, and the error of the first one that is refused.
@@ -102,8 +118,11 @@ class Preparer:
                     kept.append(add)
         if not kept:
             return None, refused
-        first, *first.rest = kept
-        first.size = sum(add.size for add in kept)
+        size = sum(add.size for add in kept)
+        first, *rest = [own for add in kept for own in (add, *add.rest)]
+        for add in kept:
+            add.rest = ()
+        first.rest, first.size = rest, size
         return first, refused
 
     def _drop(self, kind: str, payload: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from rollout.codec import RolloutLine
 from rollout.errors import MissingSessionMetaError, UnsupportedSessionError
 from rollout.home import RolloutName, SessionLock, home_of, is_archived
 from rollout.interpret import is_own_meta
-from rollout.reading import decode_backwards, read_lines
+from rollout.reading import decode_backwards, format_of, read_lines
 
 __all__ = ["open_for_append"]
 
@@ -39,6 +39,9 @@ def open_for_append(path: Path, home: Path) -> tuple[int, SessionLock, int | Non
     """
     if path.suffix == ".zst":
         raise UnsupportedSessionError(path, "it is compressed; decompress it first")
+    if format_of(path) != "rollout":
+        reason = "it is no rollout, but another output of Codex; `rollout fork` makes a session of it"
+        raise UnsupportedSessionError(path, reason)
     if is_archived(path):
         raise UnsupportedSessionError(path, "it is archived; unarchive it first")
     lock = _lock_session(path, home_of(path) or home)

@@ -63,11 +63,14 @@ class Turn:
         Record the beginning: ``task_started``, the settings, and the prompt. The with statement calls it.
         """
         recorder, companions = self._recorder, self._recorder._companions
-        self._outer, companions.turn_id, companions.last_text = companions.turn_id, self.id, None
+        self._outer, companions.turn_id = companions.turn_id, self.id
+        companions.last_text = companions.last_error = None
         self._started_at = time.time()
         started = {"started_at": int(self._started_at), "model_context_window": self._window}
         recorder.record(event("task_started", turn_id=self.id, **started))
-        recorder.turn_context(**self._context)
+        # Codex 0.169.0 goes on with the model of the last turn_context, and asks its own if there is none.
+        if companions.model is not None or self._context.keys() != {"turn_id"}:
+            recorder.turn_context(**self._context)
         if self._prompt is not None or self._images:
             recorder.user_message(self._prompt or "", images=self._images)
         return self
@@ -94,7 +97,8 @@ class Turn:
             return
         fields: Item = {"turn_id": self.id, "last_agent_message": companions.last_text}
         if error is not None:
-            recorder.error(error)
+            if error_text(error) != companions.last_error:
+                recorder.error(error)
             fields["error"] = {"message": error_text(error), "codex_error_info": "other"}
         recorder.record(event("task_complete", **fields, **times))
 

@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from rollout.schema.events import *  # noqa: F403
     from rollout.schema.meta import *  # noqa: F403
     from rollout.schema.responses import *  # noqa: F403
+    from rollout.schema.reviews import *  # noqa: F403
     from rollout.schema.tools import *  # noqa: F403
     from rollout.schema.usage import *  # noqa: F403
 
     __all__: list[str]
 
-_MODULES = ("meta", "usage", "responses", "events", "tools", "_families")
+_MODULES = ("meta", "usage", "responses", "events", "reviews", "tools", "_families")
 # Names for other packages. They are not part of the format, so `__all__` does not have them.
 _FUNCTIONS = {
     "_foreign": ["describe_error", "has_kind"],

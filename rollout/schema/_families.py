@@ -18,6 +18,7 @@ LINE_ITEMS: dict[str, type[RolloutItem]] = {
         meta.TurnContext,
         meta.Compacted,
         meta.WorldState,
+        meta.DynamicToolsUpdated,
         usage.TokenUsageRecord,
         meta.InterAgentCommunication,
         meta.InterAgentCommunicationMetadata,

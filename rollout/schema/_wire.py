@@ -23,6 +23,7 @@ LINE_TYPES = frozenset(
         "turn_context",
         "compacted",
         "world_state",
+        "dynamic_tools_updated",
         "token_usage_record",
         "inter_agent_communication",
         "inter_agent_communication_metadata",

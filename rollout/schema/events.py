@@ -23,21 +23,15 @@ __all__ = [
     "AgentReasoningRawContentDelta",
     "AgentReasoningSectionBreak",
     "BackgroundEvent",
-    "CodeLocation",
     "CompletedItem",
     "ContextCompacted",
     "ConversationPath",
-    "EnteredReviewMode",
     "ErrorEvent",
     "EventMsg",
-    "ExitedReviewMode",
     "GetHistoryEntryResponse",
     "ItemCompleted",
-    "LineRange",
     "ListCustomPromptsResponse",
     "PlanUpdate",
-    "ReviewFinding",
-    "ReviewOutput",
     "SessionConfigured",
     "ShutdownComplete",
     "StreamError",
@@ -52,6 +46,7 @@ __all__ = [
     "TurnAborted",
     "UnknownEvent",
     "UserMessage",
+    "WarningEvent",
 ]
 
 
@@ -87,6 +82,10 @@ class UserMessage(EventMsg):
     kind: str | None = optional()
     images: tuple[str, ...] | None = optional()
     local_images: Any = optional()
+    image_details: Any = optional()
+    local_image_details: Any = optional()
+    audio: Any = optional()
+    local_audio: Any = optional()
     text_elements: Any = optional()
 
 
@@ -100,6 +99,8 @@ class AgentMessage(EventMsg):
     phase: str | None = optional()
     memory_citation: Any = optional()
     delivery: Any = optional()
+    moderation: Any = optional()
+    questions: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -137,7 +138,10 @@ class TurnAborted(EventMsg):
     tag: ClassVar[str] = "turn_aborted"
 
     turn_id: str | None = optional()
+    root_turn_id: str | None = optional()
     reason: str
+    error: Any = optional()
+    started_at: Any = optional()
     completed_at: Any = optional()
     duration_ms: Any = optional()
 
@@ -180,63 +184,6 @@ class TaskComplete(EventMsg):
 
 
 @frozen(kw_only=True, slots=False)
-class EnteredReviewMode(EventMsg):
-    """A review begins; *prompt* in September 2025, *target* later."""
-
-    tag: ClassVar[str] = "entered_review_mode"
-
-    prompt: str | None = optional()
-    target: Any = optional()
-    user_facing_hint: str | None = optional()
-
-
-@frozen(kw_only=True, slots=False)
-class LineRange(Wire):
-    """Lines of a file, counted from 1, both ends included."""
-
-    start: int
-    end: int
-
-
-@frozen(kw_only=True, slots=False)
-class CodeLocation(Wire):
-    """The position of a finding."""
-
-    absolute_file_path: str
-    line_range: LineRange
-
-
-@frozen(kw_only=True, slots=False)
-class ReviewFinding(Wire):
-    """One finding; *confidence_score* 0 to 1, *priority* 0 (highest) to 3."""
-
-    title: str
-    body: str
-    confidence_score: float
-    priority: int
-    code_location: CodeLocation
-
-
-@frozen(kw_only=True, slots=False)
-class ReviewOutput(Wire):
-    """The results of a review."""
-
-    findings: tuple[ReviewFinding, ...]
-    overall_correctness: str
-    overall_explanation: str
-    overall_confidence_score: float
-
-
-@frozen(kw_only=True, slots=False)
-class ExitedReviewMode(EventMsg):
-    """A review ended; *review_output* is None if it was abandoned."""
-
-    tag: ClassVar[str] = "exited_review_mode"
-
-    review_output: ReviewOutput | None = nullable()
-
-
-@frozen(kw_only=True, slots=False)
 class ErrorEvent(EventMsg):
     """An error that ended a turn or a task."""
 
@@ -244,6 +191,7 @@ class ErrorEvent(EventMsg):
 
     message: str
     codex_error_info: Any = optional()
+    rejected_audio_file_ids: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -264,10 +212,16 @@ class ThreadRolledBack(EventMsg):
 
 @frozen(kw_only=True, slots=False)
 class ThreadGoal(Wire):
-    """The goal of a session."""
+    """The goal of a session. Its keys are in camelCase on the wire; times are Unix seconds."""
 
+    thread_id: str | None = optional(key="threadId")
     objective: str
     status: Any = optional()
+    token_budget: Any = optional(key="tokenBudget")
+    tokens_used: Any = optional(key="tokensUsed")
+    time_used_seconds: Any = optional(key="timeUsedSeconds")
+    created_at: Any = optional(key="createdAt")
+    updated_at: Any = optional(key="updatedAt")
 
 
 @frozen(kw_only=True, slots=False)
@@ -326,6 +280,7 @@ class ItemCompleted(EventMsg):
     item: CompletedItem
     started_at_ms: int | None = optional()
     completed_at_ms: int | None = optional()
+    content_token_count: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -431,6 +386,15 @@ class ShutdownComplete(EventMsg):
     """The agent has ended."""
 
     tag: ClassVar[str] = "shutdown_complete"
+
+
+@frozen(kw_only=True, slots=False)
+class WarningEvent(EventMsg):
+    """A warning for the user; the agent goes on."""
+
+    tag: ClassVar[str] = "warning"
+
+    message: str
 
 
 @frozen(kw_only=True, slots=False)

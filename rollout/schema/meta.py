@@ -12,6 +12,7 @@ from rollout.schema._wire import RolloutItem, Wire, nullable, optional
 
 __all__ = [
     "Compacted",
+    "DynamicToolsUpdated",
     "ForkReference",
     "GitInfo",
     "HistoryBase",
@@ -79,6 +80,8 @@ class SessionMeta(RolloutItem):
     dynamic_tools: Any = optional()
     memory_mode: str | None = optional()
     selected_capability_roots: Any = optional()
+    runtime_workspace_roots: Any = optional()
+    account_scoped: Any = optional()
     history_mode: str | None = optional()
     history_base: HistoryBase | None = optional()
     subagent_history_start_ordinal: int | None = optional()
@@ -115,6 +118,7 @@ class TurnContext(RolloutItem):
     approvals_reviewer: Any = optional()
     sandbox_policy: SandboxPolicy | None = optional()
     permission_profile: Any = optional()
+    active_permission_profile: Any = optional()
     network: Any = optional()
     file_system_sandbox_policy: Any = optional()
     model: str
@@ -127,6 +131,8 @@ class TurnContext(RolloutItem):
     summary: Any = optional()
     user_instructions: str | None = optional()
     truncation_policy: Any = optional()
+    disabled_plugin_ids: Any = optional()
+    cyber_access_program: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -162,6 +168,16 @@ class WorldState(RolloutItem):
 
     full: bool
     state: Any
+
+
+@frozen(kw_only=True, slots=False)
+class DynamicToolsUpdated(RolloutItem):
+    """The tools of the client, from this line on (0.169.0)."""
+
+    line_type: ClassVar[str] = "dynamic_tools_updated"
+
+    thread_id: str | None = optional()
+    tools: Any
 
 
 @frozen(kw_only=True, slots=False)

@@ -18,6 +18,7 @@ __all__ = [
     "AgentMessageItem",
     "Compaction",
     "CompactionTrigger",
+    "ConfigurationUpdate",
     "ContentItem",
     "ContextCompaction",
     "CustomToolCall",
@@ -63,21 +64,23 @@ class InputText(ContentItem):
 
 @frozen(kw_only=True, slots=False)
 class InputImage(ContentItem):
-    """An image for the model, by address or as a data URL. *detail*: auto, low, high, original."""
+    """An image for the model, by address, as a data URL, or as a *file_id*. *detail*: auto, low, high, original."""
 
     tag: ClassVar[str] = "input_image"
 
-    image_url: str
+    image_url: str | None = optional()
+    file_id: str | None = optional()
     detail: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
 class InputAudio(ContentItem):
-    """Audio for the model."""
+    """Audio for the model, by address or as a *file_id*."""
 
     tag: ClassVar[str] = "input_audio"
 
-    audio_url: str
+    audio_url: str | None = optional()
+    file_id: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -171,6 +174,7 @@ class Message(ResponseItem):
     author: str | None = optional()
     content: tuple[ContentItem, ...]
     status: str | None = optional()
+    encrypted_content: str | None = optional()
     phase: str | None = optional()
 
 
@@ -209,6 +213,7 @@ class LocalShellCall(ResponseItem):
     call_id: str | None = nullable()
     status: str
     action: LocalShellAction
+    encrypted_content: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -222,16 +227,25 @@ class FunctionCall(ResponseItem):
     namespace: str | None = optional()
     arguments: str
     call_id: str
+    status: str | None = optional()
+    encrypted_content: str | None = optional()
+    encrypted_function_args: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
 class FunctionCallOutput(ResponseItem):
-    """The output of a tool: a string, or a list of content items; kept as it is."""
+    """
+    The output of a tool: a string, or a list of content items; kept as it is.
+
+    An output of no call has no *call_id* but a *name*: Codex 0.169.0 tells the model so that a goal was set.
+    """
 
     tag: ClassVar[str] = "function_call_output"
 
     id: str | None = optional()
-    call_id: str
+    call_id: str | None = optional()
+    name: str | None = optional()
+    namespace: str | None = optional()
     output: Any
 
 
@@ -247,6 +261,7 @@ class CustomToolCall(ResponseItem):
     name: str
     namespace: str | None = optional()
     input: str
+    encrypted_content: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -267,6 +282,7 @@ class WebSearchAction(Wire):
 
     type: str
     query: str | None = optional()
+    queries: Any = optional()
     url: str | None = optional()
     pattern: str | None = optional()
 
@@ -280,6 +296,7 @@ class WebSearchCall(ResponseItem):
     id: str | None = optional()
     status: str | None = optional()
     action: WebSearchAction | None = optional()
+    encrypted_content: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -322,8 +339,17 @@ class CompactionTrigger(ResponseItem):
 
 
 @frozen(kw_only=True, slots=False)
+class ConfigurationUpdate(ResponseItem):
+    """A change of the model's settings within the conversation (0.169.0)."""
+
+    tag: ClassVar[str] = "configuration_update"
+
+    reasoning: Any = optional()
+
+
+@frozen(kw_only=True, slots=False)
 class AdditionalTools(ResponseItem):
-    """Tools that were offered later; Codex never records them."""
+    """Tools that were offered later; recorded since 0.169.0."""
 
     tag: ClassVar[str] = "additional_tools"
 
@@ -355,6 +381,7 @@ class ToolSearchCall(ResponseItem):
     status: str | None = optional()
     execution: Any
     arguments: Any
+    encrypted_content: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -380,3 +407,4 @@ class ImageGenerationCall(ResponseItem):
     status: str
     revised_prompt: str | None = optional()
     result: str
+    encrypted_content: str | None = optional()

@@ -18,6 +18,7 @@ __all__ = [
     "CollabAgentInteractionEnd",
     "CollabAgentSpawnEnd",
     "CollabCloseEnd",
+    "CollabResumeEnd",
     "CollabWaitingEnd",
     "DynamicToolCallRequest",
     "DynamicToolCallResponse",
@@ -82,6 +83,18 @@ class CollabCloseEnd(EventMsg):
     """An agent was closed."""
 
     tag: ClassVar[str] = "collab_close_end"
+
+
+@frozen(kw_only=True, slots=False)
+class CollabResumeEnd(EventMsg):
+    """A closed agent was started again."""
+
+    tag: ClassVar[str] = "collab_resume_end"
+
+    call_id: str | None = optional()
+    sender_thread_id: str | None = optional()
+    receiver_thread_id: str | None = optional()
+    status: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -150,6 +163,9 @@ class ExecCommandEnd(EventMsg):
     duration: Any = optional()
     formatted_output: str | None = optional()
     status: Any = optional()
+    completed_at_ms: Any = optional()
+    plugin_id: str | None = optional()
+    script_path: str | None = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -181,6 +197,10 @@ class ImageGenerationEnd(EventMsg):
     revised_prompt: str | None = optional()
     result: str | None = optional()
     saved_path: str | None = optional()
+    generation_id: str | None = optional()
+    input_images: Any = optional()
+    transparent_background: Any = optional()
+    failure: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -209,7 +229,16 @@ class McpToolCallEnd(EventMsg):
     tag: ClassVar[str] = "mcp_tool_call_end"
 
     call_id: str
+    turn_id: str | None = optional()
     invocation: McpInvocation
+    app_name: str | None = optional()
+    action_name: str | None = optional()
+    connector_id: str | None = optional()
+    link_id: str | None = optional()
+    plugin_id: str | None = optional()
+    mcp_app_resource_uri: str | None = optional()
+    mcp_app_ui: Any = optional()
+    read_only_hint: bool | None = optional()
     duration: Any = optional()
     result: Any = optional()
 
@@ -245,6 +274,14 @@ class SubAgentActivity(EventMsg):
     """An activity of an agent that this agent has started."""
 
     tag: ClassVar[str] = "sub_agent_activity"
+
+    event_id: str | None = optional()
+    occurred_at_ms: Any = optional()
+    agent_thread_id: str | None = optional()
+    agent_path: str | None = optional()
+    kind: Any = optional()
+    model: str | None = optional()
+    reasoning_effort: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -294,3 +331,4 @@ class WebSearchEnd(EventMsg):
     call_id: str
     query: str
     action: Any = optional()
+    results: Any = optional()

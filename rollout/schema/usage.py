@@ -56,6 +56,7 @@ class RateLimits(Wire):
 
     limit_id: str | None = optional()
     limit_name: str | None = optional()
+    normal_model_slug: str | None = optional()
     primary: RateLimitWindow | None = nullable()
     secondary: RateLimitWindow | None = nullable()
     credits: Any = optional()

@@ -77,6 +77,7 @@ class TestFailures:
 
 
 class TestInterrupts:
+    @pytest.mark.promise("instrumented")
     def test_an_interrupt_of_a_request_ends_the_turn_as_interrupted(
         self, server: ModelServer, agent: MakeAgent, record: Record, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -95,6 +96,7 @@ class TestInterrupts:
         assert aborted["reason"] == "interrupted"
         assert len(items_in(only(sessions))) == 1
 
+    @pytest.mark.promise("instrumented")
     def test_an_interrupt_while_a_stream_is_read_keeps_what_came(
         self, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:
@@ -115,6 +117,7 @@ class TestInterrupts:
         _, answer = items_in(only(sessions))
         assert 0 < len(answer["content"][0]["text"]) < len("It is sunny in Paris, 21 °C.")
 
+    @pytest.mark.promise("instrumented")
     def test_a_cancelled_task_ends_the_turn_as_interrupted(self, agent: MakeAgent, record: Record) -> None:
         with ModelServer([Answer(text="late", delay=0.3)]) as server:
             own = agent(CHAT, server=server, is_async=True)
@@ -184,6 +187,7 @@ class TestFaultsOfRecording:
         assert "secret" not in only(sessions).read_text()
         assert [item["role"] for item in items_in(only(sessions))] == ["assistant"] * 2 + ["user", "assistant"]
 
+    @pytest.mark.promise("hook and disk")
     def test_a_home_that_cannot_be_written_is_counted(
         self, is_async: bool, server: ModelServer, agent: MakeAgent, record: Record, tmp_path: Path
     ) -> None:
@@ -198,6 +202,7 @@ class TestFaultsOfRecording:
         assert sum(sessions.problems.values()) == 2
         assert sessions.sessions == {}
 
+    @pytest.mark.promise("hook and disk")
     def test_a_file_that_was_deleted_is_counted(
         self, is_async: bool, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:

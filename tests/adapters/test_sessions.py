@@ -30,6 +30,7 @@ def prompts(path: Path) -> list[str]:
 
 @each_api
 class TestConversations:
+    @pytest.mark.promise("instrumented")
     def test_four_threads_through_one_client_are_four_sessions(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:
@@ -78,6 +79,7 @@ class TestConversations:
         assert events_in(path, "compacted") == []
         assert sessions.problems == {}
 
+    @pytest.mark.promise("instrumented")
     def test_the_same_prompt_twice_is_two_sessions(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:
@@ -138,6 +140,7 @@ class TestConversations:
         assert prompts(sub) == ["You search the web. Weather of Paris?"]
         assert len(events_in(main, "task_complete")) == 1
 
+    @pytest.mark.promise("instrumented")
     def test_a_session_that_was_closed_is_resumed(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record
     ) -> None:
@@ -154,6 +157,7 @@ class TestConversations:
         assert len(items_in(only(sessions))) == 4
         assert sessions.problems == {}
 
+    @pytest.mark.promise("instrumented")
     def test_more_sessions_than_may_be_open_are_recorded(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -53,6 +53,23 @@ def test_lines_that_are_not_items_are_reported_and_left_out(run: Run) -> None:
     assert "line 1: " in done.err
 
 
+def test_messages_of_sdks_are_recorded_and_what_codex_does_not_read_is_kept_with_a_warning(home: Path, run: Run) -> None:
+    thinking = {"type": "thinking", "thinking": "hm"}
+    items = [{"role": "user", "content": "hi"}, thinking, {"type": "event_msg"}]
+
+    done = run("record", "--home", str(home), stdin="\n".join(map(encode_json, items)).encode())
+
+    recorded = load_history(decode_json(done.out.splitlines()[0])["path"]).lines[1:]
+    assert [line.payload for line in recorded] == [
+        {"role": "user", "content": [{"type": "input_text", "text": "hi"}], "type": "message"},
+        thinking,
+    ]
+    assert "line 2: type: 'thinking' is a part of a message" in done.err
+    assert "recorded as it is, which Codex does not read" in done.err
+    assert "line 3: payload: an item of type 'event_msg' needs a payload; not recorded" in done.err
+    assert done.status == 4
+
+
 def test_an_item_is_written_when_no_further_line_is_waiting(home: Path) -> None:
     recording = Running("record")
     assert recording.process.stdin is not None

@@ -4,11 +4,16 @@ from typing import Any
 
 import pytest
 
-from rollout.dialects import make_call, make_message, make_reasoning
+from rollout.dialects import item_key, make_call, make_message, make_output, make_reasoning
 from rollout.dialects._responses import ResponsesDialect
 from tests.dialects import events
 
 DIALECT = ResponsesDialect()
+# Codex skips a message with a part of the type `refusal`.
+READ_MESSAGE = {
+    **events.MESSAGE, "content": [events.TEXT_PART, {"type": "output_text", "text": "no no", "refusal": True}]
+}  # fmt: skip
+FILE = {"type": "input_file", "filename": "report.pdf", "file_data": "data:application/pdf;base64,AA=="}
 
 
 def test_a_request_is_read_with_all_its_keys() -> None:
@@ -50,7 +55,7 @@ def test_what_is_not_understood_stays_in_the_settings() -> None:
             {"role": "user", "content": [{"type": "input_text", "text": "a"}]},
             make_message("user", [{"type": "input_text", "text": "a"}]),
         ),
-        (events.MESSAGE, events.MESSAGE),
+        (events.MESSAGE, READ_MESSAGE),
         (events.SEARCH, events.SEARCH),
         ({"id": "msg_1"}, {"type": "item_reference", "id": "msg_1"}),
         ({"type": "item_reference", "id": "msg_1"}, {"type": "item_reference", "id": "msg_1"}),
@@ -69,7 +74,7 @@ def test_an_input_that_is_no_list_is_read() -> None:
 def test_a_reply_is_read() -> None:
     reply = DIALECT.read_reply(events.response(events.OUTPUT))
 
-    assert reply.items == events.OUTPUT
+    assert reply.items == [READ_MESSAGE if item is events.MESSAGE else item for item in events.OUTPUT]
     assert (reply.id, reply.model, reply.error, reply.stop) == ("resp_1", "gpt-x", None, "completed")
     assert reply.usage == {
         "input_tokens": 12,
@@ -126,3 +131,39 @@ def test_a_damaged_part_is_written_as_it_was() -> None:
     ]
 
     assert DIALECT.write_items(items) == [items[0], "odd"]
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        (FILE, "[input_file report.pdf]"),
+        ({"type": "input_file", "file_id": "f_1"}, "[input_file f_1]"),
+        ({"type": "input_file", "file_url": "https://x/y"}, "[input_file https://x/y]"),
+        ({"type": "computer_screenshot"}, "[computer_screenshot]"),
+        ({"type": "refusal", "refusal": 5}, "[refusal]"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["message", "output"])
+def test_a_part_that_codex_does_not_read_is_within_a_text_and_is_written_back(
+    part: dict[str, Any], text: str, kind: str
+) -> None:
+    parts = [{"type": "input_text", "text": "See:"}, part, "odd", {"x": 1}]
+    item = {"role": "user", "content": parts} if kind == "message" else make_output("c1", parts)
+
+    (read,) = DIALECT.read_request({"input": [item]}).items
+
+    found = read["content" if kind == "message" else "output"]
+    assert found == [parts[0], {"type": "input_text", "text": text, "responses_part": part}, *parts[2:]]
+    assert DIALECT.write_items([read]) == [{"type": "message", **item}]
+
+
+def test_messages_with_other_files_are_other_messages() -> None:
+    def key(file: str) -> tuple[str, ...]:
+        content = [{"type": "input_text", "text": "See:"}, {**FILE, "file_data": file}]
+        (item,) = DIALECT.read_request({"input": [{"role": "user", "content": content}]}).items
+        (alone,) = DIALECT.read_request({"input": [{"role": "user", "content": content[1:]}]}).items
+        return (*item_key(item), *item_key(alone))
+
+    assert key("a") == key("a")
+    assert key("a") != key("b")
+    assert "See:" in key("a")

@@ -45,7 +45,10 @@ _OPENAI, _ANTHROPIC, _LITELLM = "openai==3.57.0", "anthropic==2.14.0", "litellm=
 ENVIRONMENTS = {
     "sdks": Environment(
         (_OPENAI, _ANTHROPIC, "google-genai==3.6.1", "httpx==0.28.1"),
-        (*(f"test_server.py::{name}" for name in ("TestOpenAI", "TestAnthropic", "TestGemini", "TestThreads")),),
+        (
+            *(f"test_server.py::{name}" for name in ("TestOpenAI", "TestAnthropic", "TestGemini", "TestThreads")),
+            "test_google_genai.py", "../adapters/test_http.py",
+        ),
     ),
     "langchain": Environment(
         (
@@ -69,11 +72,14 @@ ENVIRONMENTS = {
     "litellm": Environment(
         (_LITELLM, _OPENAI, _ANTHROPIC), ("test_server.py::test_litellm_calls_a_tool", "test_litellm.py"), "litellm"
     ),
-    # It demands an SDK of OpenAI below 3.
+    # It demands an SDK of OpenAI below 3, and one of Anthropic below 1.
     "crewai": Environment(
-        ("crewai==1.15.30", _LITELLM, "openai==2.54.0"), ("test_server.py::test_crewai_calls_a_tool", "test_crewai.py")
+        ("crewai==1.15.30", _LITELLM, "openai==2.54.0", "anthropic==0.73.0"),
+        ("test_server.py::test_crewai_calls_a_tool", "test_crewai.py"),
     ),
-    "dspy": Environment(("dspy==3.4.1", _LITELLM, _OPENAI), ("test_server.py::test_dspy_calls_a_tool", "test_dspy.py")),
+    "dspy": Environment(
+        ("dspy==3.4.1", _LITELLM, _OPENAI), ("test_server.py::test_dspy_calls_a_tool", "test_dspy.py"), "dspy"
+    ),
 }  # fmt: skip
 # Builds of the package in place write into the same folder.
 _BUILDS = Lock()

@@ -53,6 +53,8 @@ def test(name: str, args: list[str]) -> tuple[str, str]:
         ]
     # Caches and settings of a framework stay in its environment.
     env = {**os.environ, **SWITCHES, "HOME": str(FOLDER / name), "DSPY_CACHEDIR": str(FOLDER / name / "dspy")}
+    # Two environments are tested at once.
+    env["COVERAGE_FILE"] = str(FOLDER / name / "coverage")
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     try:
         done = subprocess.run(

@@ -317,10 +317,16 @@ class TestLines:
             (event("exited_review_mode"), "review ended", ""),
             (event("sub_agent_activity", agent_path="/a", kind="started", model="m"), "sub-agent", "/a started m"),
             (completed("SubAgentActivity", kind="started"), "sub-agent", "started"),
+            (item("configuration_update", reasoning={"effort": "low"}), "settings", "reasoning effort low"),
+            (item("configuration_update", tools=["a", "b"], model=None), "settings", "tools a, b"),
         ],
     )
     def test_about_the_session_are_notices(self, line: Line, title: str, text: str) -> None:
         assert [(fact.title, fact.text) for fact in of_kind(Notice, line)] == [(title, text)]
+
+    def test_without_a_new_setting_are_quiet(self) -> None:
+        assert of_kind(Notice, item("configuration_update", reasoning=None)) == []
+        assert len(of_kind(Quiet, item("configuration_update", reasoning=None))) == 1
 
     def test_with_a_plan_have_its_steps(self) -> None:
         steps = [{"step": "a", "status": "completed"}, {"step": "b"}, "odd"]

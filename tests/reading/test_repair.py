@@ -52,6 +52,25 @@ def test_every_complete_line_is_in_the_copy_unchanged_and_the_rest_is_not(home: 
     assert [fault.kind for fault in done.after.faults] == ["bad-line"]
 
 
+@pytest.mark.parametrize("is_paginated", [False, True])
+def test_items_that_codex_does_not_read_are_put_into_the_form_that_it_reads(home: Path, is_paginated: bool) -> None:
+    text = {"type": "message", "role": "user", "content": "hi"}
+    tools = [{"type": "text", "text": "hello"}, {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}]
+    thinking = {"type": "thinking", "thinking": "hm"}
+    items = [text, {"type": "message", "role": "assistant", "content": tools}, thinking]
+    session = rollouts.paginated_session("a") if is_paginated else rollouts.seed_session("a")
+    lines = [*session, *(("response_item", item) for item in items)]
+    path = rollouts.put(home, rollouts.encode(lines, first_ordinal=0 if is_paginated else None))
+
+    done = repair(path)
+
+    written = [json.loads(line)["payload"] for line in content(done.copy)[len(session) :]]
+    assert [item["type"] for item in written] == ["message", "message", "function_call", "thinking"]
+    assert [item["content"][0]["text"] for item in written[:2]] == ["hi", "hello"]
+    assert [fault.kind for fault in done.after.faults] == ["call-without-output", "unread-by-codex"]
+    assert done.actions == ("put into the form that Codex reads, if it has one; otherwise unchanged",) * 3
+
+
 def test_a_session_without_faults_is_copied_byte_for_byte(home: Path) -> None:
     path = rollouts.put(home, rollouts.encode(rollouts.paginated_session("a", "b"), first_ordinal=0))
 

@@ -152,6 +152,17 @@ def test_a_call_without_an_output_is_reported(tmp_path: Path) -> None:
     assert verify(tmp_path / "rollout.jsonl").faults[0].message == "call call_1 of shell has no output"
 
 
+def test_items_that_codex_does_not_read_are_reported_with_the_reason(tmp_path: Path) -> None:
+    message, call = {"type": "message", "role": "user", "content": "hi"}, {**CALL, "arguments": {}}
+    lines = [line("response_item", item) for item in (message, call, OUTPUT)]
+
+    assert [kind for kind, *_ in faults_of(tmp_path, META, *lines)] == ["unread-by-codex"] * 2
+    assert [(fault.lineno, fault.message) for fault in verify(tmp_path / "rollout.jsonl").faults] == [
+        (2, "the content of a message is a text, not parts"),
+        (3, "arguments of function_call is dict, not a text"),
+    ]
+
+
 def test_damaged_compression_is_reported(home: Path) -> None:
     data = zstd.compress(rollouts.encode(rollouts.seed_session(*map(str, range(2000)))))
     path = rollouts.put(home, data[: len(data) // 2], suffix=".zst")

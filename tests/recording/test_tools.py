@@ -230,11 +230,13 @@ def test_a_paginated_session_shows_the_images_of_an_output(home: Path) -> None:
         output = [{"type": "input_text", "text": "a cat"}, {"type": "input_image", "image_url": "data:x"}]
         rec.tool_output(rec.tool_call("look", {}), output)
         call = {"type": "custom_tool_call", "name": "look", "input": "x", "call_id": "c"}
-        rec.record_items(call, {"type": "custom_tool_call_output", "call_id": "c", "output": [{"type": "other"}]})
+        rec.record_items(
+            call, {"type": "custom_tool_call_output", "call_id": "c", "output": [{"type": "other"}, {"odd": 1}]}
+        )
 
     first, second = [event["item"]["content_items"] for event in events_of(rec.path, "item_completed")]
     assert first == [{"type": "inputText", "text": "a cat"}, {"type": "inputImage", "imageUrl": "data:x"}]
-    assert second == []
+    assert second == [{"type": "inputText", "text": "[other]"}]
 
 
 @pytest.mark.parametrize(("extra", "is_failed"), [({"is_error": True}, True), ({"success": False}, True), ({}, False)])

@@ -3,7 +3,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -12,6 +12,10 @@ from rollout.stats import session_stats
 from tests.recording.helpers import events_of, kinds_of, lines_of, payloads_of
 
 Mode = Literal["legacy", "paginated"]
+
+
+def lines_of_kind(path: Path, kind: str) -> list[dict[str, Any]]:
+    return [line["payload"] for line in lines_of(path) if line["type"] == kind]
 
 
 def test_a_turn_records_its_beginning_its_settings_its_prompt_and_its_end(home: Path) -> None:
@@ -36,8 +40,30 @@ def test_a_turn_without_a_prompt_records_none(home: Path) -> None:
     with Recorder(home=home) as rec, rec.turn():
         pass
 
-    assert kinds_of(rec.path) == ["task_started", "turn_context", "task_complete"]
+    assert kinds_of(rec.path) == ["task_started", "task_complete"]
     assert payloads_of(rec.path)[-1]["last_agent_message"] is None
+
+
+def test_a_turn_without_a_model_has_that_of_the_turn_before_or_states_none(home: Path) -> None:
+    with Recorder(home=home) as rec:
+        for settings in ({}, {"context": {"effort": "low"}}, {}, {"model": "m"}, {}):
+            with rec.turn("hi", **settings):  # type: ignore[arg-type]
+                pass
+
+    assert [context["model"] for context in lines_of_kind(rec.path, "turn_context")] == ["unknown", "m", "m"]
+
+
+def test_an_error_that_was_recorded_in_the_turn_is_not_repeated_at_its_end(home: Path) -> None:
+    with Recorder(home=home) as rec:
+        for text in ("bad", "bad"):
+            turn = rec.turn("hi").begin()
+            rec.error(ValueError(text))
+            turn.end(ValueError(text))
+        turn = rec.turn("hi").begin()
+        turn.end(ValueError("bad"))
+
+    assert [error["message"] for error in events_of(rec.path, "error")] == ["ValueError: bad"] * 3
+    assert [done["error"]["message"] for done in events_of(rec.path, "task_complete")] == ["ValueError: bad"] * 3
 
 
 def test_an_exception_is_recorded_as_the_error_of_the_turn_and_raised(home: Path) -> None:
@@ -94,7 +120,7 @@ def test_a_recorder_that_was_closed_in_the_turn_does_not_hide_the_exception_of_t
 
 class TestPaginated:
     def test_each_item_has_its_completed_item_and_the_event_for_older_versions(self, home: Path) -> None:
-        with Recorder(home=home, history_mode="paginated") as rec, rec.turn("hi"):
+        with Recorder(home=home, history_mode="paginated") as rec, rec.turn("hi", model="m"):
             rec.reasoning("hm")
             rec.tool_output(rec.tool_call("lookup", {"a": 1}), "found")
             rec.agent_message("hello")

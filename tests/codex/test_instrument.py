@@ -1,0 +1,145 @@
+"""
+The real Codex goes on with sessions that `instrument` recorded, of each API.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from driver import Codex
+from model import Model
+from test_agent_methods import MODES, Mode
+
+from rollout import Recorder, instrument, list_sessions, load_history, verify
+from rollout.codec import encode_item
+from tests.adapters.apis import APIS, Agent, Answer, Api, ModelServer, only
+
+PROMPT = "What is the weather in Paris?"
+OUTPUT = "sunny, 21 °C"
+ANSWER = "It is sunny in Paris."
+
+Said = list[tuple[str, Any]]
+
+each_api = pytest.mark.parametrize("api", APIS, ids=repr)
+each_version = pytest.mark.parametrize("version", ["0.42.0", "0.169.0"])
+
+
+def weather_server() -> ModelServer:
+    """
+    Start a model that reasons, calls a tool, and then answers.
+    """
+    call = Answer(reasoning="I need the tool.", calls=[("get_weather", {"city": "Paris"})])
+    return ModelServer([call, Answer(text=ANSWER)])
+
+
+def record_weather(api: Api, server: ModelServer) -> Path:
+    """
+    Record a prompt, reasoning, a call with its output, and an answer; return the file.
+    """
+    with instrument() as sessions:
+        agent = Agent(api, server)
+        body = agent.ask(PROMPT, tools=[api.tool])
+        agent.context.append(api.output(api.call_id(body), OUTPUT))
+        agent.go_on(tools=[api.tool])
+        agent.close()
+    assert sessions.problems == {}
+    return only(sessions)
+
+
+def received(model: Model) -> Said:
+    """
+    Return what the model received in its only request: texts, reasoning, calls and outputs; nothing that Codex added.
+    """
+    (request,) = model.received
+    said: Said = []
+    for item in request["input"]:
+        if item["type"] == "message" and item["role"] != "developer":
+            texts = [part["text"] for part in item["content"]]
+            said += [(item["role"], text) for text in texts if not text.startswith("<environment_context>")]
+        elif item["type"] == "reasoning":
+            said += [("reasoning", part["text"]) for part in item["summary"]]
+        elif item["type"] == "function_call":
+            said.append(("call", (item["call_id"], item["name"], json.loads(item["arguments"]))))
+        elif item["type"] == "function_call_output":
+            said.append(("output", (item["call_id"], item["output"])))
+    return said
+
+
+@each_api
+@each_version
+def test_codex_continues_a_session_of_an_sdk_with_its_whole_history(
+    api: Api, version: str, start_codex: Callable[[str], Codex], model: Model
+) -> None:
+    codex = start_codex(version)
+    with weather_server() as server:
+        path = record_weather(api, server)
+        call_id = api.call_id(server.replies[0])
+
+    codex.resume(load_history(path).session_id, "And tomorrow?")
+
+    assert received(model) == [
+        ("user", PROMPT),
+        ("reasoning", "I need the tool."),
+        ("call", (call_id, "get_weather", {"city": "Paris"})),
+        ("output", (call_id, OUTPUT)),
+        ("assistant", ANSWER),
+        ("user", "And tomorrow?"),
+    ]
+
+
+@each_api
+@each_version
+def test_the_part_of_the_sdk_and_that_of_codex_are_one_session(
+    api: Api, version: str, start_codex: Callable[[str], Codex], model: Model
+) -> None:
+    codex = start_codex(version)
+    with weather_server() as server:
+        path = record_weather(api, server)
+
+    codex.resume(load_history(path).session_id, "And tomorrow?")
+
+    history = load_history(path)
+    (listed,) = list_sessions(home=codex.home).items
+    turns = [turn for turn in history.document().turns if turn.prompt]
+    said = [[(item.kind, item.text) for item in turn.items if item.kind in ("user", "agent")] for turn in turns]
+    calls = [item.call for turn in turns for item in turn.items if item.call is not None]
+    assert codex.rollouts() == {path} == {listed.path}
+    assert verify(path).is_whole
+    assert said == [[("user", PROMPT), ("agent", ANSWER)], [("user", "And tomorrow?"), ("agent", "answer 1")]]
+    assert [(call.tool, call.output, call.is_failed) for call in calls] == [("get_weather", OUTPUT, False)]
+
+
+UNREAD: list[dict[str, Any]] = [
+    {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "unread refusal"}]},
+    {
+        "type": "message",
+        "role": "user",
+        "content": [{"type": "input_text", "text": "unread"}, {"type": "input_file", "file_id": "unread file"}],
+    },
+    {"type": "mcp_call", "id": "m", "name": "unread call", "arguments": "{}", "server_label": "s"},
+]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_codex_passes_over_lines_with_refusals_files_and_unknown_items_and_continues_with_all_others(
+    mode: Mode, codex: Codex, model: Model
+) -> None:
+    with Recorder(home=codex.home, cwd=codex.cwd, history_mode=mode) as rec:
+        rec.user_message("before")
+    # Written without the recorder, which may write another form of them.
+    begin = len(load_history(rec.path).lines)
+    with rec.path.open("ab") as file:
+        for place, item in enumerate(UNREAD, begin):
+            file.write(encode_item("response_item", item, 0, place if mode == "paginated" else None))
+    with Recorder.resume(rec.path) as rec:
+        rec.agent_message("after")
+
+    codex.resume(rec.session_id, "go on")
+
+    assert received(model) == [("user", "before"), ("assistant", "after"), ("user", "go on")]
+    payloads = [line.payload for line in load_history(rec.path).lines]
+    assert [item for item in payloads if item in UNREAD] == UNREAD
