@@ -17,7 +17,7 @@ SDIST_TESTS := tests/test_packaging.py tests/test_public_api.py tests/test_codec
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install format lint type test test-all test-lowest test-codex test-browser test-frameworks test-naive cov stress fuzz guarantees docs bench build check clean
+.PHONY: help demo install format lint type test test-all test-lowest test-codex drift test-browser test-frameworks test-naive cov stress fuzz guarantees docs bench build check clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ test-lowest: ## the tests with the lowest versions of the dependencies, on Pytho
 test-codex: install ## the tests with the real Codex, which npm installs
 	$(RUN) tests/codex/install.py
 	ROLLOUT_REQUIRE_CODEX=1 $(RUN) -m pytest tests/codex -m codex
+
+drift: install ## compare a version of Codex with this package: make drift VERSION=0.169.0
+	$(RUN) tests/codex/drift/run.py $(VERSION)
 
 test-browser: install ## the pages in a real Chromium, which must be installed; axe-core comes from npm
 	$(RUN) tests/browser/install.py

@@ -3,6 +3,7 @@ A home like that of a year with Codex, for lists and searches of many sessions; 
 
 The older third is as 0.36 writes it, the rest as 0.169. Texts are drawn from pools whose words follow Zipf's law; the
 word `COMMON` is in about 30 % of the sessions, `RARE` in 12 of them. The same for the same seed, on the same day (UTC).
+With ``--chinese``, the sentences are Chinese: 20,000 words of one to three of 3,000 characters, without spaces.
 """
 
 from __future__ import annotations
@@ -58,18 +59,19 @@ _Item = tuple[str, dict[str, Any]]
 
 
 class _Pools:
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, is_chinese: bool = False) -> None:
         random_ = Random(seed)
         choice, words = random_.choice, dict.fromkeys(_REAL.split())
         starts, ends = (*"bcdfghklmnprstvz", "br", "dr", "gl", "pl", "st", "tr"), ("", *"nlrsmx")
         while len(words) < 30_300:
             word = "".join(choice(starts) + choice("aeiou") for _ in range(choice((2, 2, 3, 3, 4)))) + choice(ends)
             words |= {} if word in (COMMON, RARE) else {word: None}
-        weights = list(accumulate(1 / (rank + 3) for rank in range(len(words))))
-        stream = iter(random_.choices(list(words), cum_weights=weights, k=1_000_000))
+        spoken, joint = (self.chinese(random_), "") if is_chinese else (list(words), " ")
+        weights = list(accumulate(1 / (rank + 3) for rank in range(len(spoken))))
+        stream = iter(random_.choices(spoken, cum_weights=weights, k=1_000_000))
         some = random_.sample(list(words)[60:], 12_000)
         self.names = [*some[:4_000], *(f"{a}_{b}" for a, b in zip(some[4_000::2], some[4_001::2], strict=True))]
-        self.sentences = [" ".join(islice(stream, random_.randint(6, 20))).capitalize() for _ in range(60_000)]
+        self.sentences = [joint.join(islice(stream, random_.randint(6, 20))).capitalize() for _ in range(60_000)]
         for number in range(0, 60_000, 5):
             self.sentences[number] += choice((" `{}`", " `src/{}.py`", " `{}()`", ": {}")).format(choice(self.names))
         for number in range(2, 60_000, 20):
@@ -77,6 +79,12 @@ class _Pools:
         self.rows = {command: [self.fill(row, random_) for _ in range(15_000)] for command, (row, _) in _RUNS}
         self.noise = "".join(random_.choices(ascii_letters + digits, k=200_000))
         self.instructions = ". ".join(self.sentences[:300])
+
+    def chinese(self, random_: Random) -> list[str]:
+        characters = random_.sample([chr(code) for code in range(0x4E00, 0x9FA6)], 3_000)
+        weights = list(accumulate(1 / (rank + 30) for rank in range(3_000)))
+        sizes = random_.choices((1, 2, 3), (1, 6, 1), k=20_000)
+        return ["".join(random_.choices(characters, cum_weights=weights, k=size)) for size in sizes]
 
     def fill(self, text: str, random_: Random) -> str:
         n, (a, b, c) = random_.randrange(10_000), random_.choices(self.names, k=3)
@@ -92,7 +100,7 @@ class _Session:
     """
 
     def __init__(self, plan: dict[str, Any], number: int) -> None:
-        self.random, self.pools = Random(f"{plan['seed']}/{number}"), _pools(plan["seed"])
+        self.random, self.pools = Random(f"{plan['seed']}/{number}"), _pools(plan["seed"], plan["chinese"])
         roll, choice, names = self.random.random, self.random.choice, self.pools.names
         self.time_ms = int((plan["end"] - _YEAR + (number + roll()) / plan["count"] * _YEAR) * 1000)
         self.begin, self.id, self.turn_id, self.size, self.line_count = self.time_ms / 1000, self.uuid(), "", 0, 0
@@ -300,7 +308,9 @@ def _write(plan: dict[str, Any], number: int) -> tuple[str, int, int, bool]:
     return session.id, path.stat().st_size, session.turns, COMMON.encode() in content
 
 
-def make_home(folder: Path, count: int = 100_000, *, seed: int = 1, big_size: int = 10**9) -> None:
+def make_home(
+    folder: Path, count: int = 100_000, *, seed: int = 1, big_size: int = 10**9, chinese: bool = False
+) -> None:
     """
     Make a home of *count* sessions, in two processes.
 
@@ -310,13 +320,13 @@ def make_home(folder: Path, count: int = 100_000, *, seed: int = 1, big_size: in
     numbers = random_.sample([number for number in range(count) if number != big], count - (big >= 0))
     first, last = count // 100, count // 100 + count // 20
     plan = {
-        "folder": str(folder), "count": count, "seed": seed, "big": big, "big_size": big_size,
+        "folder": str(folder), "chinese": chinese, "count": count, "seed": seed, "big": big, "big_size": big_size,
         "end": (int(time.time()) - 21_600) // 86_400 * 86_400,
         "damaged": {number: _DAMAGES[place % 4] for place, number in enumerate(numbers[:first])},
         "compressed": frozenset(numbers[first:last]), "rare": frozenset(numbers[max(last - 2, 0) : last + 10]),
         "archived": frozenset(random_.sample(numbers, count // 10)),
     }  # fmt: skip
-    _pools(seed)
+    _pools(seed, chinese)
     with ProcessPoolExecutor(2) as pool:
         later = pool.submit(_write, plan, big) if big >= 0 else None
         made = dict(zip(sorted(numbers), pool.map(partial(_write, plan), sorted(numbers), chunksize=250), strict=True))
@@ -335,4 +345,5 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=make_home.__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--count", type=int, default=100_000)
+    parser.add_argument("--chinese", action="store_true")
     make_home(**vars(parser.parse_args()))

@@ -24,6 +24,10 @@ __all__ = [
     "short_duration_text",
     "size_text",
     "time_unit",
+    "to_local",
+    "utc_text",
+    "utc_timestamp",
+    "zone_text",
 ]
 
 _COLOR = re.compile(r"\x1b\[[0-9;:?]*[@-~]")
@@ -42,7 +46,7 @@ _AGES = (
 _YEAR = 365 * 86_400
 _SPAN = re.compile(r"(\d{1,6})([smhdw])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
-_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)[:-](\d\d)[:-](\d\d)", re.ASCII)
+_MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d)([:-])(\d\d)[:-](\d\d)(?:[.,]\d*)?([+-]\d\d:?\d\d)?", re.ASCII)
 
 # Characters that a terminal may act on, or that change the order of other characters: controls except newline and tab,
 # marks of direction, line and paragraph separators, invisible characters, tags, surrogates. Not the joiners: without
@@ -127,20 +131,76 @@ def count_text(count: float) -> str:
     return f"{count / size:.3g}{unit}" if unit else f"{count:.0f}"
 
 
-def moment_text(timestamp: str | None) -> str:
+def moment_text(moment: datetime | str | None) -> str:
     """
-    Return a timestamp of a line or of a file name for a reader: 2025-11-19 16:20:11. Other text stays, as one line.
+    Return a moment for a reader, in local time with its offset: 2025-11-19 16:20:11 +08:00. Other text stays, as one
+    line; empty for None.
+
+    Args:
+        moment: A time with a zone, or the timestamp of a line (UTC) or of a file name (local time).
     """
-    found = _MOMENT.match(timestamp or "")
-    return f"{found[1]} {found[2]}:{found[3]}:{found[4]}" if found else one_line(timestamp or "")
+    local = to_local(moment)
+    return _other_text(moment) if local is None else f"{local:%Y-%m-%d %H:%M:%S} {_offset_text(local)}"
 
 
 def clock_text(timestamp: str | None) -> str:
     """
-    Return the time of day of a timestamp: 16:20:11. Other text stays, as one line.
+    Return the local time of day of a timestamp: 16:20:11. Other text stays, as one line.
     """
-    found = _MOMENT.match(timestamp or "")
-    return f"{found[2]}:{found[3]}:{found[4]}" if found else one_line(timestamp or "")
+    local = to_local(timestamp)
+    return _other_text(timestamp) if local is None else f"{local:%H:%M:%S}"
+
+
+def utc_text(timestamp: str | None) -> str:
+    """
+    Return a timestamp in UTC, to be shown beside a local time: 2025-11-19 08:20:11 UTC. Other text stays, as one line.
+    """
+    local = to_local(timestamp)
+    return _other_text(timestamp) if local is None else f"{local.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def utc_timestamp(moment: datetime | None) -> str | None:
+    """
+    Return a moment for a program, in UTC: 2025-11-19T08:20:11Z; None for None.
+    """
+    return None if moment is None else f"{moment.astimezone(timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def zone_text(timestamp: str | None = None) -> str:
+    """
+    Return the reader's time zone at a moment, by default now: its offset, and its name if it has one: +08:00 (CST).
+    """
+    local = to_local(timestamp) or datetime.now().astimezone()
+    name = local.tzname() or ""
+    return f"{_offset_text(local)} ({name})" if name.isalpha() else _offset_text(local)
+
+
+def _offset_text(local: datetime) -> str:
+    offset = f"{local:%z}"
+    return f"{offset[:3]}:{offset[3:5]}"
+
+
+def to_local(moment: datetime | str | None) -> datetime | None:
+    """
+    Return a moment in the reader's time zone; None for None, and for a text of another form. All times for people come
+    from here.
+    """
+    try:
+        if isinstance(moment, datetime):
+            return moment.astimezone()
+        found = _MOMENT.match(moment or "")
+        if found is None:
+            return None
+        day, hour, separator, minute, second, offset = found.groups()
+        zone = "" if separator == "-" else f"{offset[:3]}:{offset[-2:]}" if offset else "+00:00"
+        return datetime.fromisoformat(f"{day}T{hour}:{minute}:{second}{zone}").astimezone()
+    except (ValueError, OverflowError):
+        # A day that does not exist, or one at the end of the calendar.
+        return None
+
+
+def _other_text(moment: datetime | str | None) -> str:
+    return one_line(str(moment or ""))
 
 
 def age_text(moment: datetime | None, now: datetime) -> str:

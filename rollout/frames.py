@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import astuple
 
+from rollout._text import to_local
 from rollout.document import frame_of
 from rollout.home import StrPath
 from rollout.interpret import Filters
@@ -76,7 +77,7 @@ def sessions_dataframe(home: StrPath | None = None, *, filters: Filters = Filter
         A table whose columns have the same dtypes if it is empty. Unknown values are missing (``<NA>``, ``NaT``, NaN).
 
         * *session_id*, *path* (string): id in the file name; path of the file.
-        * *started* (datetime64[us]): time of creation, in the local time of that moment, from the file name.
+        * *started* (datetime64[us]): time of creation, in the reader's local time.
         * *updated* (datetime64[us, UTC]): time of the last change.
         * *first_words* (string): the user's first request, at most 500 characters.
         * *cwd*, *branch*, *repository*, *model*, *originator*, *source* (string): folder in which the agent worked;
@@ -125,7 +126,7 @@ def _row(session: SessionInfo, stats: SessionStats | None, problem: str | None) 
     return (
         session.session_id,
         str(session.path),
-        _started(session.timestamp),
+        _started(session.started_at),
         None if session.updated_at is None else (session.updated_at - _EPOCH_UTC) // _MICROSECOND,
         facts.preview,
         facts.cwd,
@@ -141,12 +142,9 @@ def _row(session: SessionInfo, stats: SessionStats | None, problem: str | None) 
     )
 
 
-def _started(timestamp: str) -> int | None:
-    try:
-        return (datetime.strptime(timestamp, "%Y-%m-%dT%H-%M-%S") - _EPOCH) // _MICROSECOND  # noqa: DTZ007 -- local time
-    except ValueError:
-        # For example, the 31st of a shorter month.
-        return None
+def _started(moment: datetime | None) -> int | None:
+    local = to_local(moment)
+    return None if local is None else (local.replace(tzinfo=None) - _EPOCH) // _MICROSECOND
 
 
 def _counts(stats: SessionStats | None) -> Sequence[Any]:

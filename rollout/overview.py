@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING
 
 from attrs import evolve
 
-from rollout.home import Problem, RolloutName, locked_sessions
+from rollout._text import utc_timestamp
+from rollout.home import Problem, RolloutName, is_archived, locked_sessions, newest_reverted
 from rollout.interpret import Filters
 from rollout.reading import Bounds, LineReader, read_envelopes
-from rollout.sessions import Cursor, Page, SessionInfo, has_started, list_sessions
-from rollout.store import session_names
+from rollout.sessions import (
+    AgentsShown,
+    Cursor,
+    Families,
+    Page,
+    SessionInfo,
+    has_started,
+    list_sessions,
+    summarize,
+)
+from rollout.store import read_names
 
 if TYPE_CHECKING:
     from rollout.search import Index, Order, Row
@@ -31,6 +41,8 @@ _COUNTED_SIZE = 256 * 2**10
 _COUNTED = Bounds(size=8 * 2**20, line_count=10_000, unpacked_size=8 * 2**20)
 # Number of sessions per query of the index, and of files that are read before the time is checked again.
 _STEP = 200
+# Number of sessions whose sub-agents are counted at once: a page.
+_SHOWN_STEP = 50
 
 
 def read_page(
@@ -42,6 +54,7 @@ def read_page(
     cursor: str | None = None,
     skip: int = 0,
     timeout: float = 3.0,
+    agents: AgentsShown = "fold",
 ) -> Page:
     """
     Return a page of the sessions that match, newest first, with their counts, names and locks.
@@ -57,17 +70,20 @@ def read_page(
         cursor: `Page.next_cursor` of the previous page, as text.
         skip: `Page.skipped` of the previous page.
         timeout: Seconds after which a page ends early while files are read.
+        agents: The sub-agents that are listed, as `list_sessions`; with filters, ``fold`` lists those whose own session
+            does not match.
 
     Raises:
         InvalidCursorError: *cursor* is not a cursor.
     """
     if order == "updated" or (is_filtered(filters) and is_indexed(home)):
-        found = tuple(islice(matching_sessions(home, filters, order), skip, skip + count + 1))
+        found = tuple(islice(matching_sessions(home, filters, order, agents), skip, skip + count + 1))
         return Page(found[:count], skipped=skip + count if len(found) > count else None)
     if is_filtered(filters):
-        page = _read_matching(home, filters, count, cursor, time.monotonic() + timeout)
+        page = _read_matching(home, filters, count, cursor, time.monotonic() + timeout, agents)
     else:
-        page = list_sessions(home=home, page_size=count, cursor=cursor, archived=bool(filters.archived))
+        archived = bool(filters.archived)
+        page = list_sessions(home=home, page_size=count, cursor=cursor, archived=archived, agents=agents)
     return evolve(page, items=tuple(add_counts(home, page.items)))
 
 
@@ -99,22 +115,55 @@ def is_indexed(home: Path) -> bool:
     return index is not None
 
 
-def matching_sessions(home: Path, filters: Filters, order: Order) -> Iterator[SessionInfo]:
+def matching_sessions(
+    home: Path, filters: Filters, order: Order, agents: AgentsShown = "fold"
+) -> Iterator[SessionInfo]:
     """
-    Yield the sessions that match, in the order of `indexed_sessions`, with their names and locks.
+    Yield the sessions that match, in the order of `indexed_sessions`, with their names, locks and numbers of
+    sub-agents. Of a session that was reverted, only the newest file is yielded. *agents* as for `read_page`.
     """
     from rollout.search import indexed_sessions  # noqa: PLC0415 -- as above
 
-    names, held = session_names(home=home), locked_sessions(home)
-    for item in indexed_sessions(home=home, filters=filters, order=order):
-        yield evolve(item, name=names.get(item.session_id), is_live=item.session_id in held)
+    names, held = read_names(home), locked_sessions(home)
+    families = _families(home, filters)
+    reverted = {place: newest_reverted(home, ("", ""), archived=place) for place in (False, True)}
+
+    def is_shown(item: SessionInfo) -> bool:
+        newest = reverted[item.is_archived].get(item.session_id)
+        return (newest is None or newest.path == item.path) and _is_shown(item, families, agents)
+
+    found = filter(is_shown, indexed_sessions(home=home, filters=filters, order=order))
+    while step := list(islice(found, _SHOWN_STEP)):
+        # All sub-agents count, also those that do not match.
+        for item in Families(home, archived=filters.archived).with_counts(step):
+            yield evolve(item, name=names.of(item.session_id, item.facts), is_live=item.session_id in held)
+
+
+def _families(home: Path, filters: Filters) -> Families:
+    """
+    Return the families of a home in which only the sessions that match count.
+    """
+
+    def matches(path: Path) -> bool:
+        name = RolloutName.parse(path)
+        try:
+            return name is not None and _matches(summarize(name, is_archived=is_archived(path)), filters)
+        except (OSError, ImportError):
+            return False
+
+    return Families(home, archived=filters.archived, matches=matches if is_filtered(filters) else lambda _: True)
+
+
+def _is_shown(item: SessionInfo, families: Families, agents: AgentsShown) -> bool:
+    families.note(item.session_id, item.facts.parent_id)
+    return families.shows(item.session_id, agents, is_agent=item.facts.role is not None)
 
 
 def add_counts(home: Path, sessions: Iterable[SessionInfo]) -> Iterator[SessionInfo]:
     """
     Yield sessions with their turns, tokens, names and locks. Reads small files; uses the index for large files.
     """
-    names, held = session_names(home=home), locked_sessions(home)
+    names, held = read_names(home), locked_sessions(home)
     remaining = iter(sessions)
     while step := list(islice(remaining, _STEP)):
         rows = _rows_of(home, [item for item in step if item.size > _COUNTED_SIZE])
@@ -127,7 +176,7 @@ def add_counts(home: Path, sessions: Iterable[SessionInfo]) -> Iterator[SessionI
                 turns=turns,
                 tokens=tokens,
                 problem=item.problem or problem,
-                name=names.get(item.session_id),
+                name=names.of(item.session_id, item.facts),
                 is_live=item.session_id in held,
             )
 
@@ -168,7 +217,9 @@ def _count(path: Path, home: Path) -> tuple[int | None, int | None]:
     return stats.turns, None if stats.tokens is None else stats.tokens.total_tokens
 
 
-def _read_matching(home: Path, filters: Filters, count: int, cursor: str | None, deadline: float) -> Page:
+def _read_matching(
+    home: Path, filters: Filters, count: int, cursor: str | None, deadline: float, agents: AgentsShown
+) -> Page:
     """
     Return a page of the sessions that match according to their files, as many as are found before the deadline.
     """
@@ -176,9 +227,11 @@ def _read_matching(home: Path, filters: Filters, count: int, cursor: str | None,
     problems: list[Problem] = []
     scanned = 0
     after: Cursor | str | None = cursor
+    families = _families(home, filters)
     while True:
-        page = list_sessions(home=home, page_size=_STEP, cursor=after, archived=bool(filters.archived))
-        found += [item for item in page.items if _matches(item, filters)]
+        page = list_sessions(home=home, page_size=_STEP, cursor=after, archived=bool(filters.archived), agents="all")
+        matching = (item for item in page.items if _matches(item, filters))
+        found += [item for item in matching if _is_shown(item, families, agents)]
         problems += page.problems
         scanned += page.scanned
         after = page.next_cursor
@@ -190,14 +243,14 @@ def _read_matching(home: Path, filters: Filters, count: int, cursor: str | None,
         assert name is not None  # noqa: S101 -- it is on the list by its name
         after = Cursor(*name.key)
     elif after is not None:
-        read_until = after.timestamp
+        read_until = utc_timestamp(RolloutName(after.timestamp, after.id).started_at)
     return Page(tuple(found[:count]), after, scanned, problems=tuple(problems), read_until=read_until)
 
 
 def _matches(item: SessionInfo, filters: Filters) -> bool:
     if item.updated_at is None or (filters.since is not None and item.updated_at < filters.since):
         return False
-    if filters.until is not None and not has_started(item.timestamp, filters.until):
+    if filters.until is not None and not has_started(item.started_at, filters.until):
         return False
     facts = item.facts
     if filters.model is not None and facts.model is None:

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,22 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("CODEX_HOME", str(folder))
     return folder
+
+
+@pytest.fixture(autouse=True)
+def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """
+    Return a function that sets the time zone of this process. By default tests, and so their exports, are in UTC.
+    """
+
+    def change(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    change("UTC")
+    yield change
+    monkeypatch.undo()
+    time.tzset()
 
 
 @pytest.fixture

@@ -139,9 +139,10 @@ def test_every_file_of_the_package_is_in_the_architecture() -> None:
 
     named = set()
     for folder, files in re.findall(r"^  (the top|[\w/]+/) +((?:.+\n?)(?:^   .*\n?)*)", tree, re.MULTILINE):
-        named |= {(folder if folder.endswith("/") else "") + name for name in re.findall(r"\w+\.py", files)}
+        named |= {(folder if folder.endswith("/") else "") + name for name in re.findall(r"[\w/]+\.py", files)}
     there = {path.relative_to(ROOT / "rollout").as_posix() for path in (ROOT / "rollout").rglob("*.py")}
-    assert named == there
+    # Each package has one.
+    assert named == {name for name in there if not name.endswith("/__init__.py")}
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 120
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 
 import pytest
@@ -16,6 +17,10 @@ from rollout._text import (
     read_span,
     short_age_text,
     size_text,
+    to_local,
+    utc_text,
+    utc_timestamp,
+    zone_text,
 )
 
 NOW = datetime(2026, 11, 21, tzinfo=timezone.utc)
@@ -80,12 +85,54 @@ def test_a_count_has_at_most_three_digits() -> None:
 
 
 def test_times_of_lines_and_of_file_names_are_formatted() -> None:
-    assert moment_text("2026-11-21T01:25:37.122Z") == moment_text("2026-11-21T01-25-37") == "2026-11-21 01:25:37"
+    assert moment_text("2026-11-21T01:25:37.122Z") == moment_text("2026-11-21T01-25-37") == "2026-11-21 01:25:37 +00:00"
     assert clock_text("2026-11-21T01:25:37.122Z") == clock_text("2026-11-21T01-25-37") == "01:25:37"
     assert [moment_text("yester\nday"), moment_text(None)] == ["yester day", ""]
     assert [clock_text("yester\nday"), clock_text(None)] == ["yester day", ""]
     assert (moment_text("no\x1b time"), clock_text("no\x1b time")) == ("no\\x1b time", "no\\x1b time")
     assert clock_text("2026-11-21T01:25:37Z") == "01:25:37"
+
+
+@pytest.mark.parametrize(
+    ("zone", "moment", "text", "name"),
+    [
+        ("Asia/Shanghai", "2026-06-08T20:00:00.123Z", "2026-06-09 04:00:00 +08:00", "+08:00 (CST)"),
+        ("Asia/Kolkata", "2026-06-08T20:00:00Z", "2026-06-09 01:30:00 +05:30", "+05:30 (IST)"),
+        ("America/Sao_Paulo", "2026-06-08T20:00:00Z", "2026-06-08 17:00:00 -03:00", "-03:00"),
+        ("Europe/Berlin", "2026-06-08T20:00:00Z", "2026-06-08 22:00:00 +02:00", "+02:00 (CEST)"),
+        ("Europe/Berlin", "2026-12-08T20:00:00Z", "2026-12-08 21:00:00 +01:00", "+01:00 (CET)"),
+        ("Europe/Berlin", "2026-10-25T00:30:00Z", "2026-10-25 02:30:00 +02:00", "+02:00 (CEST)"),
+        ("Europe/Berlin", "2026-10-25T01:30:00Z", "2026-10-25 02:30:00 +01:00", "+01:00 (CET)"),
+        ("Europe/Berlin", "2026-06-08T20:00:00+05:30", "2026-06-08 16:30:00 +02:00", "+02:00 (CEST)"),
+        ("Europe/Berlin", "2026-06-08T20-00-00", "2026-06-08 20:00:00 +02:00", "+02:00 (CEST)"),
+    ],
+)
+def test_times_for_people_are_in_the_zone_of_the_reader(
+    set_zone: Callable[[str], None], zone: str, moment: str, text: str, name: str
+) -> None:
+    set_zone(zone)
+
+    assert moment_text(moment) == text
+    assert clock_text(moment) == text[11:19]
+    assert zone_text(moment) == name
+
+
+def test_a_moment_has_one_text_for_people_and_one_for_programs(set_zone: Callable[[str], None]) -> None:
+    set_zone("Asia/Shanghai")
+    moment = datetime(2026, 6, 8, 20, tzinfo=timezone.utc)
+
+    assert moment_text(moment) == "2026-06-09 04:00:00 +08:00"
+    assert utc_text("2026-06-08T20:00:00.123Z") == "2026-06-08 20:00:00 UTC"
+    assert utc_timestamp(to_local(moment)) == utc_timestamp(moment) == "2026-06-08T20:00:00Z"
+    assert (utc_text("soon"), utc_timestamp(None), to_local(None)) == ("soon", None, None)
+    assert zone_text() == "+08:00 (CST)"
+
+
+def test_a_time_that_does_not_exist_stays_as_it_is(set_zone: Callable[[str], None]) -> None:
+    set_zone("America/New_York")
+
+    assert moment_text("2026-02-30T10:00:00Z") == "2026-02-30T10:00:00Z"
+    assert moment_text("0001-01-01T00:00:00Z") == "0001-01-01T00:00:00Z"
 
 
 def test_a_typed_time_is_parsed_and_any_other_text_is_none() -> None:

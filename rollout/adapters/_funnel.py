@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollout.adapters._exchange import Exchange, Log
+from rollout.adapters._exchange import Exchange
+from rollout.adapters._log import Log
 from rollout.adapters._marks import is_recorded, recorded_here
 from rollout.adapters._responses import watch_result
 from rollout.dialects import dialect_for

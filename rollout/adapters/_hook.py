@@ -10,8 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
 
-from rollout.adapters._exchange import Agent, Asked, Log
+from rollout.adapters._exchange import Asked
+from rollout.adapters._log import Log
 from rollout.adapters._session import Redact
+from rollout.adapters._sessions import Agent
 from rollout.dialects import Reply, Request
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all
@@ -32,7 +34,7 @@ class Hook:
     @property
     def sessions(self) -> Mapping[str, Path]:
         """The files of the sessions so far, by their ids; the first one first."""
-        return dict(self._log.paths)
+        return dict(self._log.sessions.paths)
 
     @property
     def problems(self) -> Mapping[str, int]:
@@ -54,7 +56,7 @@ class Hook:
 
     def __repr__(self) -> str:
         problems = sum(self._log.work.problems.values())
-        return f"<{type(self).__name__}: {len(self._log.paths)} sessions, {problems} problems>"
+        return f"<{type(self).__name__}: {len(self._log.sessions.paths)} sessions, {problems} problems>"
 
 
 class FrameworkHook(Hook):

@@ -10,9 +10,9 @@ import importlib.util
 from collections.abc import Callable
 from typing import Any
 
-from rollout.adapters._exchange import Log
 from rollout.adapters._funnel import hooked
 from rollout.adapters._hook import Hook, replace_method
+from rollout.adapters._log import Log
 from rollout.adapters._session import Redact
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder, keep_all

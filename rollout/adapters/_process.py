@@ -1,5 +1,5 @@
 """
-What happens to the sessions of hooks when the process ends or forks.
+The end and the fork of a process with sessions of hooks.
 """
 
 from __future__ import annotations

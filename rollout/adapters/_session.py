@@ -90,6 +90,8 @@ class SessionLog:
         Record an answer, and the end of the turn if the model waits for no tool. After a part of an answer, the turn is
         open: the request may be tried again.
         """
+        # An id may come again: where an API has no ids of calls, some clients number them anew in each answer.
+        self._ended.difference_update(calls_in(reply))
         self._record(reply.items)
         if reply.usage is not None:
             self.recorder.usage(reply.usage)

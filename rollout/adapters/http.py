@@ -12,8 +12,9 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from rollout.adapters._exchange import Exchange, Log
+from rollout.adapters._exchange import Exchange
 from rollout.adapters._hook import Hook
+from rollout.adapters._log import Log
 from rollout.adapters._marks import is_recorded
 from rollout.adapters._responses import watch_response
 from rollout.adapters._session import Redact

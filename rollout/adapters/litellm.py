@@ -158,7 +158,7 @@ def _watch(exchange: Exchange, result: Any) -> None:
 @define(eq=False)
 class _Watch:
     """
-    What has come of a stream.
+    The part of a stream that has come.
 
     Args:
         exchange: The request.

@@ -24,7 +24,7 @@ from rollout.cli._exit_status import DONE, ERROR, NOT_FOUND, PARTIAL
 from rollout.cli._options import SESSION, find_all, home_option, json_option
 from rollout.cli._output import encode, info, path_text, print_out, style_text, warn
 from rollout.cli._progress import progress
-from rollout.home import RolloutName, home_folder, locked_sessions, walk
+from rollout.home import RolloutName, find_unplaced, home_folder, locked_sessions, walk
 from rollout.reading import base_of, repair, verify
 from rollout.search import Index, IndexBusyError, find_changes, index_path
 from rollout.sessions import list_sessions
@@ -32,6 +32,10 @@ from rollout.store import deleted_sessions, find
 
 __all__ = ["doctor_command", "repair_command", "verify_command"]
 
+_FORMATS = {
+    "exec-json": " (output of codex exec --json, read as a rollout)",
+    "old-json": " (document of the TypeScript CLI, read as a rollout)",
+}
 # Damaged sessions and lost parents that `doctor` names.
 _NAMED_MAX = 5
 
@@ -92,6 +96,7 @@ def _verify_one(path: Path, *, with_secrets: bool) -> dict[str, Any]:
     try:
         report = verify(path)
         row |= {"lines": report.line_count, "faults": [attrs.asdict(fault) for fault in report.faults]}
+        row |= {"format": report.format} if report.format in _FORMATS else {}
         if with_secrets:
             row["secrets"] = [attrs.asdict(secret) for secret in secrets.scan(path)]
     except (OSError, ImportError) as error:
@@ -109,7 +114,8 @@ def _print_verified(row: dict[str, Any], *, is_single: bool) -> None:
     for secret in row["secrets"]:
         print_out(f"{path}:{secret['lineno']}: {one_line(secret['where'])}: {secret['placeholder']}")
     if is_single and not (row["faults"] or row["error"] or row["secrets"]):
-        print_out(f"{path}: {row['lines']} lines, no faults")
+        form = _FORMATS.get(row.get("format", ""), "")
+        print_out(f"{path}: {row['lines']} lines, no faults{form}")
 
 
 @click.command("repair")
@@ -233,7 +239,7 @@ def _check_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, str]]:
     for is_archived in (False, True):
         cursor = None
         while True:
-            page = list_sessions(home=home, page_size=200, cursor=cursor, archived=is_archived)
+            page = list_sessions(home=home, page_size=200, cursor=cursor, archived=is_archived, agents="all")
             folders += [f"{p.path}: {p.reason}" for p in page.problems if p.path.is_dir()]
             for item in page.items:
                 count += 1
@@ -248,6 +254,7 @@ def _check_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, str]]:
             if cursor is None:
                 break
     yield "sessions", not folders, "; ".join(folders) or pluralize(count, "session")
+    yield from _check_places(home)
     yield "damage", not damaged, _first_few(damaged) or "none found at the beginning and end of each session"
     missing = [parent for parent in parents if parent not in ids]
     yield (
@@ -257,6 +264,16 @@ def _check_sessions(home: Path, show: Any) -> Iterator[tuple[str, bool, str]]:
         if missing
         else "no parent session is missing",
     )
+
+
+def _check_places(home: Path) -> Iterator[tuple[str, bool, str]]:
+    found = find_unplaced(home)
+    files, links = ([os.fspath(path.relative_to(home)) for path in paths] for paths in (found.files, found.links))
+    is_ok = not any(name.endswith((".jsonl", ".json", ".zst")) for name in files)
+    text = f"{pluralize(len(files), 'file')} in other places or with other names, so not listed: {_first_few(files)}"
+    yield "places", is_ok, text if files else "every file is on a list"
+    text = f"{pluralize(len(links), 'link')}, not followed, so not listed: {_first_few(links)}"
+    yield "links", not links, text if links else "none"
 
 
 def _rollout_id(path: Path) -> str:

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,7 @@ from rollout.cli._options import (
 )
 from rollout.cli._output import encode, info, path_text, print_out, print_table, warn
 from rollout.cli._progress import progress
-from rollout.errors import (
-    AmbiguousSessionError,
-    RolloutError,
-    SessionBusyError,
-    SessionNotFoundError,
-)
+from rollout.errors import AmbiguousSessionError, RolloutError, SessionBusyError, SessionNotFoundError
 from rollout.home import RolloutName, home_folder, trash_folder, walk
 from rollout.sessions import load_history
 from rollout.store import identify
@@ -78,7 +74,7 @@ def name_command(session: str, name: str | None, home: str | None, clear: bool, 
     path = store.find(session, home=home)
     session_id = _id_of(path)
     if name is None and not clear:
-        current_name = store.session_names(home=home).get(session_id)
+        current_name = store.read_names(home_folder(home)).of_file(path)
         if json:
             _print_json([{"id": session_id, "name": current_name}])
         elif current_name:
@@ -107,7 +103,7 @@ def _print_json(rows: list[dict[str, Any]]) -> None:
 @_sessions_argument
 def archive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool, json: bool) -> int:
     """
-    Archive SESSIONS. `rollout list` and Codex do not list them until `rollout unarchive`.
+    Archive SESSIONS and their sub-agents. `rollout list` and Codex do not list them until `rollout unarchive`.
 
     \b
     Example:
@@ -123,7 +119,7 @@ def archive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool, 
 @click.argument("sessions", nargs=-1, required=True, type=ARCHIVED_SESSION)
 def unarchive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool, json: bool) -> int:
     """
-    Move SESSIONS out of the archive.
+    Move SESSIONS and their sub-agents out of the archive.
 
     \b
     Example:
@@ -135,7 +131,7 @@ def unarchive_command(sessions: tuple[str, ...], home: str | None, dry_run: bool
 def _change_each(
     references: tuple[str, ...], home: str | None, change: Callable[[Path], Path], *, dry_run: bool, json: bool
 ) -> int:
-    return _run_each(find_all(references, home), change, dry_run=dry_run, json=json)
+    return _run_each(find_all(references, home), _check_changeable if dry_run else change, dry_run=dry_run, json=json)
 
 
 def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run: bool, json: bool) -> int:
@@ -146,7 +142,7 @@ def _run_each(paths: Iterable[Path], change: Callable[[Path], Path], *, dry_run:
     failures: list[Exception] = []
     for path in paths:
         try:
-            new_path = _check_changeable(path) if dry_run else change(path)
+            new_path = change(path)
         except (RolloutError, OSError, ImportError) as error:
             failures.append(error)
             rows.append({"id": _id_of(path), "path": os.fspath(path), "error": str(error), "dry_run": dry_run})
@@ -175,16 +171,18 @@ def _check_changeable(path: Path) -> Path:
 @json_option
 @_dry_run_option
 @click.option("-y", "--yes", is_flag=True, help="Do not ask for confirmation.")
+@click.option("--force", is_flag=True, help="Also if forks need a session: copy the lines into the forks first.")
 @click.option("--permanently", is_flag=True, help="Remove the files instead of moving them to the trash.")
 @home_option
 @_sessions_argument
 def delete_command(
-    sessions: tuple[str, ...], home: str | None, permanently: bool, yes: bool, dry_run: bool, json: bool
+    sessions: tuple[str, ...], home: str | None, permanently: bool, force: bool, yes: bool, dry_run: bool, json: bool
 ) -> int:
     """
     Move SESSIONS to the trash, the folder deleted_sessions of the home. `rollout restore` moves them back.
 
-    Asks for confirmation. Without a terminal, --yes is required.
+    The sub-agents of a session move with it. A session to which forks refer is not deleted without --force, as in
+    Codex. Asks for confirmation. Without a terminal, --yes is required.
 
     \b
     Examples:
@@ -194,9 +192,9 @@ def delete_command(
     found = _find_in_home_or_trash(sessions, home) if permanently else find_all(sessions, home)
     if not (yes or dry_run or _is_confirmed(found, home, permanently=permanently)):
         return NOT_FOUND
-    return _run_each(
-        found, lambda path: store.delete(path, home=home, permanently=permanently)[0], dry_run=dry_run, json=json
-    )
+    change = store.check_deletable if dry_run else store.delete
+    delete = partial(change, home=home, permanently=permanently, force=force)
+    return _run_each(found, lambda path: delete(path)[0], dry_run=dry_run, json=json)
 
 
 def _find_in_home_or_trash(references: tuple[str, ...], home: str | None) -> list[Path]:
@@ -222,9 +220,9 @@ def _find_in_trash(reference: str, home: str | None) -> Path:
 def _is_confirmed(paths: list[Path], home: str | None, *, permanently: bool) -> bool:
     if not sys.stdin.isatty():
         raise click.UsageError("cannot ask for confirmation without a terminal; use --yes.")
-    names = store.session_names(home=home)
+    names = store.read_names(home_folder(home))
     for path in paths:
-        words = names.get(_id_of(path)) or _first_words(path)
+        words = names.of_file(path) or _first_words(path)
         click.echo(f"  {_id_of(path)}  {one_line(words)[:_WORDS_MAX]}".rstrip(), err=True)
     sessions = "this session" if len(paths) == 1 else f"these {len(paths)} sessions"
     question = f"Delete {sessions} permanently?" if permanently else f"Move {sessions} to the trash?"
@@ -247,7 +245,7 @@ def _first_words(path: Path) -> str:
 @click.argument("sessions", nargs=-1, type=DELETED_SESSION)
 def restore_command(sessions: tuple[str, ...], home: str | None, only_list: bool, dry_run: bool, json: bool) -> int:
     """
-    Move SESSIONS from the trash back to the home. A SESSION is an id or its first characters.
+    Move SESSIONS and their sub-agents from the trash back to the home. A SESSION is an id or its first characters.
 
     \b
     Examples:
@@ -267,7 +265,8 @@ def restore_command(sessions: tuple[str, ...], home: str | None, only_list: bool
     if not sessions:
         raise click.UsageError("SESSIONS are required; --list shows the sessions in the trash.")
     found = list(dict.fromkeys(_find_in_trash(reference, home) for reference in sessions))
-    return _run_each(found, lambda path: store.restore(path, home=home), dry_run=dry_run, json=json)
+    restore = _check_changeable if dry_run else partial(store.restore, home=home)
+    return _run_each(found, restore, dry_run=dry_run, json=json)
 
 
 @click.command("fork")
@@ -343,7 +342,7 @@ def compress_command(
             new_size += new_path.stat().st_size
             return new_path
 
-        status = _run_each(paths, change, dry_run=dry_run, json=json)
+        status = _run_each(paths, _check_changeable if dry_run else change, dry_run=dry_run, json=json)
     files = pluralize(len(paths), "file")
     if dry_run:
         info(f"would change {files} of {size_text(size)}")

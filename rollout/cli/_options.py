@@ -4,7 +4,6 @@ Options and arguments that several commands share: the home, sessions, times, du
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -17,7 +16,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from rollout._text import one_line, read_moment, read_span
-from rollout.home import RolloutName, home_folder, rollouts_in, trash_folder, walk
+from rollout.home import RolloutName, home_folder, rollouts_in, trash_folder, typed_folder, walk
 from rollout.interpret import Filters
 from rollout.store import find, session_names
 
@@ -171,7 +170,7 @@ def pop_filters(options: dict[str, Any], **others: Any) -> Filters:
     names = ("since", "until", "cwd", "branch", "repository", "model", "originator", "source")
     values = {name: options.pop(name) for name in names}
     if values["cwd"] is not None:
-        values["cwd"] = os.path.abspath(os.path.expanduser(values["cwd"]))  # noqa: PTH100, PTH111 -- resolves ".."
+        values["cwd"] = typed_folder(values["cwd"])
     return Filters(**values, **others)
 
 

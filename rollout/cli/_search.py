@@ -32,7 +32,7 @@ from rollout.search import (
     search,
     update_index,
 )
-from rollout.store import session_names
+from rollout.store import SessionNames, read_names
 
 __all__ = ["index_command", "search_command"]
 
@@ -91,7 +91,7 @@ def search_command(
         paths = list(islice(results.sessions(), limit)) if only_sessions else []
         hits = list(islice(results, limit)) if not only_sessions else []
         results.close()
-    names = session_names(home=folder)
+    names = read_names(folder)
     if only_sessions:
         is_found = print_rows((_session_row(path, names) for path in paths), "sessions", form, _print_sessions)
     else:
@@ -117,10 +117,10 @@ def _update_index(home: Any) -> None:
         info(f"{error}; new lines are read from the files")
 
 
-def _session_row(path: Path, names: dict[str, str]) -> dict[str, Any]:
+def _session_row(path: Path, names: SessionNames) -> dict[str, Any]:
     name = RolloutName.parse(path)
     session_id = name.session_id if name else ""
-    return {"id": session_id, "name": names.get(session_id), "path": os.fspath(path)}
+    return {"id": session_id, "name": names.of_file(path), "path": os.fspath(path)}
 
 
 def _print_sessions(rows: list[dict[str, Any]]) -> None:
@@ -141,13 +141,14 @@ def _row(hit: Hit) -> dict[str, Any]:
     }
 
 
-def _print_hits(hits: list[Hit], names: dict[str, str]) -> None:
+def _print_hits(hits: list[Hit], names: SessionNames) -> None:
     if not is_terminal():
         for hit in hits:
             print_out("\t".join([hit.session_id, str(hit.offset), hit.kind, one_line(hit.snippet)]))
         return
-    for session_id, session_hits in groupby(hits, key=lambda hit: hit.session_id):
-        print_out(style_text(one_line(f"{session_id} {names.get(session_id, '')}"), fg="magenta"))
+    for path, session_hits in groupby(hits, key=lambda hit: hit.path):
+        name = RolloutName.parse(path)
+        print_out(style_text(one_line(f"{name.session_id if name else ''} {names.of_file(path) or ''}"), fg="magenta"))
         for hit in session_hits:
             where = style_text(f"{hit.offset}:{hit.kind}: ", fg="green")
             print_out(f"  {where}{_highlight_matches(hit)}")

@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
 
-from rollout._text import pluralize
+from rollout._text import one_line, pluralize
 from rollout.cli._exit_status import DONE, NOT_FOUND
 from rollout.cli._options import SESSION, format_options, home_option, pop_format
 from rollout.cli._output import encode, info, print_out, print_paged, print_rows, warn
@@ -20,9 +21,13 @@ from rollout.home import home_folder, home_of
 from rollout.interpret import TEXT_KINDS, Interpreter, texts_of
 from rollout.reading import LineReader, base_of, follow, inherited_lines, read_lines
 from rollout.secrets import Redaction
-from rollout.store import find
+from rollout.sessions import read_origin
+from rollout.store import agents_of, find
 
 __all__ = ["follow_command", "show_command"]
+
+# Number of sub-agents whose ids are printed.
+_AGENTS_MAX = 20
 
 
 class NumberedLine(NamedTuple):
@@ -48,8 +53,9 @@ def show_command(
     """
     Show a SESSION as a conversation: messages, reasoning, commands and outputs.
 
-    With --json or --jsonl, print the recorded lines; with --kind, only the lines of these kinds. Control characters are
-    escaped. The number of unreadable lines is printed on stderr.
+    Which session has started a sub-agent, and the ids of sub-agents, are printed on stderr. With --json or --jsonl,
+    print the recorded lines; with --kind, only the lines of these kinds. Control characters are escaped. The number of
+    unreadable lines is printed on stderr.
 
     Fields: timestamp, ordinal, type, payload.
 
@@ -74,6 +80,7 @@ def show_command(
         else:
             from rollout.cli._conversation import Conversation, make_renderer  # noqa: PLC0415 -- 20 ms, not for JSON
 
+            _print_relatives(path)
             redact_text = redaction.redact if redact else None
             conversation = Conversation(reader, make_renderer(full=full), kind, redact=redact_text)
             print_paged(conversation.render_all(lines))
@@ -88,6 +95,23 @@ def show_command(
             reason = redaction.redact(first.reason)
             warn(f"{pluralize(count, 'line')} could not be read; line {first.lineno}: {reason}. See `rollout verify`.")
     return DONE if is_found else NOT_FOUND
+
+
+def _print_relatives(path: Path) -> None:
+    """
+    Print which session has started this one, and which sub-agents it has started.
+    """
+    with suppress(LookupError):
+        origin = read_origin(path)
+        if origin.is_agent:
+            words = one_line(" ".join(filter(None, (origin.nickname, f"({origin.role})"))))
+            started = f" of session {one_line(origin.parent_id)}" if origin.parent_id else ""
+            warn(f"sub-agent {words}{started}")
+    agents = agents_of(path)
+    if agents:
+        shown = ", ".join(name.session_id for name in agents[:_AGENTS_MAX])
+        more = f", and {len(agents) - _AGENTS_MAX:,} more; see rollout list --agents only"
+        warn(f"{pluralize(len(agents), 'sub-agent')}: {shown}{more if len(agents) > _AGENTS_MAX else ''}")
 
 
 def _with_inherited(lines: LineReader, home: Path) -> Iterator[NumberedLine]:
@@ -118,7 +142,8 @@ def _lines_of_kinds(lines: Iterable[RolloutLine], kinds: Collection[str]) -> Ite
 
 
 def _row(line: RolloutLine) -> dict[str, Any]:
-    return {"timestamp": line.timestamp, "ordinal": line.ordinal, "type": line.type, "payload": line.payload}
+    return {"timestamp": line.timestamp, "ordinal": line.ordinal, "type": line.type, "payload": line.payload,
+            **line.extra}  # fmt: skip
 
 
 @click.command("follow")

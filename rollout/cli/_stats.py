@@ -12,7 +12,7 @@ from typing import Any
 import attrs
 import click
 
-from rollout._text import duration_text, one_line, size_text
+from rollout._text import duration_text, moment_text, one_line, size_text
 from rollout._version import SCHEMA_VERSION
 from rollout.cli._exit_status import DONE, NOT_FOUND
 from rollout.cli._options import SESSION, filter_options, find_all, home_option, json_option, pop_filters
@@ -21,9 +21,10 @@ from rollout.cli._progress import progress
 from rollout.home import RolloutName, home_folder
 from rollout.interpret import Filters, SessionFacts
 from rollout.search import indexed_sessions, indexed_stats, read_facts
+from rollout.sessions import SessionInfo
 from rollout.stats import GROUPS, Group, SessionStats, combine, group_stats, plain_stats, session_stats
 from rollout.storage import Storage, home_storage, session_storage
-from rollout.store import find
+from rollout.store import agents_of, find
 
 __all__ = ["stats_command", "storage_command"]
 
@@ -39,7 +40,8 @@ def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, by: G
     """
     Print the turns, tool calls, failures, time and tokens of SESSIONS, by default of all that match the options.
 
-    Counts each token once, even if Codex repeats its totals, and leaves out the lines that a fork copied. With --since
+    A session counts together with its sub-agents. Counts each token once, even if Codex repeats its totals, and leaves
+    out the lines that a fork copied. With --since
     and --until, counts only what was used in this time, to a quarter of an hour. What no line states is "-", in JSON
     null. Reads only the files that are missing or outdated in the index.
 
@@ -69,11 +71,34 @@ def stats_command(sessions: tuple[str, ...], home: str | None, json: bool, by: G
 
 
 def _given_stats(sessions: tuple[str, ...], home: str | None) -> Iterator[tuple[SessionStats, SessionFacts]]:
-    for path in find_all(sessions, home):
-        yield session_stats(path), read_facts(path)
+    paths = find_all(sessions, home)
+    for path in paths:
+        facts = read_facts(path)
+        yield session_stats(path), facts
+        for name in agents_of(path):
+            if name.path not in paths:
+                yield _of_agent(session_stats(name.path)), facts
+
+
+def _of_agent(stats: SessionStats) -> SessionStats:
+    return attrs.evolve(stats, sessions=0, agents=1)
 
 
 def _matching_stats(home: Path, filters: Filters) -> Iterator[tuple[SessionStats, SessionFacts]]:
+    """
+    Yield the statistics and the facts of the sessions; those of a sub-agent with the facts of its first session.
+    """
+    pairs = [*_read_matching(home, filters)]
+    sessions = {session.session_id: session for session, _ in pairs}
+    for session, stats in pairs:
+        root, seen = session, {session.session_id}
+        while (parent := sessions.get(root.facts.parent_id or "")) is not None and parent.session_id not in seen:
+            root = parent
+            seen.add(root.session_id)
+        yield (stats if root is session else _of_agent(stats)), root.facts
+
+
+def _read_matching(home: Path, filters: Filters) -> Iterator[tuple[SessionInfo, SessionStats]]:
     known = indexed_stats(home=home)
     with progress("reading sessions") as show:
         for number, session in enumerate(indexed_sessions(home=home, filters=filters)):
@@ -83,7 +108,7 @@ def _matching_stats(home: Path, filters: Filters) -> Iterator[tuple[SessionStats
             except (OSError, ImportError) as error:
                 warn(f"{session.path}: {error}; not counted")
                 continue
-            yield stats.between(filters.since, filters.until), session.facts
+            yield session, stats.between(filters.since, filters.until)
 
 
 def _print_stats(stats: SessionStats) -> None:
@@ -92,8 +117,9 @@ def _print_stats(stats: SessionStats) -> None:
     used, cached, answered, reasoned, total = ("-" if count is None else f"{count:,}" for count in counts)
     rows = [
         ("sessions", f"{stats.sessions:,}"),
-        ("from", one_line(stats.first_at or "")),
-        ("to", one_line(stats.last_at or "")),
+        ("sub-agents", f"{stats.agents:,}" if stats.agents else ""),
+        ("from", moment_text(stats.first_at)),
+        ("to", moment_text(stats.last_at)),
         ("turns", f"{stats.turns:,}"),
         ("duration", _seconds_text(stats.duration)),
         ("active time", _seconds_text(stats.active_duration)),
@@ -220,4 +246,4 @@ def _print_storage(report: Storage) -> None:
 
 def _session_label(path: Path) -> str:
     name = RolloutName.parse(path)
-    return f"{name.session_id}  {name.timestamp}" if name else one_line(os.fspath(path))
+    return f"{name.session_id}  {moment_text(name.started_at)}" if name else one_line(os.fspath(path))

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from rich.theme import Theme
 
-from rollout._text import clock_text, duration_text, escape_control_chars, one_line
+from rollout._text import duration_text, escape_control_chars, moment_text, one_line
 from rollout.cli._output import has_colors
 from rollout.document import Call, Document, FileChange, Image, Item, Turn, call_facts, turn_facts, usage_facts
 from rollout.export import (
@@ -111,7 +111,7 @@ class TerminalRenderer:
         """
         Draw the rule above a turn; nothing for items before the first turn.
         """
-        facts = [*filter(None, [clock_text(turn.started_at), *turn_facts(turn, is_over=is_over)])]
+        facts = [*filter(None, [moment_text(turn.started_at), *turn_facts(turn, is_over=is_over)])]
         return self._closing_line() + (self._rule(f"Turn {turn.number}", facts) if turn.number else "")
 
     def turn_end(self, turn: Turn) -> str:

@@ -69,7 +69,9 @@ def is_foreign(item: Item) -> bool:
     """
     Return whether an item with a type has a form that Codex does not read.
     """
-    check = _CHECKS.get(item.get("type"))
+    kind = item.get("type")
+    # A subclass of str may have a hash that raises.
+    check = _CHECKS.get(kind) if type(kind) is str else None
     return check is not None and check(item)
 
 

@@ -19,10 +19,9 @@ def session_facts(document: Document) -> Iterator[tuple[str, list[str]]]:
     Yield the facts about a session that are known before its first turn: names, each with one or more values.
     """
     meta, git = document.meta, document.meta.git
-    started = moment_text(meta.timestamp)
     facts: dict[str, list[Any]] = {
         "id": [document.session_id],
-        "started": [started and f"{started} UTC"],
+        "started": [moment_text(meta.timestamp)],
         "folder": [meta.cwd],
         "git": [git.branch, git.commit_hash and str(git.commit_hash)[:10], git.repository_url] if git else [],
         "model": [*dict.fromkeys(turn.model for turn in document.turns if turn.model)],

@@ -102,7 +102,7 @@ class Placement:
         """
         Advance to the next line.
         """
-        self.key, self.turn, self.source, self._timestamp = key, turn, source, line.timestamp
+        self.key, self.turn, self.source, self._timestamp = key, turn, source, line.timestamp or None
         self.is_shown, self._item_count = False, 0
 
     def changes(self) -> list[tuple[Turn, list[Item]]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rollout._text import clock_text, pluralize
+from rollout._text import clock_text, moment_text, pluralize
 from rollout.document import call_facts, turn_facts, usage_facts
 from rollout.export._detail import has_outputs, visible_items
 from rollout.export._labels import (
@@ -73,7 +73,7 @@ def _turn_heading(turn: Turn) -> str:
         return "## Before the first prompt\n\n"
     first_line = (turn.prompt or "").strip().split("\n", 1)[0]
     title = f": {escape_markdown(truncate_line(first_line, _HEADING_MAX))}" if first_line else ""
-    texts = filter(None, [clock_text(turn.started_at), *turn_facts(turn)])
+    texts = filter(None, [moment_text(turn.started_at), *turn_facts(turn)])
     facts = " · ".join(map(escape_markdown, texts))
     return f"## Turn {turn.number}{title}\n\n" + (f"*{facts}*\n\n" if facts else "")
 

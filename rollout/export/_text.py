@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rollout._text import clock_text, escape_control_chars, one_line, pluralize
+from rollout._text import escape_control_chars, moment_text, one_line, pluralize
 from rollout.document import call_facts, turn_facts, usage_facts
 from rollout.export._detail import has_outputs, visible_items
 from rollout.export._labels import (
@@ -101,7 +101,7 @@ class TextRenderer:
         """
         Return the rule above a turn; empty for turn 0.
         """
-        texts = filter(None, [clock_text(turn.started_at), *turn_facts(turn, is_over=is_over)])
+        texts = filter(None, [moment_text(turn.started_at), *turn_facts(turn, is_over=is_over)])
         return _block(f"== turn {turn.number}  {'  '.join(texts)}") if turn.number else ""
 
     def turn_end(self, turn: Turn) -> str:
@@ -114,7 +114,7 @@ class TextRenderer:
         """
         Return an item; for a call, its input without its output.
         """
-        title = "  ".join(filter(None, [item_label(item), one_line(item.timestamp or "")]))
+        title = "  ".join(filter(None, [item_label(item), moment_text(item.timestamp)]))
         if item.kind == "unreadable":
             title = f"{title}  line {item.key}"
         if item.plan:

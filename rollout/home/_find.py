@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
-from uuid import UUID
 
 from rollout.errors import AmbiguousSessionError, SessionNotFoundError
-from rollout.home._layout import UUID_PATTERN, RolloutName, StrPath, home_folder
-from rollout.home._walk import rollouts_of_day, walk
+from rollout.home._file_names import UUID_PATTERN, RolloutName, id_time
+from rollout.home._layout import StrPath, day_folder, has_link, home_folder
+from rollout.home._reverted import newest_reverted
+from rollout.home._walk import rollouts_in, walk
 
 __all__ = ["find_and_use", "find_session", "is_path", "locate"]
 
@@ -68,11 +69,14 @@ def _newest_of_day(home: Path, session_id: str) -> RolloutName | None:
 
     Takes 0.08 ms; a walk through 100,000 names takes 68 ms.
     """
-    value = UUID(session_id)
-    if value.version != 7:
+    created = id_time(session_id)
+    if created is None:
         return None
-    names = rollouts_of_day(home, (value.int >> 80) / 1000, session_id)
-    return next((name for name in names if name.session_id == session_id), None)
+    folder = day_folder(home, created.astimezone().timetuple()[:3])
+    names = iter(()) if has_link(folder) else rollouts_in(folder, name_contains=session_id)
+    found = next((name for name in names if name.session_id == session_id), None)
+    # If it was reverted on a later day, its newest file is in the folder of that day.
+    return found and newest_reverted(home, found.key).get(session_id, found)
 
 
 def locate(path_or_id: StrPath, home: StrPath | None = None) -> Path:
@@ -92,7 +96,7 @@ def is_path(path_or_id: StrPath) -> bool:
     """
     Return whether `locate` interprets the argument as a path, not as an id.
     """
-    return not isinstance(path_or_id, str) or os.sep in path_or_id or path_or_id.endswith((".jsonl", ".zst"))
+    return not isinstance(path_or_id, str) or os.sep in path_or_id or path_or_id.endswith((".jsonl", ".json", ".zst"))
 
 
 def find_and_use(find: Callable[[], Path], use: Callable[[Path], _T]) -> _T:

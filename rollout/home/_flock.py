@@ -8,7 +8,7 @@ import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rollout.errors import SessionBusyError
@@ -40,6 +40,9 @@ def locked_file(
     try:
         yield
     finally:
+        # Not only closed: a child that another thread has forked meanwhile has the descriptor, too.
+        with suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)
         os.close(fd)
 
 

@@ -1,5 +1,5 @@
 """
-The layout of a home: its folders, the path of a new session, file name <-> (time, id).
+The layout of a home: its folders, and the path of a new session.
 
 Uses only names: no file is opened, except the new file of `create_session_file`. Folders are named after local time, as
 in Codex.
@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TypeAlias
 from uuid import UUID
 
-from attrs import field, frozen
+from rollout.home._file_names import RolloutName
 
 __all__ = [
-    "UUID_PATTERN",
-    "Key",
-    "RolloutName",
     "archive_folder",
     "create_session_file",
     "day_folder",
+    "day_of_name",
+    "folder_for",
+    "folders_of_day",
     "folders_up_to_home",
     "home_folder",
     "home_of",
@@ -37,81 +37,19 @@ __all__ = [
     "new_session_id",
     "new_session_path",
     "real_day_folder",
-    "parse_key",
     "sessions_folder",
     "trash_folder",
 ]
 
 StrPath: TypeAlias = "str | os.PathLike[str]"
-Key: TypeAlias = "tuple[str, str]"
-"""(timestamp, id): the key by which rollouts are sorted."""
 
 _SESSIONS = "sessions"
 _ARCHIVED = "archived_sessions"
 # A folder of this package: Codex has no trash. Not below ``sessions``, where Codex of 2025 would find its files.
 _DELETED = "deleted_sessions"
-UUID_PATTERN = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-_TIMESTAMP = r"\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d|3[01])T(?:[01]\d|2[0-3])-[0-5]\d-[0-5]\d"
-_NAME = re.compile(
-    rf"rollout-({_TIMESTAMP})-({UUID_PATTERN})(?:_({UUID_PATTERN}))?\.jsonl(\.zst)?", re.ASCII | re.IGNORECASE
-)
-_SESSION_FOLDER = re.compile(rf"{_SESSIONS}(?:/\d+){{0,3}}|{_ARCHIVED}")
-_KEY = rf"({_TIMESTAMP})\|({UUID_PATTERN})"
-
-
-@frozen
-class RolloutName:
-    """
-    The parts of a rollout's file name.
-
-    Attributes:
-        timestamp: Local time at which the file was created, ``YYYY-MM-DDThh-mm-ss``.
-        session_id: UUID of the session, in lower case.
-        rollout_id: UUID of the file, if a session was reverted and continues in a new file; otherwise None.
-        is_compressed: Whether the name ends in ``.jsonl.zst``.
-        path: The file.
-    """
-
-    timestamp: str
-    session_id: str
-    rollout_id: str | None = None
-    is_compressed: bool = False
-    path: Path = field(default=Path(), eq=False)
-
-    @property
-    def key(self) -> Key:
-        """The key by which rollouts are sorted."""
-        return (self.timestamp, self.rollout_id or self.session_id)
-
-    @property
-    def day(self) -> tuple[int, int, int]:
-        """The day on which the file was created: year, month, day."""
-        year, month, day = (int(part) for part in self.timestamp[:10].split("-"))
-        return year, month, day
-
-    def __str__(self) -> str:
-        rollout_id = f"_{self.rollout_id}" if self.rollout_id else ""
-        return f"rollout-{self.timestamp}-{self.session_id}{rollout_id}.jsonl{'.zst' if self.is_compressed else ''}"
-
-    @classmethod
-    def parse(cls, path: str | Path) -> RolloutName | None:
-        """
-        Return the parts of the last component of a path; None if it is not the name of a rollout.
-        """
-        path = Path(path) if isinstance(path, str) else path
-        match = _NAME.fullmatch(path.name)
-        if match is None:
-            return None
-        timestamp, session_id, rollout_id, zst = match.groups()
-        return cls(timestamp, session_id.lower(), rollout_id and rollout_id.lower(), zst is not None, path)
-
-
-def parse_key(token: str) -> Key | None:
-    """
-    Return the key in a text of the form ``YYYY-MM-DDThh-mm-ss|uuid``; None if the text has another form.
-    """
-    match = re.fullmatch(_KEY, token, re.ASCII | re.IGNORECASE)
-    return (match[1], match[2].lower()) if match else None
+# Folders of days in other spellings than that of Codex, below ``sessions``: unpadded, or one name for a day.
+_DAY_NAME = re.compile(r"(\d{4})-(\d\d?)-(\d\d?)", re.ASCII)
+_SESSION_FOLDER = re.compile(rf"{_SESSIONS}(?:(?:/\d+){{0,3}}|/{_DAY_NAME.pattern})|{_ARCHIVED}")
 
 
 def home_folder(home: StrPath | None = None) -> Path:
@@ -126,8 +64,8 @@ def home_of(path: Path) -> Path | None:
     Return the home that contains a rollout; None if the path is not in a home.
     """
     parents = path.absolute().parents
-    for depth, name in ((0, _SESSIONS), (0, _ARCHIVED), (0, _DELETED), (3, _SESSIONS)):
-        if len(parents) > depth + 1 and parents[depth].name == name:
+    for depth, name in ((0, _SESSIONS), (0, _ARCHIVED), (0, _DELETED), (1, _SESSIONS), (3, _SESSIONS)):
+        if len(parents) > depth + 1 and parents[depth].name == name and (depth != 1 or day_of_name(parents[0].name)):
             return parents[depth + 1]
     return None
 
@@ -144,6 +82,34 @@ def day_folder(home: Path, day: Sequence[int]) -> Path:
     Return the folder of a day: year, month, day.
     """
     return home / _SESSIONS / str(day[0]) / f"{day[1]:02d}" / f"{day[2]:02d}"
+
+
+def day_of_name(name: str) -> tuple[int, int, int] | None:
+    """
+    Return the day of a folder that has one name for the whole day, ``2026-06-08``; None for another name.
+    """
+    found = _DAY_NAME.fullmatch(name)
+    return (int(found[1]), int(found[2]), int(found[3])) if found else None
+
+
+def folders_of_day(home: Path, day: Sequence[int]) -> list[Path]:
+    """
+    Return the folders that may contain the rollouts of a day, in all spellings; that of Codex first.
+    """
+    sessions, (year, month, day_) = home / _SESSIONS, day
+    months, days = (dict.fromkeys((f"{number:02d}", str(number))) for number in (month, day_))
+    names = dict.fromkeys(f"{year}-{one}-{other}" for one in months for other in days)
+    return [*(sessions / str(year) / one / other for one in months for other in days), *(sessions / n for n in names)]
+
+
+def folder_for(home: Path, name: RolloutName) -> Path:
+    """
+    Return the folder into which a rollout is moved back: that of its day, or ``sessions`` if its name states none.
+
+    Raises:
+        OSError: The path of the folder contains a link.
+    """
+    return real_day_folder(home, name.day) if name.is_dated else sessions_folder(home)
 
 
 def archive_folder(home: Path) -> Path:

@@ -1,5 +1,8 @@
 """
 List the rollouts of a home by name, newest first. No file is opened, and links below ``sessions`` are not followed.
+
+Codex writes to ``sessions/2026/06/08``. Other versions and tools write to ``sessions``, ``sessions/2026/6/8`` or
+``sessions/2026-06-08``: the files of a day are listed together, wherever they are.
 """
 
 from __future__ import annotations
@@ -7,33 +10,21 @@ from __future__ import annotations
 import heapq
 import os
 import stat
-import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
-from attrs import frozen
+from rollout.home._days import Day, Problem, by_number, classify, day_in, days_of, list_names, numbered_folders
+from rollout.home._file_names import Key, RolloutName, key_in
+from rollout.home._layout import (
+    archive_folder,
+    day_folder,
+    folders_of_day,
+    sessions_folder,
+)
 
-from rollout.home._descriptor import is_shortage
-from rollout.home._layout import Key, RolloutName, archive_folder, day_folder, has_link, sessions_folder
-
-__all__ = ["Problem", "folders", "rollouts_in", "rollouts_of_day", "walk"]
-
-# The day of a rollout that is directly in ``sessions`` (before September 2025): older than every day.
-_NO_DAY = (0, 0, 0)
-
-
-@frozen
-class Problem:
-    """
-    A folder or file that could not be read. A listing leaves out the folder, but may show the file with its problem.
-
-    Attributes:
-        path: The folder or file.
-        reason: Reason why it could not be read.
-    """
-
-    path: Path
-    reason: str
+__all__ = ["Problem", "folders", "rollouts_in", "walk"]
 
 
 def walk(
@@ -43,6 +34,8 @@ def walk(
     name_contains: str = "",
     archived: bool | None = False,
     problems: list[Problem] | None = None,
+    since: str = "",
+    until: str = "",
 ) -> Iterator[RolloutName]:
     """
     Yield the rollouts of a home, newest first by name. Reads folders during the iteration, opens no file.
@@ -56,65 +49,68 @@ def walk(
         name_contains: Text that a file name contains, in lower case; by default any name.
         archived: True for archived rollouts, False for live ones, None for both.
         problems: List to which the folders that could not be read are added.
+        since: Timestamp of a name; only rollouts that are not older are yielded. By default all.
+        until: Timestamp of a name; only rollouts that are not newer are yielded, not together with *after*.
 
     Raises:
         OSError: The process has no more descriptors or memory, so the result would be incomplete.
     """
     problems = [] if problems is None else problems
     if archived is None:
-        places = (
-            walk(home, after=after, name_contains=name_contains, archived=place, problems=problems)
-            for place in (False, True)
-        )
-        yield from heapq.merge(*places, key=lambda name: name.key, reverse=True)
+        bounds: dict[str, Any] = {"after": after, "name_contains": name_contains, "since": since, "until": until}
+        both = (walk(home, archived=place, problems=problems, **bounds) for place in (False, True))
+        yield from heapq.merge(*both, key=lambda name: name.key, reverse=True)
         return
+    day_of_after: Day | None
+    if until:
+        # No id begins with "~": before all rollouts of this second.
+        after, day_of_after = (until, "~"), day_in(until)
+    else:
+        day_of_after = None if after is None or archived else _day_of(home, after)
     if archived:
+        known: dict[Day, list[Path]] = {}
         for name in rollouts_in(archive_folder(home), problems, after, name_contains):
-            if not _is_live(home, name):
+            if name.timestamp < since:
+                return
+            if not _is_live(home, name, known):
                 yield name
         return
-    day_of_after = None if after is None else _day_of(home, after)
-    for day, folder in _day_folders(sessions_folder(home), day_of_after, problems):
-        yield from rollouts_in(folder, problems, after if day == day_of_after else None, name_contains)
+    sessions = sessions_folder(home)
+    for day, places, flat in days_of(sessions, day_of_after, problems, name_contains):
+        if since and day < day_in(since):
+            return
+        after_this = after if day == day_of_after else None
+        found = [rollouts_in(place, problems, after_this, name_contains) for place in places]
+        if flat:
+            found.append(_parse(sessions, _newest_first(flat), after_this))
+        names = found[0] if len(found) == 1 else _merge(found)
+        yield from takewhile(lambda name: name.timestamp >= since, names) if since else names
 
 
-def _is_live(home: Path, name: RolloutName) -> bool:
+def _is_live(home: Path, name: RolloutName, known: dict[Day, list[Path]]) -> bool:
     """
     Return whether a live file has the name of an archived one.
+
+    Args:
+        home: The home.
+        name: The archived file.
+        known: Folders of each day that exist, to be filled.
     """
+    if name.day not in known:
+        known[name.day] = [*filter(os.path.isdir, folders_of_day(home, name.day)), sessions_folder(home)]
     stem = name.path.name.removesuffix(".zst")
-    places = (day_folder(home, name.day), sessions_folder(home))
-    return any(_is_file(folder / f"{stem}{suffix}") for folder in places for suffix in ("", ".zst"))
+    return any(_is_file(folder / f"{stem}{suffix}") for folder in known[name.day] for suffix in ("", ".zst"))
 
 
-def _day_folders(
-    sessions: Path, not_after: tuple[int, int, int] | None, problems: list[Problem]
-) -> Iterator[tuple[tuple[int, int, int], Path]]:
-    for year, year_name in _numbered_folders(sessions, problems):
-        if not_after and year > not_after[0]:
-            continue
-        year_folder = sessions / year_name
-        for month, month_name in _numbered_folders(year_folder, problems):
-            if not_after and (year, month) > not_after[:2]:
-                continue
-            month_folder = year_folder / month_name
-            for day, day_name in _numbered_folders(month_folder, problems):
-                if not not_after or (year, month, day) <= not_after:
-                    yield (year, month, day), month_folder / day_name
-    yield _NO_DAY, sessions
-
-
-def _numbered_folders(folder: Path, problems: list[Problem]) -> list[tuple[int, str]]:
+def _merge(places: list[Iterator[RolloutName]]) -> Iterator[RolloutName]:
     """
-    Return the folders in *folder* whose names are numbers, highest first.
+    Yield the rollouts of several folders, newest first; of several with the same key only that of the first folder.
     """
-    try:
-        with os.scandir(folder) as entries:
-            names = [e.name for e in entries if e.name.isdecimal() and e.is_dir(follow_symlinks=False)]
-    except OSError as error:
-        _report(folder, error, problems)
-        return []
-    return sorted(((int(name), name) for name in names), reverse=True)
+    last: Key | None = None
+    for name in heapq.merge(*places, key=lambda name: name.key, reverse=True):
+        if name.key != last:
+            last = name.key
+            yield name
 
 
 def rollouts_in(
@@ -123,8 +119,12 @@ def rollouts_in(
     """
     Yield the rollouts in one folder, newest first; arguments as `walk`.
     """
-    for name in _names_in(folder, [] if problems is None else problems, name_contains):
-        if after is not None and _key_of(name) >= after:
+    return _parse(folder, _names_in(folder, [] if problems is None else problems, name_contains), after)
+
+
+def _parse(folder: Path, names: Iterable[str], after: Key | None) -> Iterator[RolloutName]:
+    for name in names:
+        if after is not None and key_in(name) >= after:
             continue
         parsed = RolloutName.parse(folder / name)
         if parsed is not None and not _is_file(parsed.path):
@@ -150,14 +150,14 @@ def _names_in(folder: Path, problems: list[Problem], name_contains: str = "") ->
     file, only the plain name is yielded.
     """
     # Most names are not needed. Listing and sorting unparsed names takes 0.2 us each; parsing a name takes 5 us.
-    try:
-        names = os.listdir(folder)  # noqa: PTH208 -- names, without 100,000 paths
-    except OSError as error:
-        _report(folder, error, problems)
-        return
+    names = list_names(folder, problems)
     if name_contains:
         names = [name for name in names if name_contains in name.lower()]
-    names.sort(key=_key_of, reverse=True)
+    yield from _newest_first(names)
+
+
+def _newest_first(names: list[str]) -> Iterator[str]:
+    names.sort(key=key_in, reverse=True)
     present = set(names)
     for name in names:
         if not (name.endswith(".zst") and name.removesuffix(".zst") in present):
@@ -170,19 +170,28 @@ def folders(home: Path) -> Iterator[tuple[Path, int, list[str]]]:
     (Unix nanoseconds, 0 if it does not exist), and the names in it that may be rollouts, newest first.
     """
     sessions = sessions_folder(home)
-    yield _folder_entry(sessions)
-    for _, year in _numbered_folders(sessions, []):
-        yield _folder_entry(sessions / year)
-        for _, month in _numbered_folders(sessions / year, []):
-            yield _folder_entry(sessions / year / month)
-            for _, day in _numbered_folders(sessions / year / month, []):
-                yield _folder_entry(sessions / year / month / day)
+    # Of files with the same name the first one counts, as in `walk`. The time is read before the names, so that a
+    # change while they are listed is found the next time.
+    mtime_ns = _mtime_ns(sessions)
+    years, named, flat = classify(sessions, [])
+    for _, of_year in by_number(years):
+        yield from map(_parent_entry, of_year)
+        for _, of_month in numbered_folders(of_year, []):
+            yield from map(_parent_entry, of_month)
+            for _, of_day in numbered_folders(of_month, []):
+                yield from map(_folder_entry, of_day)
+    for day in sorted(named, reverse=True):
+        yield from map(_folder_entry, sorted(named[day]))
+    yield sessions, mtime_ns, [name for day in sorted(flat, reverse=True) for name in _newest_first(flat[day])]
     # Last: of a live and an archived file with the same name, the live one counts.
     yield _folder_entry(archive_folder(home))
 
 
+def _parent_entry(folder: Path) -> tuple[Path, int, list[str]]:
+    return folder, _mtime_ns(folder), []
+
+
 def _folder_entry(folder: Path) -> tuple[Path, int, list[str]]:
-    # The time is read before the names, so that a change while they are listed is found the next time.
     mtime_ns = _mtime_ns(folder)
     return folder, mtime_ns, [name for name in _names_in(folder, []) if name.startswith("rollout-")]
 
@@ -194,13 +203,6 @@ def _mtime_ns(folder: Path) -> int:
         return 0
 
 
-def _key_of(name: str) -> Key:
-    """
-    Return the key in a rollout's name, by position; arbitrary text for other names.
-    """
-    return name[8:27], (name[65:101] if name[64:65] == "_" else name[28:64]).lower()
-
-
 def _is_file(path: Path) -> bool:
     try:
         return stat.S_ISREG(os.lstat(path).st_mode)
@@ -209,36 +211,21 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _report(folder: Path, error: OSError, problems: list[Problem]) -> None:
-    if is_shortage(error):
-        # Otherwise a session would be missing from a list, or be removed from the index.
-        raise error
-    # A home without this folder is empty, and a folder may be removed during the walk.
-    if not isinstance(error, FileNotFoundError):
-        problems.append(Problem(folder, error.strerror or str(error)))
-
-
-def _day_of(home: Path, key: Key) -> tuple[int, int, int]:
+def _day_of(home: Path, key: Key) -> Day:
     """
-    Return the day whose folder contains a rollout: the day in its name, unless the file was moved.
+    Return the day with whose files a rollout is listed: the day in its name, unless the file was moved.
     """
     name = RolloutName(*key)
-    folder = day_folder(home, name.day)
     # The usual name is tried first: this saves a tenth of a page's time compared with listing the folder.
-    if _is_file(folder / str(name)) or _is_in(folder, key):
+    if _is_file(day_folder(home, name.day) / str(name)):
+        return name.day
+    sessions = sessions_folder(home)
+    if any(_is_in(folder, key) for folder in (*folders_of_day(home, name.day), sessions)):
         return name.day
     # Moved or removed: rare enough for a walk through all names (30 ms for 100,000).
-    days = _day_folders(sessions_folder(home), None, [])
-    return next((day for day, folder in days if _is_in(folder, key)), name.day)
+    days = days_of(sessions, None, [], key[1])
+    return next((day for day, places, _ in days if any(_is_in(place, key) for place in places)), name.day)
 
 
 def _is_in(folder: Path, key: Key) -> bool:
     return any(name.key == key for name in rollouts_in(folder, name_contains=key[1]))
-
-
-def rollouts_of_day(home: Path, now: float, name_contains: str) -> Iterator[RolloutName]:
-    """
-    Yield the rollouts in the folder of the local day of *now* (Unix seconds) whose names contain a text, newest first.
-    """
-    folder = day_folder(home, time.localtime(now)[:3])
-    return iter(()) if has_link(folder) else rollouts_in(folder, name_contains=name_contains)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rollout.codec import decode_json, json_for_reading
+from rollout.home import folder_of_uri
 from rollout.interpret._parts import dict_of, list_of, strings_in, text_of
 from rollout.interpret._patches import FileChange, changes_in, changes_of
 from rollout.interpret._record import Record
@@ -58,7 +59,7 @@ def read_input(payload: Mapping[str, Any]) -> CallInput:
         _set_input(found, arguments)
     changes = changes_of(payload.get("changes"))
     found.changes = changes or found.changes
-    found.cwd = found.cwd and found.cwd.removeprefix("file://")
+    found.cwd = found.cwd and folder_of_uri(found.cwd)
     if payload.get("name") == "exec" and payload.get("type") == "custom_tool_call":
         found.language = "javascript"
     if payload.get("name") == "update_plan":

@@ -15,11 +15,11 @@ from typing import Any, TypeAlias
 from attrs import define, field, frozen
 
 from rollout.codec import RolloutLine, encode_json
+from rollout.interpret._agents import spawn_in
 from rollout.interpret._moments import creation_time, seconds_of
-from rollout.interpret._parts import dict_of
 from rollout.interpret._state import stored
 
-__all__ = ["CopyDetector", "KnownParent", "ParentSource", "line_digest", "parent_of", "spawn_in"]
+__all__ = ["CopyDetector", "KnownParent", "ParentSource", "line_digest", "parent_of"]
 
 # Seconds. Copied lines follow one another at once; a model needs more time for its first line.
 _COPY_GAP = 0.5
@@ -63,13 +63,6 @@ def line_digest(line: RolloutLine) -> bytes:
     from hashlib import blake2b  # noqa: PLC0415 -- 5 ms, and few sessions need it
 
     return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
-
-
-def spawn_in(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return what the session_meta of a sub-agent states about its start; empty for other sessions.
-    """
-    return dict_of(dict_of(dict_of(meta.get("source")).get("subagent")).get("thread_spawn"))
 
 
 def parent_of(meta: Mapping[str, Any]) -> str | None:

@@ -67,6 +67,7 @@ class SessionBegan(Fact):
         instructions: Instructions for the model; empty if the meta contains none.
         role: ``root``; for a sub-agent, its role: ``review``, ``default`` or another value.
         agent_path: Path of a sub-agent in the tree of agents.
+        nickname: Name of a sub-agent.
     """
 
     id: str
@@ -83,6 +84,7 @@ class SessionBegan(Fact):
     instructions: str = ""
     role: str = "root"
     agent_path: str | None = None
+    nickname: str | None = None
 
 
 class Renamed(Fact):

@@ -89,6 +89,9 @@ def changes_of(value: Any) -> tuple[FileChange, ...]:
 
 def _change(path: str, change: dict[str, Any]) -> FileChange:
     kind: Any = change.get("type", change.get("kind"))
+    if kind is None and len(change) == 1 and isinstance(own := next(iter(change.values())), dict):
+        # As in {"add": {"content": ...}} of the events of 2025.
+        kind, change = next(iter(change)), own
     if isinstance(kind, dict):
         # As in {"kind": {"type": "update", "move_path": ...}} of the app server.
         change = {**change, **kind}

@@ -15,7 +15,7 @@ from typing import Any
 from rollout.interpret._parts import Image, Parts, dict_of, list_of, read_parts, text_of
 from rollout.interpret._record import Record
 
-__all__ = ["UserMessage", "context_kind", "folder_in", "read_user_message", "request_in", "title_of"]
+__all__ = ["UserMessage", "context_kind", "folder_in", "is_turn_context", "read_user_message", "request_in", "title_of"]
 
 _METADATA = "internal_chat_message_metadata_passthrough"
 # Tags of texts that are known to be Codex's. Such a text is one element, with or without attributes.
@@ -29,6 +29,16 @@ _WARNINGS = (
     "Warning: The maximum number of unified exec processes you can keep open is ",
     "Warning: apply_patch was requested via ",
 )
+# How the messages of the developer begin that Codex 0.169.0 writes before a turn: when it rolls back the turn, it
+# removes exactly these. Found by rolling back a turn after a message with each of the 250 tags in the program.
+_TURN_CONTEXT = (
+    "<apps_instructions>", "<collaboration_mode>", "<context_window>", "<context_window_guidance>",
+    "<environments_instructions>", "<git_attribution>", "<managed_developer_instructions>", "<model_switch>",
+    "<multi_agent_mode>", "<multi_agent_role>", "<permissions instructions>", "<persistent_mode>",
+    "<personality_spec>", "<plugins_instructions>", "<realtime_conversation>", "<rollout_budget>",
+    "<skills_instructions>", "<token_budget>", "<tools>", "approved command prefix saved:",
+)  # fmt: skip
+_TURN_CONTEXT_SIZE = max(map(len, _TURN_CONTEXT))
 # What an editor puts before a request, and the line at which the request begins.
 _REQUEST = re.compile(r"^## My request for Codex:[ \t]*$", re.MULTILINE)
 _IMAGE_TAGS = re.compile(r"</?image(?: name=\[[^\]\n]{0,80}\][^>\n]{0,400})?>")
@@ -131,6 +141,19 @@ def context_kind(text: str, *, has_events: bool = False) -> str:
         return "AGENTS.md instructions"
     is_warning = text.startswith(_WARNINGS) or (has_events and text.startswith("Warning: ") and "\n" not in text)
     return "warning" if is_warning else ""
+
+
+def is_turn_context(payload: Mapping[str, Any]) -> bool:
+    """
+    Return whether a message of the developer belongs to the turn that follows it, because one of its parts begins with
+    words by which Codex knows its own.
+    """
+    if payload.get("role") != "developer":
+        return False
+    content = payload.get("content")
+    parts = [content] if isinstance(content, str) else list_of(content)
+    texts = (part if isinstance(part, str) else text_of(dict_of(part).get("text")) for part in parts)
+    return any(text.lstrip()[:_TURN_CONTEXT_SIZE].lower().startswith(_TURN_CONTEXT) for text in texts)
 
 
 def request_in(words: str) -> str:

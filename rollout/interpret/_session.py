@@ -14,25 +14,29 @@ from attrs import define, fields, frozen
 
 from rollout._text import plain_text
 from rollout.codec import RolloutLine
-from rollout.home import RolloutName
+from rollout.home import RolloutName, is_below
+from rollout.interpret._agents import ROOT
 from rollout.interpret._prompts import folder_in, title_of
 
 if TYPE_CHECKING:
-    from rollout.interpret._facts import Context, Fact, GoalSet, Prompt, SessionBegan, Settings
+    from rollout.interpret._facts import Context, Fact, GoalSet, Prompt, Renamed, SessionBegan, Settings
     from rollout.schema import SessionMeta
 
 __all__ = [
     "Filters",
     "SessionFacts",
     "is_own_meta",
-    "may_state_model",
+    "may_state_latest",
+    "may_state_name",
     "meta_of_name",
-    "states_model",
+    "states_latest",
     "with_recovered_cwd",
 ]
 
 _PREVIEW_SIZE = 500
-_MODEL_MARKS = (b'"turn_context"', b'"thread_settings_applied"')
+# The lines of which the latest counts, and how to find them without decoding.
+_LATEST_EVENTS = ("thread_settings_applied", "thread_name_updated")
+_LATEST_MARKS = tuple(b'"%s"' % kind.encode() for kind in ("turn_context", *_LATEST_EVENTS))
 
 
 @define
@@ -56,13 +60,23 @@ class SessionFacts(_Origin):
 
     Attributes:
         preview: The first request of the user, otherwise the goal; at most 500 characters.
+        parent_id: Id of the session that has started this one as its sub-agent.
+        role: Role of a sub-agent: ``review``, ``default`` or another value; None for other sessions.
+        nickname: Name of a sub-agent.
+        given_name: Name that the session's own file states, as Codex wrote it in spring 2026; see `rollout.store`.
+        named_at: Timestamp of the line with this name.
     """
 
     preview: str | None = None
+    parent_id: str | None = None
+    role: str | None = None
+    nickname: str | None = None
+    given_name: str | None = None
+    named_at: str | None = None
 
     def add(self, facts: Iterable[Fact]) -> None:
         """
-        Add the facts of the next line. The first value of each fact is kept, but of *model* the last one.
+        Add the facts of the next line. The first value of each fact is kept, but of *model* and the name the last one.
         """
         for fact in facts:
             reader = _READERS.get(type(fact).__name__)
@@ -76,7 +90,7 @@ class SessionFacts(_Origin):
 
     @property
     def is_complete(self) -> bool:
-        """Whether further lines can change only the model."""
+        """Whether further lines can change only the model and the name."""
         return None not in (self.cwd, self.model, self.preview)
 
 
@@ -84,6 +98,8 @@ def _add_session(own: SessionFacts, fact: SessionBegan) -> None:
     own.cwd = own.cwd or fact.cwd
     own.branch, own.repository = fact.branch, fact.repository
     own.originator, own.source = fact.originator, fact.source
+    own.parent_id, own.nickname = fact.parent_id, fact.nickname
+    own.role = None if fact.role == ROOT else fact.role
 
 
 def _add_settings(own: SessionFacts, fact: Settings) -> None:
@@ -94,6 +110,11 @@ def _add_settings(own: SessionFacts, fact: Settings) -> None:
 def _add_context(own: SessionFacts, fact: Context) -> None:
     if own.cwd is None and fact.is_of_user:
         own.cwd = folder_in(fact.text)
+
+
+def _add_name(own: SessionFacts, fact: Renamed) -> None:
+    if not fact.is_copied:
+        own.given_name, own.named_at = fact.name, fact.timestamp
 
 
 def _add_goal(own: SessionFacts, fact: GoalSet) -> None:
@@ -117,21 +138,29 @@ _READERS: dict[str, Callable[[SessionFacts, Any], None]] = {
     "Context": _add_context,
     "Prompt": _add_prompt,
     "GoalSet": _add_goal,
+    "Renamed": _add_name,
 }
 
 
-def states_model(line: RolloutLine) -> bool:
+def states_latest(line: RolloutLine) -> bool:
     """
-    Return whether a line is of a type that states the model.
+    Return whether a line is of a type that states the model or the name, of which the latest counts.
     """
-    return line.type == "turn_context" or line.payload.get("type") == "thread_settings_applied"
+    return line.type == "turn_context" or line.payload.get("type") in _LATEST_EVENTS
 
 
-def may_state_model(raw: bytes) -> bool:
+def may_state_latest(raw: bytes) -> bool:
     """
-    Return whether a line may state the model, given its bytes; without decoding it.
+    Return whether a line may state the model or the name, given its bytes; without decoding it.
     """
-    return any(mark in raw for mark in _MODEL_MARKS)
+    return any(mark in raw for mark in _LATEST_MARKS)
+
+
+def may_state_name(raw: bytes) -> bool:
+    """
+    Return whether lines may state a name, given their bytes; without decoding them.
+    """
+    return b'"thread_name_updated"' in raw
 
 
 def is_own_meta(session_id: str, path: Path, *, is_first: bool) -> bool:
@@ -184,7 +213,7 @@ class Filters(_Origin):
     Conditions for sessions and for their lines.
 
     Attributes:
-        cwd: The session's folder, or a folder above it.
+        cwd: The session's folder, or a folder above it; of Windows in any spelling.
         branch: The git branch.
         repository: A part of the repository's URL.
         model: The name of the model.
@@ -227,5 +256,4 @@ class Filters(_Origin):
             return False
         if self.cwd is None:
             return True
-        folder = self.cwd.rstrip("/")
-        return facts.cwd is not None and (facts.cwd.rstrip("/") == folder or facts.cwd.startswith(f"{folder}/"))
+        return facts.cwd is not None and is_below(facts.cwd, self.cwd)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rollout.codec import RolloutLine
-from rollout.interpret._copies import spawn_in
+from rollout.interpret._agents import origin_of
 from rollout.interpret._echoes import ECHO_LINES
 from rollout.interpret._facts import Compacted, Context, Fact, GoalSet, Prompt, Renamed, SessionBegan, Settings, Usage
 from rollout.interpret._parts import dict_of, list_of, text_of
@@ -33,9 +33,8 @@ def _read_meta(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
         if own.has_texts and instructions:
             return (Context(*own.head(line), "instructions", instructions, is_of_user=False),)
         return own.quiet(line, "session_meta")
-    source, git, spawn = payload.get("source"), dict_of(payload.get("git")), spawn_in(payload)
-    own.role = _role_of(payload, spawn)
-    own.agent_path = text_of(payload.get("agent_path")) or text_of(spawn.get("agent_path"))
+    source, git, origin = payload.get("source"), dict_of(payload.get("git")), origin_of(payload)
+    own.role, own.agent_path = origin.role, origin.path or ""
     names: dict[str, Any] = {
         "started_at": payload.get("timestamp"),
         "cwd": payload.get("cwd"),
@@ -45,22 +44,14 @@ def _read_meta(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts
         "cli_version": payload.get("cli_version"),
         "source": next(iter(source), None) if isinstance(source, dict) else source,
         "model_provider": payload.get("model_provider"),
-        "parent_id": payload.get("parent_thread_id") or spawn.get("parent_thread_id"),
+        "parent_id": origin.parent_id,
         "forked_from": payload.get("forked_from_id"),
-        "agent_path": own.agent_path,
+        "agent_path": origin.path,
+        "nickname": origin.nickname,
     }
     known: dict[str, Any] = {name: value if isinstance(value, str) and value else None for name, value in names.items()}
     own_id = text_of(payload.get("id"))
     return (SessionBegan(*own.head(line), id=own_id, role=own.role, instructions=instructions, **known),)
-
-
-def _role_of(payload: _Payload, spawn: dict[str, Any]) -> str:
-    subagent = dict_of(payload.get("source")).get("subagent")
-    if subagent is None and payload.get("thread_source") != "subagent" and not payload.get("parent_thread_id"):
-        return "root"
-    if isinstance(subagent, str) and subagent:
-        return subagent
-    return text_of(payload.get("agent_role")) or text_of(spawn.get("agent_role")) or "agent"
 
 
 def _read_turn_context(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
@@ -78,8 +69,12 @@ def _settings(own: Interpreter, line: RolloutLine, settings: _Payload, effort: s
 
 
 def _read_name(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
-    name = text_of(payload.get("thread_name"))
-    return (Renamed(*own.head(line), name),) if name else own.quiet(line, "thread_name_updated")
+    name, thread = text_of(payload.get("thread_name")).strip(), payload.get("thread_id")
+    if not name:
+        return own.quiet(line, "thread_name_updated")
+    # The name of another thread was copied.
+    is_foreign = isinstance(thread, str) and bool(own.copies.session_id) and thread != own.copies.session_id
+    return (Renamed(own.count, line.timestamp, own.turn.index, own.is_copied or is_foreign, name),)
 
 
 def _read_goal(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rollout.codec import RolloutLine
 from rollout.interpret._echoes import COMPLETED, EVENT, ITEM, checksum
 from rollout.interpret._facts import Fact, Notice, PlanChanged, Problem, Said
-from rollout.interpret._parts import Image, list_of, read_parts, strings_in, text_of
+from rollout.interpret._parts import Image, dict_of, list_of, read_parts, strings_in, text_of
 
 if TYPE_CHECKING:
     from rollout.interpret._interpreter import Interpreter
@@ -167,6 +167,22 @@ def _read_completed_plan(own: Interpreter, line: RolloutLine, item: _Payload) ->
     return (PlanChanged(*own.head(line), text),) if text else own.quiet(line, "item_completed")
 
 
+def _read_agent_event(own: Interpreter, line: RolloutLine, payload: _Payload) -> _Facts:
+    name = str(payload["type"]).removeprefix("collab_").removesuffix("_end").replace("_", " ")
+    words = (text_of(payload.get(key)) for key in ("new_agent_nickname", "receiver_agent_nickname", "status", "prompt"))
+    return (Notice(*own.head(line), "sub-agent", " ".join(filter(None, (name, *words)))),)
+
+
+def _read_agent_call(own: Interpreter, line: RolloutLine, item: _Payload) -> _Facts:
+    text = " ".join(filter(None, (text_of(item.get(key)) for key in ("tool", "status", "prompt"))))
+    return (Notice(*own.head(line), "sub-agent", text),)
+
+
+def _read_hook(own: Interpreter, line: RolloutLine, item: _Payload) -> _Facts:
+    text = "\n".join(filter(None, (text_of(dict_of(part).get("text")) for part in list_of(item.get("fragments")))))
+    return (Notice(*own.head(line), "hook", text),) if text else own.quiet(line, "item_completed")
+
+
 _Reader: TypeAlias = "Callable[[Interpreter, RolloutLine, _Payload], _Facts]"
 TEXT_LINES: dict[str, _Reader] = {
     "inter_agent_communication": _read_agent_to_agent,
@@ -193,6 +209,11 @@ TEXT_EVENTS: dict[str, _Reader] = {
     "exited_review_mode": _read_review_end,
     "plan_update": _read_plan,
     "sub_agent_activity": _read_activity,
+    "collab_agent_spawn_end": _read_agent_event,
+    "collab_agent_interaction_end": _read_agent_event,
+    "collab_waiting_end": _read_agent_event,
+    "collab_resume_end": _read_agent_event,
+    "collab_close_end": _read_agent_event,
 }
 """The readers of events."""
 
@@ -202,5 +223,7 @@ TEXT_COMPLETED: dict[str, _Reader] = {
     "Plan": _read_completed_plan,
     "ExitedReviewMode": _read_review_end,
     "SubAgentActivity": _read_activity,
+    "CollabAgentToolCall": _read_agent_call,
+    "HookPrompt": _read_hook,
 }
 """The readers of completed items."""

@@ -14,7 +14,7 @@ import matplotlib.dates
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from rollout._text import count_text, short_duration_text
+from rollout._text import count_text, short_duration_text, to_local
 from rollout.home import StrPath
 from rollout.interpret import Filters
 from rollout.plots._style import (
@@ -56,7 +56,7 @@ def activity_of(
 
     Args:
         home: By default ``CODEX_HOME``, else ``~/.codex``.
-        since: The first day, in local time, as in file names.
+        since: The first day, in local time.
         until: The last day.
 
     Returns:
@@ -67,7 +67,8 @@ def activity_of(
     known = indexed_stats(home=home)
     for session in indexed_sessions(home=home, filters=Filters(), order="created"):
         try:
-            day = date.fromisoformat(session.timestamp[:10])
+            started_at = to_local(session.started_at)
+            day = started_at.date() if started_at else date.fromisoformat(session.timestamp[:10])
             stats = known.get(session.path) or session_stats(session.path)
         except (OSError, ImportError, ValueError):
             # The session was removed in the meantime, or its name has no valid day.

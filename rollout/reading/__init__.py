@@ -19,12 +19,12 @@ if TYPE_CHECKING:
         RawLine,
         SkippedLine,
         decode_backwards,
-        open_rollout,
         raw_backwards,
         raw_lines,
         read_envelopes,
         read_lines,
     )
+    from rollout.reading._opening import format_of, is_plain, open_bytes, open_rollout
     from rollout.reading._repair import Repair, repair
     from rollout.reading._verify import FAULT_KINDS, Fault, Verification, verify
     from rollout.reading._zstd import zstd_module
@@ -42,8 +42,11 @@ __all__ = [
     "base_of",
     "decode_backwards",
     "follow",
+    "format_of",
     "inherited_lines",
     "is_blank",
+    "is_plain",
+    "open_bytes",
     "open_rollout",
     "parent_source",
     "raw_backwards",
@@ -66,12 +69,12 @@ __getattr__ = lazy_getattr(
             "RawLine",
             "SkippedLine",
             "decode_backwards",
-            "open_rollout",
             "raw_backwards",
             "raw_lines",
             "read_envelopes",
             "read_lines",
         ],
+        "_opening": ["format_of", "is_plain", "open_bytes", "open_rollout"],
         "_repair": ["Repair", "repair"],
         "_verify": ["FAULT_KINDS", "Fault", "Verification", "verify"],
         "_zstd": ["zstd_module"],

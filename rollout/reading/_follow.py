@@ -17,7 +17,9 @@ from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath, find_and_use, locate
 from rollout.reading._blocks import end_of_lines
-from rollout.reading._lines import LineIterator, SkippedLine, open_rollout
+from rollout.reading._lines import LineIterator, SkippedLine
+from rollout.reading._opening import format_of, open_bytes
+from rollout.reading._other_formats import ROLLOUT
 
 __all__ = ["Follower", "follow"]
 
@@ -46,7 +48,7 @@ def follow(
         SessionNotFoundError: No session has this id.
         AmbiguousSessionError: Several ids have this beginning.
         OSError: The file cannot be opened.
-        ValueError: The file is compressed, so no program writes to it.
+        ValueError: The file is compressed, so no program writes to it; or it is in another format.
     """
     return find_and_use(lambda: locate(path_or_id, home), lambda path: _open_follower(path, from_start, timeout))
 
@@ -54,6 +56,8 @@ def follow(
 def _open_follower(path: Path, from_start: bool, timeout: float | None) -> Follower:
     if path.suffix == ".zst":
         raise ValueError(f"{path} is compressed, so no program writes to it; use read_lines or `rollout show`")
+    if format_of(path) != ROLLOUT:
+        raise ValueError(f"{path} is not a rollout, so it cannot be followed; use read_lines or `rollout show`")
     return Follower(path, from_start=from_start, timeout=timeout)
 
 
@@ -74,7 +78,7 @@ class Follower(LineIterator):
         self.lineno = 0
         self._timeout = timeout
         self._closed = threading.Event()
-        self._file, _ = open_rollout(path)
+        self._file, _ = open_bytes(path)
         self._offset = 0 if from_start else end_of_lines(self._file)
         self._lines = self._read()
 
@@ -160,7 +164,7 @@ class Follower(LineIterator):
         try:
             if os.path.samestat(self.path.stat(), os.fstat(self._file.fileno())):
                 return True
-            file, _ = open_rollout(self.path)
+            file, _ = open_bytes(self.path)
         except FileNotFoundError:
             return False
         self._file.close()

@@ -7,9 +7,6 @@ with or without its newline.
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -25,7 +22,7 @@ from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_block, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
 from rollout.reading._blocks import UNBOUNDED, Bounds, OutOfBoundsError, blocks, line_chunks, lines_backwards
-from rollout.reading._zstd import BoundedFrames, zstd_module
+from rollout.reading._opening import is_plain, open_rollout
 
 __all__ = [
     "LineIterator",
@@ -33,7 +30,6 @@ __all__ = [
     "RawLine",
     "SkippedLine",
     "decode_backwards",
-    "open_rollout",
     "raw_backwards",
     "raw_lines",
     "read_envelopes",
@@ -266,35 +262,6 @@ def _blank(lineno: int, offset: int, lines: Sequence[bytes], *, is_ended: bool) 
     return RawLine(lineno, offset, _size(lines) - 1, b"\n".join(lines), is_ended)
 
 
-def open_rollout(path: Path, bounds: Bounds = UNBOUNDED) -> tuple[BufferedReader, tuple[type[Exception], ...]]:
-    """
-    Open a rollout for reading; a compressed file is decompressed. With *bounds*, a compressed file is not seekable.
-
-    Returns:
-        The file, and the classes of errors that mean that its compression is damaged.
-
-    Raises:
-        OSError: The file cannot be opened, or is not a regular file.
-        ModuleNotFoundError: The file is compressed and the extra ``zstd`` is not installed.
-    """
-    # O_NONBLOCK: otherwise opening a FIFO waits for a writer without a limit.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    mode = os.fstat(fd).st_mode
-    if not stat.S_ISREG(mode):
-        os.close(fd)
-        if stat.S_ISDIR(mode):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
-    if not path.name.endswith(".zst"):
-        return os.fdopen(fd, "rb"), ()
-    os.close(fd)
-    zstd = zstd_module(path)
-    damage = (EOFError, zstd.ZstdError)
-    if bounds == UNBOUNDED:
-        return zstd.ZstdFile(path), damage
-    return BufferedReader(BoundedFrames(path.open("rb"), zstd, bounds.unpacked_size)), damage
-
-
 def decode_backwards(path: Path, bounds: Bounds = UNBOUNDED) -> Iterator[RolloutLine]:
     """
     Yield the valid lines of a file from the last to the first, as far as *bounds* allow; see `raw_backwards`.
@@ -313,8 +280,7 @@ def raw_backwards(path: Path, bounds: Bounds = UNBOUNDED) -> Iterator[bytes]:
     """
     file, damage = open_rollout(path, bounds)
     with file:
-        is_plain = path.suffix != ".zst"
-        yield from lines_backwards(file if is_plain else BytesIO(_last_bytes(file, bounds, damage)), bounds)
+        yield from lines_backwards(file if is_plain(file) else BytesIO(_last_bytes(file, bounds, damage)), bounds)
 
 
 def _last_bytes(file: BufferedReader, bounds: Bounds, damage: tuple[type[Exception], ...]) -> bytes:

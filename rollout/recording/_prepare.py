@@ -68,7 +68,7 @@ class Preparer:
                 kind, payload, metadata = plain_item(item, self.default)
             except EncodeError:
                 forms = codex_items(item, self.default)
-                if forms == [item]:
+                if len(forms) == 1 and forms[0] is item:
                     raise
                 return self._prepare_forms(forms)
             if payload is item and (type(payload) is dict or isinstance(payload, Mapping)) and is_foreign(payload):

@@ -39,11 +39,11 @@ def open_for_append(path: Path, home: Path) -> tuple[int, SessionLock, int | Non
     """
     if path.suffix == ".zst":
         raise UnsupportedSessionError(path, "it is compressed; decompress it first")
+    if is_archived(path):
+        raise UnsupportedSessionError(path, "it is archived; unarchive it first")
     if format_of(path) != "rollout":
         reason = "it is no rollout, but another output of Codex; `rollout fork` makes a session of it"
         raise UnsupportedSessionError(path, reason)
-    if is_archived(path):
-        raise UnsupportedSessionError(path, "it is archived; unarchive it first")
     lock = _lock_session(path, home_of(path) or home)
     try:
         ordinal = _next_ordinal(path)

@@ -133,6 +133,7 @@ class TurnContext(RolloutItem):
     truncation_policy: Any = optional()
     disabled_plugin_ids: Any = optional()
     cyber_access_program: Any = optional()
+    multi_agent_mode: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)

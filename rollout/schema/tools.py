@@ -70,6 +70,15 @@ class CollabAgentInteractionEnd(EventMsg):
 
     tag: ClassVar[str] = "collab_agent_interaction_end"
 
+    call_id: str | None = optional()
+    completed_at_ms: Any = optional()
+    sender_thread_id: str | None = optional()
+    receiver_thread_id: str | None = optional()
+    receiver_agent_nickname: str | None = optional()
+    receiver_agent_role: str | None = optional()
+    prompt: str | None = optional()
+    status: Any = optional()
+
 
 @frozen(kw_only=True, slots=False)
 class CollabAgentSpawnEnd(EventMsg):
@@ -77,12 +86,31 @@ class CollabAgentSpawnEnd(EventMsg):
 
     tag: ClassVar[str] = "collab_agent_spawn_end"
 
+    call_id: str | None = optional()
+    completed_at_ms: Any = optional()
+    sender_thread_id: str | None = optional()
+    new_thread_id: str | None = optional()
+    new_agent_nickname: str | None = optional()
+    new_agent_role: str | None = optional()
+    prompt: str | None = optional()
+    model: str | None = optional()
+    reasoning_effort: Any = optional()
+    status: Any = optional()
+
 
 @frozen(kw_only=True, slots=False)
 class CollabCloseEnd(EventMsg):
     """An agent was closed."""
 
     tag: ClassVar[str] = "collab_close_end"
+
+    call_id: str | None = optional()
+    completed_at_ms: Any = optional()
+    sender_thread_id: str | None = optional()
+    receiver_thread_id: str | None = optional()
+    receiver_agent_nickname: str | None = optional()
+    receiver_agent_role: str | None = optional()
+    status: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -92,8 +120,11 @@ class CollabResumeEnd(EventMsg):
     tag: ClassVar[str] = "collab_resume_end"
 
     call_id: str | None = optional()
+    completed_at_ms: Any = optional()
     sender_thread_id: str | None = optional()
     receiver_thread_id: str | None = optional()
+    receiver_agent_nickname: str | None = optional()
+    receiver_agent_role: str | None = optional()
     status: Any = optional()
 
 
@@ -102,6 +133,12 @@ class CollabWaitingEnd(EventMsg):
     """Waiting for other agents ended."""
 
     tag: ClassVar[str] = "collab_waiting_end"
+
+    call_id: str | None = optional()
+    completed_at_ms: Any = optional()
+    sender_thread_id: str | None = optional()
+    agent_statuses: Any = optional()
+    statuses: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)
@@ -116,6 +153,17 @@ class DynamicToolCallResponse(EventMsg):
     """A tool of the client answered."""
 
     tag: ClassVar[str] = "dynamic_tool_call_response"
+
+    call_id: str | None = optional()
+    turn_id: str | None = optional()
+    completed_at_ms: Any = optional()
+    namespace: str | None = optional()
+    tool: str | None = optional()
+    arguments: Any = optional()
+    content_items: Any = optional()
+    success: bool | None = optional()
+    error: Any = optional()
+    duration: Any = optional()
 
 
 @frozen(kw_only=True, slots=False)

@@ -18,6 +18,7 @@ from rollout.interpret import Filters, SessionFacts
 from rollout.search._catalog import Order as Order
 from rollout.search._catalog import indexed_sessions, indexed_stats
 from rollout.search._catalog import read_catalog as read_catalog
+from rollout.search._catalog import sessions_given_name as sessions_given_name
 from rollout.search._catalog import stats_in_state as stats_in_state
 from rollout.search._changes import find_changes as find_changes
 from rollout.search._damage import IndexBusyError

@@ -6,6 +6,7 @@ otherwise from the session's file.
 from __future__ import annotations
 
 import heapq
+import os
 import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator
@@ -17,8 +18,9 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import evolve, frozen
 
+from rollout._text import plain_text
 from rollout.home import Key, RolloutName, StrPath, home_folder, is_archived, is_shortage, walk
-from rollout.interpret import Filters
+from rollout.interpret import Filters, SessionFacts, may_state_name
 from rollout.search._changes import take_snapshot
 from rollout.search._damage import DamagedIndexError
 from rollout.search._file_scan import read_facts
@@ -26,16 +28,19 @@ from rollout.search._index import Index
 from rollout.search._ingest import Change, decode_state
 from rollout.search._rows import Row
 from rollout.search._sql_filters import CLOCK_STEP_NS, is_since, rows_query
-from rollout.sessions import SessionInfo, has_started, read_last_use, summarize
+from rollout.sessions import SessionInfo, has_started, read_last_use, read_stated_start, summarize
 from rollout.stats import SessionStats, stats_of_plain
 
-__all__ = ["CatalogEntry", "Order", "indexed_sessions", "indexed_stats", "read_catalog", "stats_in_state"]
+__all__ = ["CatalogEntry", "Order", "indexed_sessions", "indexed_stats", "read_catalog", "sessions_given_name"]
+__all__ += ["stats_in_state"]
 
 Order: TypeAlias = Literal["created", "updated"]
 """Sort order: by start time or by last change, newest first."""
 
 # Number of rows of the index that are read at once: reading all 100,000 takes 2.5 s, and a page needs 50.
 _CHUNK = 200
+# Size in bytes of either end of a file in which a name is looked for.
+_ENDS_SIZE = 128 * 2**10
 
 
 @frozen
@@ -96,6 +101,7 @@ class CatalogEntry:
             path=self.name.path,
             session_id=self.name.session_id,
             timestamp=self.name.timestamp,
+            stated_start=read_stated_start(self.name),
             updated_at=datetime.fromtimestamp(row.used_ms / 1000, timezone.utc),
             is_updated_by_file=row.updated_ms is None,
             size=self.size,
@@ -109,6 +115,9 @@ class CatalogEntry:
 
     def _read(self, filters: Filters, is_old: bool) -> SessionInfo | None:
         found = summarize(self.name, is_archived=is_old)
+        if self.stale is not None and found.facts.given_name is None:
+            # The line with the name is neither one of the first nor of the last.
+            found.facts.given_name, found.facts.named_at = self.stale.facts.given_name, self.stale.facts.named_at
         if filters.model is not None and found.facts.model is None:
             found.facts.model = read_facts(self.name.path, to_end=True).model
         return evolve(found, problem=None, head=(), tail=()) if filters.matches(found.facts) else None
@@ -158,6 +167,48 @@ def indexed_stats(*, home: StrPath | None = None) -> dict[Path, SessionStats]:
                 states = [(path, stats_in_state(index.state(row.id))) for path, row in rows if row is not None]
             return {path: stats for path, stats in states if stats is not None}
     return {}
+
+
+def sessions_given_name(home: Path, name: str) -> list[tuple[RolloutName, SessionFacts]]:
+    """
+    Return the sessions whose own files state a name, with their facts. Blocks; without an index, reads the first and
+    last lines of all sessions.
+    """
+    changed: Iterable[RolloutName] = walk(home, archived=None)
+    found: list[tuple[RolloutName, SessionFacts]] = []
+    with suppress(ModuleNotFoundError, sqlite3.DatabaseError):
+        index = Index.open(home.absolute())
+        if index is not None:
+            with index:
+                diff = take_snapshot(index)
+                known = {**diff.known, **{change.row.id: None for change in diff.changes if change.row is not None}}
+                rows = (known.get(row.id, row) for row in index.rows("given_name = ?", plain_text(name)))
+                current = ((RolloutName.parse(home / row.path), row.facts) for row in rows if row is not None)
+                found = [(parsed, facts) for parsed, facts in current if parsed is not None]
+                changed = [change.name for change in diff.changes]
+    for rollout in changed:
+        with suppress(OSError, ImportError):
+            if not _may_have_name(rollout.path):
+                continue
+            facts = summarize(rollout, is_archived=is_archived(rollout.path)).facts
+            if facts.given_name == name:
+                found.append((rollout, facts))
+    return found
+
+
+def _may_have_name(path: Path) -> bool:
+    """
+    Return whether a file may state a name, without decoding it: in a tenth of the time.
+    """
+    if path.suffix == ".zst":
+        return True
+    with path.open("rb", buffering=0) as file:
+        head = file.read(_ENDS_SIZE)
+        is_named = may_state_name(head)
+        if is_named or len(head) < _ENDS_SIZE:
+            return is_named
+        file.seek(max(file.seek(0, os.SEEK_END) - _ENDS_SIZE, 0))
+        return may_state_name(file.read(_ENDS_SIZE))
 
 
 def stats_in_state(state: bytes | None) -> SessionStats | None:
@@ -232,7 +283,7 @@ def _of_change(change: Change) -> CatalogEntry:
 def _matches(entry: CatalogEntry, filters: Filters) -> bool:
     if filters.archived not in (None, is_archived(entry.name.path)):
         return False
-    if filters.until is not None and not has_started(entry.name.timestamp, filters.until):
+    if filters.until is not None and not has_started(entry.name.started_at, filters.until):
         return False
     return filters.since is None or (entry.used_ms or 0) >= filters.since.timestamp() * 1000
 

@@ -99,7 +99,7 @@ def session_checksum(columns: Sequence[Any]) -> int:
     Takes 2 us, while `checksum` takes 5 us: an update calls it for each session of the home.
     """
     number, name, folder, is_compressed, size, mtime_ns, inode, offset, check, turns, tokens, used, *texts = columns
-    parent, problem, cwd, branch, repository, model, originator, source, preview = texts
+    parent, problem, cwd, branch, repository, model, originator, source, preview, *origin = texts
     known_tokens, known_used = (0 if value is None else value for value in (tokens, used))
     try:
         numbers = _NUMBERS.pack(
@@ -114,7 +114,7 @@ def session_checksum(columns: Sequence[Any]) -> int:
             known_used,
         )
         text = f"{name}\0{folder}\0{tokens is None}\0{used is None}\0{parent}\0{problem}\0{cwd}\0{branch}"
-        text = f"{text}\0{repository}\0{model}\0{originator}\0{source}\0{preview}"
+        text = f"{text}\0{repository}\0{model}\0{originator}\0{source}\0{preview}\0{origin}"
         return crc32(text.encode(), crc32(check or b"", crc32(numbers)))
     except (struct.error, TypeError):
         return _NO_SUM

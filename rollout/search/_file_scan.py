@@ -13,7 +13,7 @@ import attrs
 
 from rollout.codec import RolloutLine, decode_line, format_timestamp
 from rollout.errors import InvalidLineError
-from rollout.interpret import Filters, Interpreter, SessionFacts, Text, changes_state, may_state_model, texts_of
+from rollout.interpret import Filters, Interpreter, SessionFacts, Text, changes_state, may_state_latest, texts_of
 from rollout.reading import open_rollout, raw_lines
 from rollout.search._query import Matcher, Query
 
@@ -52,7 +52,7 @@ def read_facts(path: Path, *, known: SessionFacts | None = None, start: int = 0,
                 # A later line may state another one.
                 facts.model = None
                 break
-            if raw.raw and (is_head or may_state_model(raw.raw)):
+            if raw.raw and (is_head or may_state_latest(raw.raw)):
                 with suppress(InvalidLineError):
                     facts.add(interpreter.feed(decode_line(raw.raw)))
     return facts
@@ -123,7 +123,7 @@ def matches_line(filters: Filters, line: RolloutLine) -> bool:
     """
     Return whether a line was recorded within the wanted time; True if its time is unknown.
     """
-    if line.timestamp is None:
+    if not line.timestamp:
         return True
     if filters.since is not None and line.timestamp < _wire_time(filters.since):
         return False

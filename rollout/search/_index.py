@@ -28,7 +28,7 @@ from rollout.search._seal import DAMAGED, WHOLE, Seal
 
 __all__ = ["Index", "index_path", "remove", "rollback", "tokenizer_of"]
 
-_VERSION = 6
+_VERSION = 8
 # Seconds to wait for a lock: this package holds its locks for milliseconds, and readers need none.
 _TIMEOUT = 2.0
 # Seconds for which this process does not wait again for an index that stayed locked: a command opens it several times.
@@ -45,7 +45,7 @@ CREATE TABLE gone (id INTEGER PRIMARY KEY, sum INTEGER);
 CREATE INDEX unread ON sessions(id) WHERE size < 0;
 CREATE TABLE spans (first INTEGER PRIMARY KEY, session INTEGER, offsets BLOB, sum INTEGER);
 CREATE VIRTUAL TABLE texts
-USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = '{{tokenizer}}');
+USING fts5(text, content = '', columnsize = 0, detail = {{detail}}, tokenize = "{{tokenizer}}");
 """
 # Size in bytes of the words that wait in memory. With 4 MB in place of 1, 2,000 sessions take 10 % less time and space:
 # fewer parts are merged.

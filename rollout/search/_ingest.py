@@ -18,7 +18,7 @@ from rollout.codec import MAX_LINE_SIZE, decode_json, decode_line, encode_json
 from rollout.errors import AmbiguousSessionError, InvalidLineError, SessionNotFoundError
 from rollout.home import Problem, RolloutName, find_session
 from rollout.interpret import Interpreter, ParentSource, SessionFacts, seconds_of, texts_of
-from rollout.reading import RawLine, open_rollout, parent_source, raw_lines
+from rollout.reading import RawLine, is_plain, open_rollout, parent_source, raw_lines
 from rollout.search._index import Index
 from rollout.search._postings import Place, add_lines
 from rollout.search._rows import Row
@@ -278,7 +278,7 @@ class SessionIngest:
             "mtime_ns": self._change.mtime_ns if is_whole else -1,
             "inode": self._change.inode,
             "offset": self._offset,
-            "checksum": None if self._change.name.is_compressed else _checksum(file.fileno(), self._offset),
+            "checksum": _checksum(file.fileno(), self._offset) if is_plain(file) else None,
             "turns": stats.turns,
             "tokens": None if stats.tokens is None else stats.tokens.total_tokens,
             "updated_ms": round(used_at * 1000) or None,

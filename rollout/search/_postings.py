@@ -20,6 +20,7 @@ from rollout.search._damage import DamagedIndexError, span_checksum
 from rollout.search._index import Index
 from rollout.search._query import TRIGRAM, Matcher, Query
 from rollout.search._rows import Row
+from rollout.search._scripts import indexed_text
 from rollout.search._sql_filters import is_since, rows_query, tags_of
 
 __all__ = ["Place", "add_lines", "find_lines", "is_exact"]
@@ -79,9 +80,10 @@ def add_lines(index: Index, session: int, lines: Sequence[tuple[Place, str, str]
     if not lines:
         return
     first = index.note(_NEXT)
+    spelled = str if index.tokenizer == TRIGRAM else indexed_text
     index.database.executemany(
         "INSERT INTO texts(rowid, text) VALUES (?, ?)",
-        [(number, f"{plain_text(text)} {tags}") for number, (_, text, tags) in enumerate(lines, first)],
+        [(number, f"{spelled(plain_text(text))} {tags}") for number, (_, text, tags) in enumerate(lines, first)],
     )
     places = _pack(place for place, _, _ in lines)
     sum_ = span_checksum(first, session, places)
@@ -124,25 +126,25 @@ def is_exact(index: Index, query: Query) -> bool:
     """
     Return whether every line that `find_lines` yields matches: the query contains no phrase.
     """
-    if index.tokenizer == TRIGRAM or not query.expression:
+    if index.tokenizer == TRIGRAM or not query.wanted:
         return True
     matcher = Matcher(query, index.tokenizer)
     parts = (part for parts in (*query.wanted, query.unwanted) for part, _ in parts)
     try:
-        return all(len(matcher.words_of(part)) == 1 for part in parts)
+        return all(len(matcher.indexed_terms(part)) == 1 for part in parts)
     finally:
         matcher.close()
 
 
 def _expression(index: Index, query: Query, filters: Filters) -> str:
     tags = [f'"{tag}"' for tag in tags_of(filters.kind, filters.tool, filters.failed)]
-    if index.tokenizer == TRIGRAM:
-        return " AND ".join([query.expression, *tags] if query.expression else tags)
     matcher = Matcher(query, index.tokenizer)
     try:
+        if index.tokenizer == TRIGRAM:
+            return " AND ".join([matcher.expression, *tags] if query.wanted else tags)
         groups = [[_all_words(matcher, *part) for part in parts] for parts in query.wanted]
         # A line may contain the words of a phrase without the phrase.
-        unwanted = [_all_words(matcher, *part) for part in query.unwanted if len(matcher.words_of(part[0])) == 1]
+        unwanted = [_all_words(matcher, *part) for part in query.unwanted if len(matcher.indexed_terms(part[0])) == 1]
     finally:
         matcher.close()
     wanted = [f"({' OR '.join(words)})" for words in groups if all(words)]
@@ -151,8 +153,8 @@ def _expression(index: Index, query: Query, filters: Filters) -> str:
 
 
 def _all_words(matcher: Matcher, part: str, is_beginning: bool) -> str:
-    words = [f'"{word}"' for word in matcher.words_of(part)]
-    return f"({' AND '.join(words)}{'*' if is_beginning else ''})" if words else ""
+    words = " AND ".join(matcher.indexed_terms(part))
+    return f"({words}{'*' if is_beginning and not words.endswith('*') else ''})" if words else ""
 
 
 def _places(index: Index, expression: str) -> Iterator[tuple[int, Place]]:

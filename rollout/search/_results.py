@@ -318,7 +318,7 @@ def search(
     Raises:
         ValueError: The query has no word to search for, or a quotation mark is missing.
     """
-    query = Query("", "") if not text.strip() and filters.needs_texts else parse_query(text)
+    query = Query("") if not text.strip() and filters.needs_texts else parse_query(text)
     folder = home_folder(home).absolute()
     index = None
     problems: list[Problem] = []
@@ -351,4 +351,5 @@ def _hit(path: Path, session_id: str, offset: int, line: RolloutLine, text: Text
     end = min(max(first + _AFTER, end_of_first), len(text.text))
     matches = tuple((begin - start, min(stop, end) - start) for begin, stop in spans if begin < end)
     snippet = "".join(" " if character.isspace() else character for character in text.text[start:end])
-    return Hit(path, session_id, offset, line.timestamp, text.kind, text.tool, snippet, matches, start, text.text)
+    at = line.timestamp or None
+    return Hit(path, session_id, offset, at, text.kind, text.tool, snippet, matches, start, text.text)

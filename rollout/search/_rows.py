@@ -18,7 +18,10 @@ from rollout.search._damage import DamagedIndexError, checksum, session_checksum
 
 __all__ = ["COLUMNS", "Row", "Rows"]
 
-_FACTS = ("cwd", "branch", "repository", "model", "originator", "source", "preview")
+_FACTS = (
+    *("cwd", "branch", "repository", "model", "originator", "source"),
+    *("preview", "parent_id", "role", "nickname", "given_name", "named_at"),
+)
 COLUMNS = (
     *("id", "name", "folder", "is_compressed", "size", "mtime_ns", "inode", "offset", "checksum"),
     *("turns", "tokens", "updated_ms", "parent", "problem"),

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 
 from rollout._text import age_text, moment_text, pluralize, size_text
+from rollout.home import short_folder
 from rollout.notebook import cut_line, facts_list, facts_text, join_facts, note, page, table
 from rollout.sessions._info import Page, SessionInfo
 
@@ -46,19 +47,12 @@ def _row(session: SessionInfo, now: datetime) -> tuple[str, str, str, str, str, 
     state += [f"problem: {session.problem}"] if session.problem else []
     return (
         cut_line(session.title or session.session_id, 100),
-        _end_of(session.facts.cwd or ""),
+        cut_line(short_folder(session.facts.cwd or "", _PATH_MAX), _PATH_MAX * 2),
         cut_line(session.facts.branch or "", 40),
         age_text(session.updated_at, now),
         size_text(session.size),
         cut_line(", ".join(state), 100),
     )
-
-
-def _end_of(path: str) -> str:
-    """
-    Return the end of a path, which distinguishes folders better than the beginning.
-    """
-    return cut_line(path if len(path) <= _PATH_MAX else f"…{path[1 - _PATH_MAX :]}", _PATH_MAX * 2)
 
 
 def session_bundle(session: SessionInfo) -> dict[str, str]:
@@ -71,11 +65,10 @@ def session_bundle(session: SessionInfo) -> dict[str, str]:
 
 def _facts_of(session: SessionInfo) -> Iterator[tuple[str, str]]:
     facts, now = session.facts, datetime.now(timezone.utc)
-    updated = session.updated_at.strftime("%Y-%m-%d %H:%M:%S UTC") if session.updated_at else ""
     return join_facts({
         "session": [session.session_id],
-        "started": [moment_text(session.timestamp)],
-        "updated": [updated, age_text(session.updated_at, now)],
+        "started": [moment_text(session.started_at)],
+        "updated": [moment_text(session.updated_at), age_text(session.updated_at, now)],
         "folder": [facts.cwd],
         "git": [facts.branch, facts.repository],
         "model": [facts.model],

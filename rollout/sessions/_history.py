@@ -158,15 +158,22 @@ class History:
 
         return history_bundle(self.document())
 
-    def to_input(self) -> list[dict[str, Any]]:
+    def to_input(self, *, for_api: bool = False) -> list[dict[str, Any]]:
         """
         Return the response items to send to a model to continue the session, as Codex 0.169.0 sends them.
 
-        Rolled back turns are left out. A compaction replaces the items before it with its *replacement_history*,
-        otherwise with the user's prompts and the summary. A call without an output gets the output "aborted", and an
-        output without a call is left out, because services refuse both.
+        Rolled back turns are left out, with the messages that Codex wrote directly before their prompts. A compaction
+        replaces the items before it with its *replacement_history*, otherwise with the user's prompts and the summary.
+        A call without an output gets the output "aborted", and an output without a call is left out, because services
+        refuse both. Messages with the role system are kept, which Codex does not send: agents of other programs need
+        them.
+
+        Args:
+            for_api: Whether to leave out what OpenAI's public Responses API refuses: fields of Codex and of other
+                services, their ids, types that only Codex has (messages between agents among them), and reasoning
+                that OpenAI has neither encrypted nor stored.
         """
-        return model_input(self.inherited, self.lines)
+        return model_input(self.inherited, self.lines, for_api=for_api)
 
 
 def load_history(path_or_id: StrPath, *, home: StrPath | None = None) -> History:

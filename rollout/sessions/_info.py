@@ -4,7 +4,7 @@ A session of a list, a page of a list, and the position at which the next page b
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from rollout import schema
 from rollout.errors import InvalidCursorError
-from rollout.home import Problem, parse_key
+from rollout.home import Problem, RolloutName, parse_key
 from rollout.interpret import SessionFacts
 from rollout.schema import to_item
 
@@ -59,7 +59,8 @@ class SessionInfo:
     Attributes:
         path: Path of the file.
         session_id: Id in the file name.
-        timestamp: Local time at which the session started, from the file name (``YYYY-MM-DDThh-mm-ss``).
+        timestamp: Local time at which the session started where it was recorded, from the file name
+            (``YYYY-MM-DDThh-mm-ss``).
         updated_at: Time of the last use, in UTC: of the last line that has a time, but not before the start. None if
             unknown.
         is_updated_by_file: Whether *updated_at* is the time of the last change of the file, because no line that was
@@ -79,6 +80,7 @@ class SessionInfo:
         tokens: Number of tokens used; None if unknown.
         name: Name of the session, set by a person; None if there is no name, or if it is unknown.
         is_live: Whether a writer has the session open; None if unknown.
+        agents: Number of its sub-agents, and of the sub-agents of these; None if unknown.
     """
 
     path: Path
@@ -99,6 +101,17 @@ class SessionInfo:
     tokens: int | None = None
     name: str | None = None
     is_live: bool | None = None
+    agents: int | None = None
+    # Start that the session_meta states, in Unix seconds; 0 if it is not known.
+    _stated_start: float = field(default=0.0, repr=False, eq=False)
+
+    @property
+    def started_at(self) -> datetime | None:
+        """Time at which the session started, in UTC; None if it is unknown."""
+        # Not built before: it takes 5 us, and a page of a list does not need it.
+        stated = None if self._stated_start <= 0 else datetime.fromtimestamp(int(self._stated_start), timezone.utc)
+        name = RolloutName.parse(self.path)
+        return name.start(stated) if name else stated
 
     @property
     def meta(self) -> schema.SessionMeta | None:
@@ -140,7 +153,7 @@ class Page:
         reached_cap: Whether the page ended early because *scan_limit* files were opened; *next_cursor* continues there.
         problems: Folders and files that could not be read.
         skipped: Number of sessions before the next page, for lists from an index, which have no cursor; otherwise None.
-        read_until: Start of the last session that was read, if the page ended at its time limit; otherwise None.
+        read_until: Start (UTC) of the last session that was read, if the page ended at its time limit; otherwise None.
     """
 
     items: tuple[SessionInfo, ...] = ()
@@ -160,8 +173,8 @@ class Page:
         return page_bundle(self)
 
 
-def has_started(timestamp: str, until: datetime) -> bool:
+def has_started(started_at: datetime | None, until: datetime) -> bool:
     """
-    Return whether a session had started at a time, given the local time in its file name.
+    Return whether a session had started at a time; True if its start is unknown.
     """
-    return timestamp <= f"{until.astimezone():%Y-%m-%dT%H-%M-%S}"
+    return started_at is None or started_at <= until

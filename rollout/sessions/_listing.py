@@ -11,19 +11,20 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from rollout.codec import RolloutLine, decode_line
 from rollout.errors import InvalidLineError
-from rollout.home import Problem, RolloutName, StrPath, home_folder, walk
-from rollout.interpret import SessionFacts, may_state_model, seconds_of, states_model
+from rollout.home import Problem, RolloutName, StrPath, home_folder, walk_sessions
+from rollout.interpret import SessionFacts, may_state_latest, seconds_of, states_latest
 from rollout.reading import Bounds, LineReader, raw_backwards
+from rollout.sessions._agents import AGENTS, NEWEST, AgentsShown, Families
 from rollout.sessions._info import Cursor, Page, SessionInfo
 
 if TYPE_CHECKING:
     from rollout.interpret import Interpreter
 
-__all__ = ["last_use", "list_sessions", "read_last_use", "summarize"]
+__all__ = ["last_use", "list_sessions", "read_last_use", "read_stated_start", "summarize"]
 
 # Number of first and last records of a file that Codex of 2025 reads.
 _HEAD_SIZE = 10
@@ -48,6 +49,7 @@ def list_sessions(
     archived: bool = False,
     codex_filter: bool = False,
     scan_limit: int = _SCAN_LIMIT,
+    agents: AgentsShown = "fold",
 ) -> Page:
     """
     Return a page of sessions, newest first by file name. Blocks. Reads only file names, and the beginning and end of
@@ -65,45 +67,71 @@ def list_sessions(
         codex_filter: Whether to leave out the sessions that Codex of 2025 leaves out: sessions without an early user
             message.
         scan_limit: Maximum number of files to open.
+        agents: The sub-agents that are listed. ``fold``: those whose own session is not in this place, live or
+            archived; the others are only counted, in `SessionInfo.agents`. ``all``, ``none``, or ``only`` sub-agents.
 
     Raises:
         InvalidCursorError: *cursor* is a text that is not a cursor.
-        ValueError: *page_size* or *scan_limit* is less than 1.
+        ValueError: *page_size* or *scan_limit* is less than 1, or *agents* has another value.
     """
+    if agents not in AGENTS:
+        raise ValueError(f"agents must be one of {', '.join(AGENTS)}, not {agents!r}")
     if page_size < 1 or scan_limit < 1:
         raise ValueError(f"page_size and scan_limit must be at least 1, not {page_size} and {scan_limit}")
     after = Cursor.parse(cursor) if isinstance(cursor, str) else cursor
     problems: list[Problem] = []
-    names = walk(
-        home_folder(home), after=(after.timestamp, after.id) if after else None, archived=archived, problems=problems
-    )
+    folder = home_folder(home)
+    key = (after.timestamp, after.id) if after else None
+    names = walk_sessions(folder, after=key, archived=archived, problems=problems)
     opened: list[RolloutName] = []
-    found = _scan(islice(names, scan_limit), opened, archived=archived, codex_filter=codex_filter)
+    families = Families(folder, archived=archived)
+    found = _scan(islice(names, scan_limit), opened, families, agents, archived=archived, codex_filter=codex_filter)
     page = list(islice(found, page_size))
     is_full = len(page) == page_size
     # There is a next page if a session follows. With the filter, the next files must be read to find out.
-    has_next = is_full and next(found if codex_filter else names, None) is not None
+    rest = found if codex_filter else (name for name in names if _is_shown(name, families, agents))
+    has_next = is_full and next(rest, None) is not None
     reached_cap = not has_next and len(opened) == scan_limit and next(names, None) is not None
     next_cursor = None
     if has_next or reached_cap:
         next_cursor = Cursor(*(page[-1][0] if is_full else opened[-1]).key)
-    items = tuple(session for _, session in page)
+    sessions = [session for _, session in page]
+    if opened:
+        newest = after.timestamp if after else NEWEST
+        sessions = families.with_counts(sessions, (opened[-1].timestamp, newest))
+    items = tuple(sessions)
     problems += [Problem(item.path, item.problem) for item in items if item.problem]
     return Page(items, next_cursor, len(opened), reached_cap, tuple(problems))
 
 
 def _scan(
-    names: Iterable[RolloutName], opened: list[RolloutName], *, archived: bool, codex_filter: bool
+    names: Iterable[RolloutName],
+    opened: list[RolloutName],
+    families: Families,
+    agents: AgentsShown,
+    *,
+    archived: bool,
+    codex_filter: bool,
 ) -> Iterator[tuple[RolloutName, SessionInfo]]:
     """
     Yield the sessions that are listed, with their names. Opens one file after the other, and appends its name to
     *opened*.
     """
+    is_shown = True
     for name in names:
-        session = _summarize_or_report(name, is_archived=archived)
         opened.append(name)
-        if not codex_filter or (session._meta and session.has_early_user_message):
+        # After one that is not listed, more may follow: reading only the first line takes a fifth of the time.
+        if not is_shown and not _is_shown(name, families, agents):
+            continue
+        session = _summarize_or_report(name, is_archived=archived)
+        families.note(name.session_id, session.facts.parent_id)
+        is_shown = families.shows(name.session_id, agents, is_agent=session.facts.role is not None)
+        if is_shown and (not codex_filter or (session._meta and session.has_early_user_message)):
             yield name, session
+
+
+def _is_shown(name: RolloutName, families: Families, agents: AgentsShown) -> bool:
+    return agents == "all" or families.shows(name.session_id, agents, is_agent=families.read(name).is_agent)
 
 
 def _summarize_or_report(name: RolloutName, *, is_archived: bool) -> SessionInfo:
@@ -132,22 +160,44 @@ def summarize(name: RolloutName, *, is_archived: bool) -> SessionInfo:
         lines = tuple(reader) if status.st_size <= _SMALL and not name.is_compressed else None
         is_whole = lines is not None and not reader.is_cut
         head = _head(reader if lines is None else lines, to_end=is_whole)
-        tail = _tail_of_lines(lines) if lines is not None and is_whole else _tail_of_file(name.path)
+        tail = _tail_of_lines(lines) if lines is not None and is_whole else _tail_of_file(name)
         problem = _problem(head["meta"], bool(head["head"]), reader)
     if not is_whole:
         # The last model counts: it is in the last lines, or unknown.
-        head["facts"].model = tail.model
+        head["facts"].model = tail.facts.model
+        if tail.facts.given_name is not None:
+            head["facts"].given_name, head["facts"].named_at = tail.facts.given_name, tail.facts.named_at
     started_at, last_at = head.pop("started_at"), seconds_of(tail.last_at)
     used_at = last_use(started_at, last_at) if last_at or is_whole else 0.0
     return SessionInfo(
         **known,
         **head,
+        stated_start=started_at,
         updated_at=datetime.fromtimestamp(used_at or status.st_mtime, timezone.utc),
         is_updated_by_file=not used_at,
         size=status.st_size,
         tail=tail.items,
         problem=problem,
     )
+
+
+def read_stated_start(name: RolloutName) -> float:
+    """
+    Return the start of a session for `SessionInfo`, in Unix seconds; 0 if the file's name suffices, or if the file
+    cannot be read.
+    """
+    if not name.is_sure:
+        with suppress(OSError, ImportError):
+            return _read_started_at(name.path)
+    return 0.0
+
+
+def _read_started_at(path: Path) -> float:
+    interpreter = _interpreter()
+    with LineReader(path, bounds=_BOUNDS) as lines:
+        for line in islice(lines, 1):
+            interpreter.feed(line)
+    return interpreter.started_at
 
 
 def read_last_use(path: Path) -> float:
@@ -166,11 +216,7 @@ def read_last_use(path: Path) -> float:
     if not last_at and (path.suffix == ".zst" or path.stat().st_size > _SMALL):
         # A line before the last ones may have a time.
         return 0.0
-    interpreter = _interpreter()
-    with LineReader(path, bounds=_BOUNDS) as lines:
-        for line in islice(lines, 1):
-            interpreter.feed(line)
-    return last_use(interpreter.started_at, last_at)
+    return last_use(_read_started_at(path), last_at)
 
 
 def last_use(started_at: float, last_at: float) -> float:
@@ -201,8 +247,8 @@ def _head(lines: Iterable[RolloutLine], *, to_end: bool) -> dict[str, Any]:
             break
         if meta is None and line.type == "session_meta" and _has_identity(line.payload):
             meta = line.payload
-        # Once the others are known, only the model can change.
-        if facts.preview is None or facts.cwd is None or states_model(line):
+        # Once the others are known, only the model and the name can change.
+        if facts.preview is None or facts.cwd is None or states_latest(line):
             facts.add(interpreter.feed(line))
     return {
         "meta": meta,
@@ -231,12 +277,12 @@ def _problem(meta: dict[str, Any] | None, has_head: bool, reader: LineReader) ->
 @frozen
 class _Tail:
     """
-    The facts that the last lines of a file contain: the last response items, the last time, and the last model.
+    The content of the last lines of a file: the last response items, the last time, and the latest model and name.
     """
 
     items: tuple[dict[str, Any], ...] = ()
     last_at: str | None = None
-    model: str | None = None
+    facts: SessionFacts = field(factory=SessionFacts)
 
 
 def _tail_of_lines(lines: Sequence[RolloutLine]) -> _Tail:
@@ -245,16 +291,17 @@ def _tail_of_lines(lines: Sequence[RolloutLine]) -> _Tail:
     return _Tail(tuple(items)[::-1], last_at)
 
 
-def _tail_of_file(path: Path) -> _Tail:
+def _tail_of_file(name: RolloutName) -> _Tail:
     """
     Return the tail of a file that is not read whole. Decodes only the lines that are needed.
     """
     items: list[dict[str, Any]] = []
-    last_at = model = None
-    for raw in islice(raw_backwards(path, _BOUNDS), _TAIL_LINES):
-        is_settings = model is None and may_state_model(raw)
-        if len(items) == _TAIL_SIZE and last_at and not is_settings:
-            if model is not None:
+    last_at = None
+    latest = SessionFacts()
+    for raw in islice(raw_backwards(name.path, _BOUNDS), _TAIL_LINES):
+        is_latest = may_state_latest(raw)
+        if len(items) == _TAIL_SIZE and last_at and not is_latest:
+            if latest.model is not None:
                 break
             continue
         try:
@@ -264,11 +311,15 @@ def _tail_of_file(path: Path) -> _Tail:
         last_at = last_at or (line.timestamp if seconds_of(line.timestamp) else None)
         if line.type == "response_item" and len(items) < _TAIL_SIZE:
             items.append(line.payload)
-        if is_settings:
-            facts = SessionFacts()
-            facts.add(_interpreter().feed(line))
-            model = facts.model
-    return _Tail(tuple(items)[::-1], last_at, model)
+        if is_latest:
+            facts, interpreter = SessionFacts(), _interpreter()
+            # The meta is not among these lines; the name of another session must not count.
+            interpreter.copies.session_id = name.session_id
+            facts.add(interpreter.feed(line))
+            latest.model = latest.model or facts.model
+            if latest.given_name is None:
+                latest.given_name, latest.named_at = facts.given_name, facts.named_at
+    return _Tail(tuple(items)[::-1], last_at, latest)
 
 
 def _interpreter() -> Interpreter:

@@ -11,38 +11,54 @@ from typing import Any
 from attrs import define, field
 
 from rollout.codec import RolloutLine
-from rollout.interpret import Context, Fact, Interpreter, Prompt, RolledBack
-from rollout.schema import CALL_OUTPUTS
+from rollout.interpret import (
+    SENT_OUTPUTS,
+    Fact,
+    Interpreter,
+    Prompt,
+    RolledBack,
+    free_output,
+    is_sent,
+    missing_output,
+    rollback_mark,
+    sent_item,
+)
 
 __all__ = ["model_input"]
 
-_OUTPUTS = frozenset(CALL_OUTPUTS.values())
-# Types of items that are sent to a model. Snapshots of the folder, requests of the client and unknown types are not.
-_SENT_TYPES = frozenset({
-    *CALL_OUTPUTS, *_OUTPUTS, "message", "reasoning", "web_search_call", "agent_message", "tool_search_call",
-    "tool_search_output", "image_generation_call", "compaction", "compaction_summary", "context_compaction",
-})  # fmt: skip
 _UNSENT_KEY = "internal_chat_message_metadata_passthrough"
 
 
 @define
 class _Entry:
     """
-    A line of the history: whether it contains a prompt, and whether it is a message that Codex wrote.
+    A line of the history.
+
+    Attributes:
+        line: The line.
+        item: The item that it adds to the input; of a compaction its payload.
+        mark: What a rollback does at it; see `rollback_mark`.
+        is_prompt: Whether it is a prompt.
+        dropped: Number of items that a rollback removed from the end of the history in a compaction.
     """
 
     line: RolloutLine
+    item: dict[str, Any]
+    mark: str
     is_prompt: bool
-    is_context: bool
+    dropped: int = 0
 
 
-def model_input(inherited: Sequence[RolloutLine], lines: Sequence[RolloutLine]) -> list[dict[str, Any]]:
+def model_input(
+    inherited: Sequence[RolloutLine], lines: Sequence[RolloutLine], *, for_api: bool = False
+) -> list[dict[str, Any]]:
     """
     Return the items, as `rollout.History.to_input` does.
 
     Args:
         inherited: Lines of the session that this session continues by reference.
         lines: The session's own lines.
+        for_api: Whether to leave out what the public API refuses.
     """
     kept = _EffectiveLines()
     for part in (inherited, lines):
@@ -50,11 +66,16 @@ def model_input(inherited: Sequence[RolloutLine], lines: Sequence[RolloutLine]) 
     found = _Items()
     for entry in kept.entries:
         if entry.line.type == "compacted":
-            found.compact(entry.line.payload)
-        elif _is_sent(entry.line.payload):
-            found.items.append((entry.line.payload, entry.is_prompt))
+            found.compact(entry.item, entry.dropped)
+        else:
+            found.items.append((entry.item, entry.is_prompt))
     items = _pair_calls(item for item, _ in found.items)
-    return [{key: value for key, value in item.items() if key != _UNSENT_KEY} for item in items]
+    sent = [{key: value for key, value in item.items() if key != _UNSENT_KEY} for item in items]
+    if not for_api:
+        return sent
+    from rollout.interpret import public_items  # noqa: PLC0415 -- imports the dialects
+
+    return public_items(sent)
 
 
 @define
@@ -65,8 +86,8 @@ class _EffectiveLines:
     """
 
     entries: list[_Entry] = field(factory=list)
-    # Positions of the prompts.
-    prompts: list[int] = field(factory=list)
+    # Positions of the lines with which a turn begins.
+    starts: list[int] = field(factory=list)
 
     def read(self, lines: Iterable[RolloutLine]) -> None:
         """
@@ -77,11 +98,14 @@ class _EffectiveLines:
         contexts: dict[int, tuple[int, _Entry]] = {}
         for line in lines:
             facts = interpreter.feed(line)
-            if line.type in ("response_item", "compacted"):
-                entry = _entry_of(line, facts)
-                if entry.is_prompt:
-                    self.prompts.append(len(self.entries))
-                if entry.is_context:
+            item = line.payload if line.type == "compacted" else sent_item(line)
+            if item is not None:
+                mark = rollback_mark(line, facts)
+                is_prompt = line.type == "response_item" and any(isinstance(fact, Prompt) for fact in facts)
+                entry = _Entry(line, item, mark, is_prompt)
+                if mark == "start":
+                    self.starts.append(len(self.entries))
+                if mark == "context":
                     contexts[interpreter.count] = len(self.entries), entry
                 self.entries.append(entry)
             for fact in facts:
@@ -93,29 +117,43 @@ class _EffectiveLines:
     def _confirm(self, place: int, entry: _Entry) -> None:
         # A rollback may have removed the entry since.
         if place < len(self.entries) and self.entries[place] is entry:
-            entry.is_prompt, entry.is_context = True, False
-            insort(self.prompts, place)
+            entry.is_prompt, entry.mark = True, "start"
+            insort(self.starts, place)
 
     def _roll_back(self, count: int) -> None:
         """
-        Remove the last *count* turns. Each begins at the user's prompt, or at the context directly before it.
+        Remove the last *count* turns. Each begins at a prompt, or at the context directly before it.
 
         The lines before the first prompt are never removed.
         """
-        if not self.prompts or count < 1:
+        if not self.starts or count < 1:
             return
-        first = max(len(self.prompts) - count, 0)
-        start = self.prompts[first]
-        while first and self.entries[start - 1].is_context:
+        first = max(len(self.starts) - count, 0)
+        start = self.starts[first]
+        while first and self.entries[start - 1].mark == "context":
             start -= 1
-        del self.prompts[first:], self.entries[start:]
+        if first and self.entries[start - 1].line.type == "compacted":
+            self.entries[start - 1].dropped = _count_context(self.entries[start - 1].item)
+        del self.starts[first:], self.entries[start:]
 
 
-def _entry_of(line: RolloutLine, facts: Sequence[Fact]) -> _Entry:
-    is_item = line.type == "response_item"
-    is_prompt = is_item and any(isinstance(fact, Prompt) for fact in facts)
-    is_context = is_item and not is_prompt and any(isinstance(fact, Context) and fact.is_of_user for fact in facts)
-    return _Entry(line, is_prompt, is_context)
+def _count_context(payload: dict[str, Any]) -> int:
+    """
+    Return the number of items at the end of the history in a compaction that belong to the turn after it.
+    """
+    items = _replacement(payload) or []
+    marks = (_mark_of(item) for item in reversed(items))
+    return next((number for number, mark in enumerate(marks) if mark != "context"), len(items))
+
+
+def _replacement(payload: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """
+    Return the items of the history in a compaction; None if it contains none.
+    """
+    replacement = payload.get("replacement_history")
+    if not isinstance(replacement, list):
+        return None
+    return [item for item in replacement if isinstance(item, dict) and is_sent(item)]
 
 
 @define
@@ -128,14 +166,14 @@ class _Items:
     # Number of items, from the first, that are known to be prompts: no later compaction examines them again.
     prompt_count: int = 0
 
-    def compact(self, payload: dict[str, Any]) -> None:
+    def compact(self, payload: dict[str, Any], dropped: int) -> None:
         """
         Replace all items with the history in a compaction, otherwise with the user's prompts and the summary.
         """
-        replacement = payload.get("replacement_history")
-        if isinstance(replacement, list):
-            items = [item for item in replacement if isinstance(item, dict) and _is_sent(item)]
-            self.items = [(item, _is_prompt(item)) for item in items]
+        replacement = _replacement(payload)
+        if replacement is not None:
+            kept = replacement[: len(replacement) - dropped]
+            self.items = [(item, _is_prompt(item)) for item in kept]
             self.prompt_count = 0
             return
         self.items[self.prompt_count :] = [pair for pair in self.items[self.prompt_count :] if pair[1]]
@@ -146,13 +184,16 @@ class _Items:
 
 
 def _is_prompt(item: dict[str, Any]) -> bool:
+    return any(isinstance(fact, Prompt) for fact in _read_alone(item)[1])
+
+
+def _mark_of(item: dict[str, Any]) -> str:
+    return rollback_mark(*_read_alone(item))
+
+
+def _read_alone(item: dict[str, Any]) -> tuple[RolloutLine, Sequence[Fact]]:
     line = RolloutLine(timestamp=None, type="response_item", payload=item)
-    return any(isinstance(fact, Prompt) for fact in Interpreter(has_texts=False).feed(line))
-
-
-def _is_sent(item: dict[str, Any]) -> bool:
-    kind = item.get("type")
-    return isinstance(kind, str) and kind in _SENT_TYPES
+    return line, Interpreter(has_texts=False).feed(line)
 
 
 def _pair_calls(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -160,15 +201,20 @@ def _pair_calls(items: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     Yield the items. Adds an output to each call without an output, and leaves out outputs without a call.
     """
     items = list(items)
-    # Converted to text: in a damaged file, an id may be any value.
-    calls = {str(item.get("call_id")) for item in items if item["type"] in CALL_OUTPUTS}
-    answered = {str(item.get("call_id")) for item in items if item["type"] in _OUTPUTS}
+    calls = {_key(SENT_OUTPUTS[item["type"]], item) for item in items if item["type"] in SENT_OUTPUTS}
+    answered = {_key(item["type"], item) for item in items if item["type"] in SENT_OUTPUTS.values()}
     for item in items:
-        call_id = str(item.get("call_id"))
-        # An output of no call has a name instead of an id: Codex writes so that a goal was set.
-        is_free = item.get("call_id") is None and isinstance(item.get("name"), str)
-        if item["type"] in _OUTPUTS and call_id not in calls and not is_free:
+        kind = item["type"]
+        if kind in SENT_OUTPUTS.values() and _key(kind, item) not in calls:
+            free = free_output(item)
+            if free is not None:
+                yield free
             continue
         yield item
-        if item["type"] in CALL_OUTPUTS and call_id not in answered:
-            yield {"type": CALL_OUTPUTS[item["type"]], "call_id": item.get("call_id"), "output": "aborted"}
+        if kind in SENT_OUTPUTS and _key(SENT_OUTPUTS[kind], item) not in answered:
+            yield from missing_output(item)
+
+
+def _key(kind: str, item: dict[str, Any]) -> tuple[str, str]:
+    # Converted to text: in a damaged file, an id may be any value.
+    return kind, str(item.get("call_id"))

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias, TypeVar
 import attrs
 from attrs import field, frozen
 
+from rollout.home import folder_key, folder_text
 from rollout.interpret import SessionFacts, seconds_of
 
 __all__ = ["GROUPS", "Group", "SessionStats", "StatsPart", "Tokens", "ToolStats", "combine", "group_stats"]
@@ -100,7 +101,7 @@ class SessionStats:
     Statistics of one session, or the sum for several sessions. Lines copied from another session are not counted.
 
     Attributes:
-        sessions: The number of sessions.
+        sessions: The number of sessions, without *agents*.
         turns: The number of turns.
         lines: The numbers of lines by type, of response items and events by their own type; empty for a period.
         tools: The statistics of tools by name.
@@ -110,6 +111,7 @@ class SessionStats:
         duration: Seconds from the first line to the last; for several sessions, the sum; None if unknown.
         active_duration: Seconds during which the agent worked; None if no line states it.
         parts: The statistics by quarter of an hour and model, in order of time.
+        agents: The number of sub-agents that are counted with the sessions that have started them.
     """
 
     sessions: int = 1
@@ -122,6 +124,7 @@ class SessionStats:
     duration: float | None = None
     active_duration: float | None = None
     parts: tuple[StatsPart, ...] = field(default=(), repr=lambda parts: f"<{len(parts)} parts>")
+    agents: int = 0
 
     @property
     def calls(self) -> int:
@@ -157,8 +160,14 @@ class SessionStats:
         begin = max(times[0], since.timestamp() if since else 0.0)
         end = min(times[1], until.timestamp() if until else times[1])
         duration = None if self.duration is None else max(end - begin, 0.0)
-        return attrs.evolve(sum_of_parts(parts), sessions=self.sessions, first_at=self.first_at, last_at=self.last_at,
-                            duration=duration)  # fmt: skip
+        return attrs.evolve(
+            sum_of_parts(parts),
+            sessions=self.sessions,
+            agents=self.agents,
+            first_at=self.first_at,
+            last_at=self.last_at,
+            duration=duration,
+        )
 
 
 def _quarter_of(moment: datetime) -> str:
@@ -210,6 +219,7 @@ def combine(stats: Iterable[SessionStats]) -> SessionStats:
             tools[name] = tools.get(name, ToolStats()) + tool
         total = SessionStats(
             sessions=total.sessions + each.sessions,
+            agents=total.agents + each.agents,
             turns=total.turns + each.turns,
             tokens=sum_known(total.tokens, each.tokens),
             first_at=min(filter(None, (total.first_at, each.first_at)), default=None),
@@ -233,18 +243,24 @@ def group_stats(sessions: Iterable[tuple[SessionStats, SessionFacts]], by: Group
     """
     parts: dict[str | None, list[StatsPart]] = {}
     counts: Counter[str | None] = Counter()
+    spellings: dict[str, str] = {}
     for stats, facts in sessions:
-        own = _groups_of(stats, facts, by)
-        counts.update(own.keys())
+        own = _groups_of(stats, facts, by, spellings)
+        counts.update(dict.fromkeys(own, stats.sessions))
         for name, some in own.items():
             parts.setdefault(name, []).extend(some)
     names = sorted(parts, key=lambda name: (name is None, name or ""))
     return {name: attrs.evolve(sum_of_parts(parts[name]), sessions=counts[name]) for name in names}
 
 
-def _groups_of(stats: SessionStats, facts: SessionFacts, by: Group) -> dict[str | None, list[StatsPart]]:
+def _groups_of(
+    stats: SessionStats, facts: SessionFacts, by: Group, spellings: dict[str, str]
+) -> dict[str | None, list[StatsPart]]:
     if by in ("folder", "repository"):
-        return {facts.cwd if by == "folder" else facts.repository: list(stats.parts)}
+        place = facts.cwd if by == "folder" else facts.repository
+        # A repository may be a folder, too. The first spelling of a folder names its group.
+        name = None if place is None else spellings.setdefault(folder_key(place), folder_text(place))
+        return {name: list(stats.parts)}
     if by == "tool":
         return {name: [StatsPart(None, None, tools={name: tool})] for name, tool in stats.tools.items()}
     groups: dict[str | None, list[StatsPart]] = {}

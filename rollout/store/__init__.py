@@ -14,18 +14,23 @@ from rollout._lazy import lazy_getattr
 if TYPE_CHECKING:
     from rollout.store._compression import compress, decompress
     from rollout.store._fork import fork
-    from rollout.store._moves import archive, delete, deleted_sessions, restore, unarchive
+    from rollout.store._moves import archive, check_deletable, delete, deleted_sessions, restore, unarchive
     from rollout.store._moves import identify as identify
-    from rollout.store._names import find, rename_session, session_names
+    from rollout.store._names import SessionNames, find, read_names, rename_session, session_names
+    from rollout.store._relatives import agents_of
 
 __all__ = [
+    "SessionNames",
+    "agents_of",
     "archive",
+    "check_deletable",
     "compress",
     "decompress",
     "delete",
     "deleted_sessions",
     "find",
     "fork",
+    "read_names",
     "rename_session",
     "restore",
     "session_names",
@@ -38,7 +43,8 @@ __getattr__ = lazy_getattr(
     {
         "_compression": ["compress", "decompress"],
         "_fork": ["fork"],
-        "_moves": ["archive", "delete", "deleted_sessions", "identify", "restore", "unarchive"],
-        "_names": ["find", "rename_session", "session_names"],
+        "_moves": ["archive", "check_deletable", "delete", "deleted_sessions", "identify", "restore", "unarchive"],
+        "_relatives": ["agents_of"],
+        "_names": ["SessionNames", "find", "read_names", "rename_session", "session_names"],
     },
 )

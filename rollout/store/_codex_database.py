@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import sqlite3
 
-__all__ = ["update_codex"]
+__all__ = ["forget_turns", "update_codex"]
 
 # Seconds to wait until Codex unlocks the database.
 _TIMEOUT = 5.0
+_TURN_TABLES = ("thread_items", "thread_turns", "thread_history_projection_state")
 _STATEMENTS = {
     # A session with ordinals has its name in the column "name". Other sessions have it in the session index and in
     # "title", in place of their first words.
@@ -50,6 +51,22 @@ def update_codex(home: Path, session_id: str, **change: str | None) -> None:
         # Codex locks the database for milliseconds. A database with other columns is left unchanged.
         with suppress(sqlite3.Error), closing(_opened(path)) as database:
             database.execute(statement, values)
+
+
+def forget_turns(home: Path, session_id: str) -> None:
+    """
+    Delete the turns of a session from Codex's database of turns, which it then reads again from the session's file.
+
+    The database contains positions in the file. Best effort, as `update_codex`.
+    """
+    import sqlite3  # noqa: PLC0415 -- as above
+
+    for path in home.glob("thread_history_*.sqlite"):
+        with suppress(sqlite3.Error), closing(_opened(path)) as database:
+            database.execute("BEGIN IMMEDIATE")
+            for table in _TURN_TABLES:
+                database.execute(f"DELETE FROM {table} WHERE thread_id = ?", (session_id,))  # noqa: S608
+            database.execute("COMMIT")
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from rollout.errors import SessionStateError
 from rollout.home import SessionLock, StrPath, locked_file, make_folder, new_file, sync_folder
-from rollout.reading import open_rollout, zstd_module
+from rollout.reading import open_bytes, zstd_module
 from rollout.store._moves import identify, place_of
 
 __all__ = ["compress", "decompress"]
@@ -112,7 +112,7 @@ def _transform(path: Path, target: Path) -> None:
     """
     Write *path* in the other form as *target*, compare the contents, and remove *path*.
     """
-    file, damage = open_rollout(path)
+    file, damage = open_bytes(path)
     before = path.stat()
     try:
         with (
@@ -125,7 +125,7 @@ def _transform(path: Path, target: Path) -> None:
         raise SessionStateError(
             path, f"the compressed file is damaged: {error}; `rollout repair` recovers the readable lines"
         ) from error
-    file, damage = open_rollout(target)
+    file, damage = open_bytes(target)
     is_equal = False
     with file, suppress(*damage):
         is_equal = _checksum(file) == written
@@ -139,8 +139,8 @@ def _transform(path: Path, target: Path) -> None:
 
 
 def _remove_if_equal(path: Path, target: Path) -> None:
-    file, _ = open_rollout(target)
-    other, damage = open_rollout(path)
+    file, _ = open_bytes(target)
+    other, damage = open_bytes(path)
     with file, other, suppress(*damage):
         if _checksum(file) == _checksum(other):
             path.unlink()

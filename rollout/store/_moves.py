@@ -21,12 +21,15 @@ from rollout.home import (
     SessionLock,
     StrPath,
     archive_folder,
+    find_session,
+    folder_for,
+    forget_reverted,
     home_folder,
     home_of,
     is_path,
     locate,
+    locked_sessions,
     make_folder,
-    real_day_folder,
     rollouts_in,
     sync_folder,
     trash_folder,
@@ -34,15 +37,16 @@ from rollout.home import (
 )
 from rollout.store._codex_database import update_codex
 from rollout.store._names import forget_name
+from rollout.store._relatives import agents_in_trash, agents_of, release_forks
 
-__all__ = ["archive", "delete", "deleted_sessions", "identify", "place_of", "restore", "unarchive"]
+__all__ = ["archive", "check_deletable", "delete", "deleted_sessions", "identify", "place_of", "restore", "unarchive"]
 
 
 def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Move a session into the archive. Blocks. Codex and `list_sessions` show archived sessions only on request.
+    Move a session and its sub-agents into the archive. Blocks.
 
-    Does nothing to an archived session.
+    Codex and `list_sessions` show archived sessions only on request. Does nothing to an archived session.
 
     Args:
         session: The session's id, the beginning of the id, or its file.
@@ -61,66 +65,140 @@ def archive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
     session_id, folder = identify(session, home)
     with SessionLock(folder, session_id):
-        live, archived = _places(session, folder, session_id)
-        moved = _move_all(live, lambda _: archive_folder(folder))
-        path = next(iter((*moved, *(name.path for name in archived))))
-        update_codex(folder, session_id, archived=str(path))
+        _check_free(folder, agents := _agents(folder, session_id))
+        for agent_id in agents:
+            with SessionLock(folder, agent_id):
+                _archive(folder, agent_id, _live(folder, agent_id), _archived(folder, agent_id))
+        return _archive(folder, session_id, *_places(session, folder, session_id))
+
+
+def _archive(home: Path, session_id: str, live: Sequence[RolloutName], archived: Sequence[RolloutName]) -> Path:
+    moved = _move_all(live, lambda _: archive_folder(home))
+    path = next(iter((*moved, *(name.path for name in archived))))
+    update_codex(home, session_id, archived=str(path))
     return path
+
+
+def _agents(home: Path, session_id: str) -> list[str]:
+    """
+    Return the ids of the sub-agents of a session that is not in the trash.
+    """
+    try:
+        path = find_session(session_id, home=home)
+    except SessionNotFoundError:
+        return []
+    return [name.session_id for name in agents_of(path)]
+
+
+def _check_free(home: Path, agents: Iterable[str]) -> None:
+    """
+    Raise SessionBusyError if a writer has one of these sub-agents open: before the first one is moved.
+    """
+    held = locked_sessions(home)
+    for agent_id in agents:
+        if agent_id in held:
+            SessionLock(home, agent_id).release()
 
 
 def unarchive(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Move a session out of the archive, into the folder of the day in its name.
+    Move a session and its sub-agents out of the archive, into the folders of the days in their names.
 
     Does nothing to a session that is not archived. Arguments, result and errors as `archive`.
     """
     session_id, folder = identify(session, home)
     with SessionLock(folder, session_id):
-        live, archived = _places(session, folder, session_id)
-        moved = _move_all(archived, lambda name: real_day_folder(folder, name.day))
-        path = next(iter((*moved, *(name.path for name in live))))
-        update_codex(folder, session_id, live=str(path))
+        _check_free(folder, agents := _agents(folder, session_id))
+        for agent_id in agents:
+            with SessionLock(folder, agent_id):
+                _unarchive(folder, agent_id, _live(folder, agent_id), _archived(folder, agent_id))
+        return _unarchive(folder, session_id, *_places(session, folder, session_id))
+
+
+def _unarchive(home: Path, session_id: str, live: Sequence[RolloutName], archived: Sequence[RolloutName]) -> Path:
+    moved = _move_all(archived, lambda name: folder_for(home, name))
+    path = next(iter((*moved, *(name.path for name in live))))
+    update_codex(home, session_id, live=str(path))
     return path
 
 
-def delete(session: StrPath, *, home: StrPath | None = None, permanently: bool = False) -> tuple[Path, ...]:
+def delete(
+    session: StrPath, *, home: StrPath | None = None, permanently: bool = False, force: bool = False
+) -> tuple[Path, ...]:
     """
-    Delete a session: all its files, live and archived, plain and compressed. Blocks.
+    Delete a session and its sub-agents: all files, live and archived, plain and compressed. Blocks.
 
-    A session that Codex has forked from it may need its file; see `fork`.
+    Codex forks a session by reference: the fork needs the file of the other session, so that is not deleted. To find
+    such forks, the first lines of all newer sessions are read, some 8 s for 100,000.
 
     Args:
         session: The session's id, the beginning of the id, or its file.
         home: As for `archive`.
         permanently: Whether to remove the files and the name, also files of the session that are already in the trash.
             By default the files move to the trash, ``deleted_sessions`` in the home; `restore` moves them back.
+        force: Whether to copy the lines that forks need into the files of the forks, and then to delete the session.
 
     Returns:
-        The paths of the files in the trash; their former paths if they were removed.
+        The paths of the session's files in the trash, then those of its sub-agents; their former paths if they were
+        removed.
 
     Raises:
         SessionNotFoundError: There is no such session, or another call deleted it in the meantime.
-        AmbiguousSessionError, SessionBusyError, SessionStateError, OSError: As `archive`.
+        SessionStateError: Forks need the file, and *force* is not set; or as `archive`.
+        AmbiguousSessionError, SessionBusyError, OSError: As `archive`.
     """
     session_id, folder = identify(session, home, in_trash=permanently)
     with SessionLock(folder, session_id):
-        names = [*_live(folder, session_id), *_archived(folder, session_id)]
-        names += _deleted(folder, session_id) if permanently else []
+        agents = _agents(folder, session_id)
+        if permanently:
+            agents = [*dict.fromkeys((*agents, *agents_in_trash(folder, session_id)))]
+        _check_free(folder, agents)
+        names = _files(folder, session_id, in_trash=permanently)
         if not names:
             raise SessionNotFoundError(str(session), folder)
-        if permanently:
-            paths = [name.path for name in names]
-            _remove(paths)
-            forget_name(folder, session_id)
-        else:
-            paths = _move_all(names, lambda _: trash_folder(folder))
-        update_codex(folder, session_id, gone="")
-    return tuple(paths)
+        of_all = [name for one in (session_id, *agents) for name in _files(folder, one, in_trash=permanently)]
+        release_forks(folder, of_all, force=force)
+        of_agents: list[Path] = []
+        for agent_id in agents:
+            with SessionLock(folder, agent_id):
+                files = _files(folder, agent_id, in_trash=permanently)
+                of_agents += _delete(folder, agent_id, files, permanently=permanently)
+        return (*_delete(folder, session_id, names, permanently=permanently), *of_agents)
+
+
+def _files(home: Path, session_id: str, *, in_trash: bool) -> list[RolloutName]:
+    names = [*_live(home, session_id), *_archived(home, session_id)]
+    return [*names, *_deleted(home, session_id)] if in_trash else names
+
+
+def check_deletable(
+    session: StrPath, *, home: StrPath | None = None, permanently: bool = False, force: bool = False
+) -> tuple[Path, ...]:
+    """
+    Return the files that `delete` would delete, or raise its error, if forks need them; change nothing.
+    """
+    session_id, folder = identify(session, home, in_trash=permanently)
+    ids = (session_id, *_agents(folder, session_id))
+    names = [name for one in ids for name in _files(folder, one, in_trash=permanently)]
+    if not force:
+        release_forks(folder, names, force=False)
+    return tuple(name.path for name in names)
+
+
+def _delete(home: Path, session_id: str, names: Sequence[RolloutName], *, permanently: bool) -> list[Path]:
+    if permanently:
+        paths = [name.path for name in names]
+        _remove(paths)
+        forget_name(home, session_id)
+    else:
+        paths = _move_all(names, lambda _: trash_folder(home))
+    update_codex(home, session_id, gone="")
+    return paths
 
 
 def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
-    Move a session out of the trash, into the folder of the day in its name.
+    Move a session and its sub-agents out of the trash, into the folders of the days in their names.
 
     Args:
         session: The session's id, the beginning of the id, or its file in the trash.
@@ -135,9 +213,13 @@ def restore(session: StrPath, *, home: StrPath | None = None) -> Path:
     """
     session_id, folder = _identify_in_trash(session, home_folder(home).absolute())
     with SessionLock(folder, session_id):
-        moved = _move_all(_deleted(folder, session_id), lambda name: real_day_folder(folder, name.day))
+        agents = agents_in_trash(folder, session_id)
+        moved = _move_all(_deleted(folder, session_id), lambda name: folder_for(folder, name))
         if not moved:
             raise SessionNotFoundError(str(session), trash_folder(folder))
+        for agent_id in agents:
+            with SessionLock(folder, agent_id):
+                _move_all(_deleted(folder, agent_id), lambda name: folder_for(folder, name))
     return moved[0]
 
 
@@ -259,6 +341,7 @@ def _move(name: RolloutName, folder: Path) -> Path:
     except FileNotFoundError as error:
         # A program that takes no lock has moved the file.
         raise SessionNotFoundError(name.session_id, path.parent) from error
+    forget_reverted()
     sync_folder(folder)
     sync_folder(path.parent)
     return target

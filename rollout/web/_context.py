@@ -16,9 +16,9 @@ from flask import abort, current_app
 from werkzeug.exceptions import NotFound
 
 from rollout.document import Document
-from rollout.errors import MissingSessionMetaError, SessionNotFoundError
+from rollout.errors import AmbiguousSessionError, MissingSessionMetaError, SessionNotFoundError
 from rollout.home import RolloutName, find_session, locked_sessions, walk
-from rollout.reading import Follower
+from rollout.reading import Follower, format_of
 from rollout.web._cancel import CheckedReader, check
 from rollout.web._live_document import LiveDocument
 from rollout.web._url_keys import FILE_KEY, key_of
@@ -79,9 +79,11 @@ class Site:
             names = walk(self.home, name_contains=key, archived=None)
             return next((name.path for name in names if key_of(name.path) == key), None) or abort(404)
         try:
-            return find_session(session_id, home=self.home)
-        except SessionNotFoundError:
+            path = find_session(session_id, home=self.home)
+        except (SessionNotFoundError, AmbiguousSessionError):
             abort(404)
+        # The beginning of an id is no key.
+        return path if key_of(path).partition("_")[0] == session_id else abort(404)
 
     def find_key(self, path: Path) -> str:
         """
@@ -96,7 +98,8 @@ class Site:
         """
         Return whether a session is being written: a writer has it open, or its file changed in the last two minutes.
         """
-        return path.suffix != ".zst" and (self.is_held(path) or time.time() - path.stat().st_mtime < _LIVE_TIME)
+        is_changing = self.is_held(path) or time.time() - path.stat().st_mtime < _LIVE_TIME
+        return path.suffix != ".zst" and is_changing and format_of(path) == "rollout"
 
     def is_held(self, path: Path) -> bool:
         """

@@ -4,19 +4,21 @@ Read the forms of the pages and the queries of URLs as filters.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
 from attrs import frozen
 
 from rollout._text import read_moment
+from rollout.home import typed_folder
 from rollout.interpret import Filters
 
 __all__ = ["Form", "read_form", "read_number"]
 
 _TEXTS = ("branch", "repository", "model", "originator", "source", "kind", "tool")
-_FIELDS = frozenset(("q", "n", "since", "until", "cwd", "archived", "failed", "sort", "cursor", "skip", *_TEXTS))
+_FIELDS = frozenset(
+    ("q", "n", "since", "until", "cwd", "archived", "agents", "failed", "sort", "cursor", "skip", *_TEXTS)
+)
 _NUMBER_MAX = 10**9
 
 
@@ -65,7 +67,7 @@ def read_form(fields: Mapping[str, str], *, archived: bool | None, since: str = 
         cwd = None
     filters = Filters(
         **known,
-        cwd=None if cwd is None else os.path.abspath(os.path.expanduser(cwd)),  # noqa: PTH100, PTH111 -- resolves ".."
+        cwd=None if cwd is None else typed_folder(cwd),
         archived={"yes": True, "no": False, "both": None}.get(values.get("archived", ""), archived),
         failed="failed" in values,
     )

@@ -15,14 +15,14 @@ from attrs import frozen
 from flask import render_template, request, url_for
 from markupsafe import Markup
 
-from rollout._text import escape_control_chars
+from rollout._text import escape_control_chars, to_local
 from rollout.errors import InvalidCursorError
 from rollout.home import RolloutName
 from rollout.interpret import TEXT_KINDS, Filters
 from rollout.overview import is_indexed, read_page
 from rollout.search import Hit, Order, SessionFacts, read_facts, search
-from rollout.sessions import Page, SessionInfo
-from rollout.store import session_names
+from rollout.sessions import AGENTS, AgentsShown, Page, SessionInfo, read_stated_start
+from rollout.store import read_names
 from rollout.web._cancel import check
 from rollout.web._context import current_site
 from rollout.web._forms import Form, read_form, read_number
@@ -44,12 +44,13 @@ def list_page() -> Any:
     home = current_site().home
     form = read_form(request.args, archived=False)
     order: Order = "updated" if form.values.get("sort") == "updated" else "created"
+    shown: AgentsShown = next((each for each in AGENTS if each == form.values.get("agents")), "fold")
     skip, cursor = read_number(form.values.get("skip"), 0), form.values.get("cursor")
     problems = list(form.problems)
     page = Page()
     if not problems:
         try:
-            page = read_page(home, form.filters, count=_SESSIONS, order=order, cursor=cursor, skip=skip)
+            page = read_page(home, form.filters, count=_SESSIONS, order=order, cursor=cursor, skip=skip, agents=shown)
         except InvalidCursorError:
             problems.append("The URL of this page is invalid. Start again from the first page.")
     return render_template(
@@ -73,13 +74,12 @@ def _group_by_day(sessions: Sequence[SessionInfo], order: Order) -> list[tuple[s
     """
     today = datetime.now().astimezone().date()
 
-    def day_of(session: SessionInfo) -> date:
-        if order == "updated" and session.updated_at is not None:
-            return session.updated_at.astimezone().date()
-        return date.fromisoformat(session.timestamp[:10])
+    def day_of(session: SessionInfo) -> date | None:
+        moment = to_local(session.updated_at if order == "updated" else session.started_at)
+        return None if moment is None else moment.date()
 
     return [
-        (day_text(day, today), [(key_of(session.path), session) for session in group])
+        ("Unknown day" if day is None else day_text(day, today), [(key_of(session.path), session) for session in group])
         for day, group in groupby(sessions, key=day_of)
     ]
 
@@ -104,7 +104,7 @@ class _SessionHits:
     key: str
     name: str | None
     facts: SessionFacts
-    timestamp: str
+    started_at: datetime | None
     hits: tuple[tuple[Hit, Markup], ...]
 
 
@@ -194,14 +194,15 @@ def _search(words: str, filters: Filters, count: int) -> _SearchResult:
 
 
 def _group_by_session(hits: tuple[Hit, ...]) -> list[_SessionHits]:
-    names = session_names(home=current_site().home) if hits else {}
+    names = read_names(current_site().home)
     groups = []
     for path, group in groupby(hits, key=lambda hit: hit.path):
         check()
         file_name = RolloutName.parse(path)
         snippets = tuple((hit, _mark_matches(hit)) for hit in group)
-        name, timestamp = (names.get(file_name.session_id), file_name.timestamp) if file_name else (None, "")
-        groups.append(_SessionHits(key_of(path), name, _read_facts(path), timestamp, snippets))
+        stated_start = read_stated_start(file_name) if file_name else 0.0
+        started_at = SessionInfo(path, "", "", stated_start=stated_start).started_at
+        groups.append(_SessionHits(key_of(path), names.of_file(path), _read_facts(path), started_at, snippets))
     return groups
 
 

@@ -5,7 +5,8 @@ The page of a session, and what it loads on demand: raw lines, truncated texts, 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,20 @@ from markupsafe import Markup
 
 from rollout.codec import encode_line
 from rollout.document import Document, Item
+from rollout.errors import SessionNotFoundError
 from rollout.export import export_html, export_json, export_markdown, export_text, redacted
 from rollout.export.html import Renderer, truncated_texts
+from rollout.home import RolloutName, find_session, is_archived
+from rollout.interpret import SessionFacts
 from rollout.reading import open_rollout, raw_lines
 from rollout.secrets import Redaction
-from rollout.sessions import History, history_of
-from rollout.store import session_names
+from rollout.sessions import History, history_of, read_origin, summarize
+from rollout.store import agents_of, read_names
 from rollout.web._cancel import CheckedReader, check
 from rollout.web._context import current_site
 from rollout.web._document_parts import PagePosition, Part, part_of_line, part_of_turn, split_document
 from rollout.web._forms import read_number
+from rollout.web._url_keys import key_of
 
 __all__ = ["FORMATS", "export_page", "offset_page", "output_page", "raw_page", "session_page"]
 
@@ -38,13 +43,16 @@ FORMATS: dict[str, tuple[str, str, str, Callable[[History], Iterator[str]]]] = {
 
 _TURN_LINK = re.compile(r'(?<=<a href=")#t(\d+)(?=")')
 _BLOCK_SIZE = 2**20
+# Number of sub-agents to which the page of a session has links; 200 take 60 ms.
+_AGENTS_MAX = 200
 
 
 def session_page(key: str) -> Any:
     """
     Show a session, or a part of it. With a line or turn in the URL, redirect to the part that contains it.
     """
-    loaded = current_site().load_document(current_site().find_path(key))
+    own_path = current_site().find_path(key)
+    loaded = current_site().load_document(own_path)
     document = loaded.document
     parts = split_document(document)
     if "line" in request.args:
@@ -60,12 +68,16 @@ def session_page(key: str) -> Any:
         abort(404)
     part = parts[page]
     position = PagePosition(loaded.line_count, part.first_line, part.numbers[0])
+    agents = agents_of(own_path)
     renderer = Renderer(is_live=loaded.is_live, cwd=document.meta.cwd)
     return stream_template(
         "session.html",
         key=key,
         document=document,
-        name=session_names(home=current_site().home).get(document.session_id),
+        name=read_names(current_site().home).of_file(document.path),
+        origin=_origin(own_path),
+        agents=[*_agents(agents[:_AGENTS_MAX])],
+        agent_count=len(agents),
         heading=_markup(renderer.heading(document)),
         jump_list=_jump_list(renderer, document, key, part),
         turns=(_markup(renderer.turn(turn)) for turn in part.turns),
@@ -77,6 +89,30 @@ def session_page(key: str) -> Any:
         # Only the last part gets new lines.
         events=url_for("events", key=key, **asdict(position)) if loaded.is_live and page == last else None,
     )
+
+
+def _origin(path: Path) -> dict[str, Any]:
+    """
+    Return the role and the name of a sub-agent, and the key of the session that has started it, if it is there.
+    """
+    try:
+        origin = read_origin(path)
+    except LookupError:
+        return {}
+    if not origin.is_agent:
+        return {}
+    parent = None
+    with suppress(SessionNotFoundError):
+        parent = origin.parent_id and key_of(find_session(origin.parent_id, home=current_site().home))
+    return {"role": origin.role, "nickname": origin.nickname, "parent": parent, "parent_id": origin.parent_id}
+
+
+def _agents(names: Iterable[RolloutName]) -> Iterator[tuple[str, SessionFacts]]:
+    for name in names:
+        check()
+        # A file may be removed in the meantime.
+        with suppress(OSError, ImportError):
+            yield key_of(name.path), summarize(name, is_archived=is_archived(name.path)).facts
 
 
 def _part_url(key: str, index: int, anchor: str) -> str:
@@ -173,7 +209,7 @@ def export_page(key: str, form: str) -> Response:
     if "redact" in request.args:
         history = redacted(history, Redaction())
     pieces = (piece.encode("utf-8", "replace") for piece in export(history))
-    name = re.sub(r"[^\w.-]", "_", path.name.partition(".jsonl")[0], flags=re.ASCII)
+    name = re.sub(r"[^\w.-]", "_", path.name.partition(".json")[0], flags=re.ASCII)
     # An attachment: a browser must not show it as a page of the viewer.
     disposition = f'attachment; filename="{name}.{extension}"'
     return Response(pieces, mimetype=media_type, headers={"Content-Disposition": disposition})

@@ -19,6 +19,7 @@ from flask import render_template, request
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
+from rollout._text import to_local, utc_timestamp
 from rollout.document import Turn
 from rollout.home import Key, RolloutName, walk
 from rollout.interpret import Filters, seconds_of
@@ -27,7 +28,7 @@ from rollout.plots import activity_figure, durations_figure, figure_svg, session
 from rollout.search import Index, is_since, read_catalog, stats_in_state
 from rollout.sessions import has_started
 from rollout.stats import SessionStats, Tokens, ToolStats, counter_for, sum_known, tokens_by_day
-from rollout.store import session_names
+from rollout.store import read_names
 from rollout.web._cancel import CheckedReader, check
 from rollout.web._context import current_site
 from rollout.web._forms import Form, read_form
@@ -74,7 +75,8 @@ class _Totals:
         """
         Add what a session used in the time of the filters.
         """
-        day = date(*name.day)
+        started_at = to_local(name.started_at)
+        day = started_at.date() if started_at else date(*name.day)
         if filters.since is not None and seconds_of(stats.last_at) < filters.since.timestamp():
             return
         stats = stats.between(filters.since, filters.until)
@@ -129,7 +131,7 @@ def _count_sessions(home: Path, form: Form) -> _Totals:
     for name, read in sessions:
         check()
         if time.monotonic() > deadline:
-            totals.newest_uncounted = name.timestamp
+            totals.newest_uncounted = utc_timestamp(name.started_at) or name.timestamp
             break
         try:
             totals.add(name, read(), filters)
@@ -144,7 +146,7 @@ def _sessions_of_files(home: Path, filters: Filters) -> Generator[_Countable, No
     for name in walk(home, archived=None):
         # A file that has not changed since then has no line from then.
         with suppress(OSError):
-            is_early = filters.until is None or has_started(name.timestamp, filters.until)
+            is_early = filters.until is None or has_started(name.started_at, filters.until)
             if is_early and is_since(filters, name.path.stat().st_mtime_ns):
                 yield name, partial(_read_stats, name.path)
 
@@ -184,7 +186,7 @@ def session_stats_page(key: str) -> Any:
         "session_stats.html",
         key=key,
         document=document,
-        name=session_names(home=current_site().home).get(document.session_id),
+        name=read_names(current_site().home).of_file(document.path),
         stats=document.stats,
         turns=[(turn, *_count_calls(turn)) for turn in turns],
         tools=_sort_by_calls(document.stats.tools),

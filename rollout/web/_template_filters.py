@@ -5,7 +5,6 @@ The filters and tests of the templates: texts for numbers, ages and days, and ch
 from __future__ import annotations
 
 from datetime import date, datetime, timedelta, timezone
-from pathlib import PurePath
 
 from rollout._text import (
     UNSAFE,
@@ -18,6 +17,7 @@ from rollout._text import (
     pluralize,
     size_text,
 )
+from rollout.home import folder_name
 
 __all__ = ["FILTERS", "TESTS", "day_text"]
 
@@ -54,7 +54,7 @@ def _age(moment: datetime | None) -> str:
 
 
 def _folder(cwd: str | None) -> str:
-    return PurePath(cwd or "").name or (cwd or "")
+    return folder_name(cwd or "")
 
 
 FILTERS = {

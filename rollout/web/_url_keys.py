@@ -21,7 +21,8 @@ class SessionKey(BaseConverter):
     The key of a session: its id, followed by the id of the file if the file has one.
     """
 
-    regex = f"{UUID_PATTERN}(?:_{UUID_PATTERN})?|{FILE_KEY}"
+    # Old sessions of the TypeScript CLI may have short ids.
+    regex = f"{UUID_PATTERN}(?:_{UUID_PATTERN})?|[0-9a-f]{{4,32}}|{FILE_KEY}"
 
 
 class LineKey(BaseConverter):

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from rollout import Recorder
-from rollout.adapters._exchange import Exchange, Log
+from rollout.adapters._exchange import Exchange
+from rollout.adapters._log import Log
 from rollout.adapters._responses import watch_response, watch_result
 from tests.adapters.apis import APIS, Answer, Api, ModelServer, events_in, items_in, only, seen_items
 from tests.adapters.conftest import MakeAgent, Record
@@ -316,7 +317,7 @@ class TestAnswers:
 
     def path(self, log: Log) -> Path:
         log.close()
-        (path,) = log.paths.values()
+        (path,) = log.sessions.paths.values()
         return path
 
     @pytest.mark.parametrize(("content", "text"), [(b"busy", "HTTP status 503: busy"), (b"", "HTTP status 503")])

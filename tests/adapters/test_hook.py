@@ -12,7 +12,7 @@ import pytest
 
 import rollout
 from rollout import Recorder
-from rollout.adapters import _exchange
+from rollout.adapters import _log
 from rollout.adapters._hook import FrameworkHook
 from rollout.adapters._marks import is_recorded
 from rollout.dialects import Item, Reply, Request, make_call, make_message, make_output
@@ -217,7 +217,7 @@ def test_nothing_is_recorded_after_the_end(recorder: Recorder) -> None:
 
 
 def test_calls_that_never_end_are_forgotten_at_a_limit(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_exchange, "_CALLS_MAX", 2)
+    monkeypatch.setattr(_log, "_CALLS_MAX", 2)
     with FrameworkHook(recorder) as hook:
         calls: list[Any] = [make_call("tool", "{}", f"call_{number}") for number in range(3)]
         Framework(hook).ask("Go.", *calls)
@@ -265,3 +265,42 @@ def test_a_request_without_a_run_belongs_to_its_thread(recorder: Recorder) -> No
     recorder.close()
 
     assert len(items_in(recorder.path)) == 4
+
+
+def test_a_call_that_a_framework_finds_in_a_text_is_recorded_with_its_output(recorder: Recorder) -> None:
+    with FrameworkHook(recorder) as hook:
+        framework = Framework(hook)
+        framework.context.append(make_message("user", "Weather?"))
+        framework.send()
+        exchange = hook._exchanges[id(framework)]
+        hook._answered(id(framework), Reply(items=[ANSWER]), is_whole=False)
+        exchange.added(CALL)
+        exchange.tool_ended("call_1", "sunny", seconds=1.5, is_failed=False)
+        exchange.added(make_output("call_1", "sunny"))
+        hook._log.run_ended("run 1")
+    recorder.close()
+
+    assert items_in(recorder.path)[-2:] == [CALL, make_output("call_1", "sunny")]
+    (end,) = events_in(recorder.path, "mcp_tool_call_end")
+    assert end["duration"] == {"secs": 1, "nanos": 500_000_000}
+    assert hook.problems == {}
+
+
+def test_calls_of_several_sessions_and_turns_may_have_the_same_id(home: Path) -> None:
+    with FrameworkHook(home=home) as hook:
+        for turn in ("one", "two"):
+            agents = [Framework(hook, f"run {number} of turn {turn}") for number in range(2)]
+            exchanges = []
+            for number, agent in enumerate(agents):
+                agent.context = [make_message("user", f"Weather {number}?")]
+                request = Request(items=agent.context, model="m", settings={}, conversation=f"conversation {number}")
+                hook._asked(id(agent), request, agent.run)
+                exchanges.append(hook._exchanges[id(agent)])
+                hook._answered(id(agent), Reply(items=[CALL]))
+            for number, exchange in enumerate(exchanges):
+                exchange.tool_ended("call_1", f"sunny {number} {turn}", seconds=1.0, is_failed=False)
+            for agent in agents:
+                hook._log.run_ended(agent.run)
+
+    outputs = [[item["output"] for item in items_in(path) if "output" in item] for path in hook.sessions.values()]
+    assert outputs == [["sunny 0 one", "sunny 0 two"], ["sunny 1 one", "sunny 1 two"]]

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from rollout import Recorder, keep_all
-from rollout.adapters import _exchange
-from rollout.adapters._exchange import Log
+from rollout.adapters import _sessions
+from rollout.adapters._log import Log
 from rollout.adapters._marks import is_recorded, recorded_here
 from tests.adapters.apis import APIS, Answer, Api, ModelServer, events_in, items_in, only
 from tests.adapters.conftest import MakeAgent, Record
@@ -161,7 +161,7 @@ class TestConversations:
     def test_more_sessions_than_may_be_open_are_recorded(
         self, api: Api, server: ModelServer, agent: MakeAgent, record: Record, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(_exchange, "RECORDERS_MAX", 2)
+        monkeypatch.setattr(_sessions, "RECORDERS_MAX", 2)
         own = agent(api)
         recorders: list[Recorder] = []
         sessions = record(own.client, on_session=recorders.append)
@@ -319,7 +319,7 @@ class TestRecorderOfTheCaller:
         log.close()
         recorder.close()
 
-        (path,) = log.paths.values()
+        (path,) = log.sessions.paths.values()
         assert prompts(recorder.path) == ["First"]
         assert prompts(path) == ["You search."]
 

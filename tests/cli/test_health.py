@@ -204,3 +204,42 @@ def test_doctor_reports_a_damaged_row_of_the_index(home: Path, run: Run) -> None
         index.database.execute("UPDATE folders SET mtime_ns = 1")
 
     assert "is damaged: the list of folders is damaged" in run("doctor").out
+
+
+def test_doctor_counts_the_files_and_links_that_are_not_listed(home: Path, run: Run) -> None:
+    path = put(home, seed_session("one"))
+    (home / "sessions" / "notes.txt").write_text("x")
+    path.with_name(f"rollout-2026-11-21T01-25-38-{OTHER}.jsonl").symlink_to(path)
+
+    fine = {row["check"]: row for row in run("doctor", "--json").json["findings"]}
+    (home / "sessions" / "2026" / path.name).write_bytes(path.read_bytes())
+    lost = {row["check"]: row for row in run("doctor", "--json").json["findings"]}
+
+    assert (fine["places"]["ok"], fine["links"]["ok"], lost["places"]["ok"]) == (True, False, False)
+    assert fine["places"]["message"].endswith("so not listed: sessions/notes.txt")
+    assert "1 link, not followed, so not listed: sessions/2026/11/21/rollout" in fine["links"]["message"]
+    assert (
+        f"2 files in other places or with other names, so not listed: sessions/2026/{path.name}"
+        in lost["places"]["message"]
+    )
+
+
+def test_verify_names_the_format_of_a_file_that_is_no_rollout(tmp_path: Path, run: Run) -> None:
+    stream, document, wide = (tmp_path / name for name in ("a.jsonl", "b.json", "c.jsonl"))
+    stream.write_text('{"type":"thread.started","thread_id":"x"}\n{"type":"turn.started"}\n')
+    document.write_text('{"session": {"id": "8d6f", "timestamp": "2025-05-20T10:00:00.000Z"},\n "items": []}')
+    wide.write_text('{"timestamp":"x"}', encoding="utf-16")
+
+    assert (
+        run("verify", stream).out == f"{stream}: 2 lines, no faults (output of codex exec --json, read as a rollout)\n"
+    )
+    assert (
+        run("verify", document).out
+        == f"{document}: 1 lines, no faults (document of the TypeScript CLI, read as a rollout)\n"
+    )
+    assert run("verify", document, "--json").json["sessions"][0]["format"] == "old-json"
+    assert "utf-16: the file is in UTF-16, not UTF-8" in run("verify", wide).out
+    assert [row["original"]["type"] for row in run("show", stream, "--json").json["lines"]] == [
+        "thread.started",
+        "turn.started",
+    ]

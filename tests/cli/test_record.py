@@ -53,7 +53,9 @@ def test_lines_that_are_not_items_are_reported_and_left_out(run: Run) -> None:
     assert "line 1: " in done.err
 
 
-def test_messages_of_sdks_are_recorded_and_what_codex_does_not_read_is_kept_with_a_warning(home: Path, run: Run) -> None:
+def test_messages_of_sdks_are_recorded_and_what_codex_does_not_read_is_kept_with_a_warning(
+    home: Path, run: Run
+) -> None:
     thinking = {"type": "thinking", "thinking": "hm"}
     items = [{"role": "user", "content": "hi"}, thinking, {"type": "event_msg"}]
 

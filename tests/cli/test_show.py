@@ -49,15 +49,15 @@ def test_show_in_a_pipe_prints_a_transcript(home: Path, run: Run) -> None:
     assert (done.status, done.err) == (0, "")
     assert [line for line in done.out.splitlines() if line] == [
         "Count.",
-        *(f"id           {ID}", "started      2026-11-21 01:25:37 UTC", "folder       /home/dev/demo"),
+        *(f"id           {ID}", "started      2026-11-21 01:25:37 +00:00", "folder       /home/dev/demo"),
         *("recorded by  codex  0.36.0", f"file         {path}"),
-        "== turn 1  01:25:37",
-        *("user  2026-11-21T01:25:37.122Z", "Count."),
-        *("call shell  2026-11-21T01:25:37.122Z", "seq"),
+        "== turn 1  2026-11-21 01:25:37 +00:00",
+        *("user  2026-11-21 01:25:37 +00:00", "Count."),
+        *("call shell  2026-11-21 01:25:37 +00:00", "seq"),
         "output shell failed  exit code 1  0.1 s",
         *(map(str, range(12))),
         "... 8 more lines (--full)",
-        *("agent  2026-11-21T01:25:37.122Z", "Twenty."),
+        *("agent  2026-11-21 01:25:37 +00:00", "Twenty."),
         *("1 turn, 1 call, 1 failed", "Lines in the file: 7; shown: 6."),
         "Lines without content to show: 1 (session_meta 1).",
     ]
@@ -250,7 +250,7 @@ EXPECTED = """\
 ╭──────────────────────────────────────────────────────────────────────────────────────────────────╮
 │ Fix the parser. Then test it.                                                                    │
 │ id           01a1fbb5-7abd-7c53-8766-f128212a613b                                                │
-│ started      2026-11-21 01:25:37 UTC                                                             │
+│ started      2026-11-21 01:25:37 +00:00                                                          │
 │ folder       /home/dev/demo                                                                      │
 │ git          master  be2a9a36c5                                                                  │
 │ model        gpt-5-codex                                                                         │
@@ -262,7 +262,7 @@ EXPECTED = """\
     <cwd>/home/dev/demo</cwd>
   </environment_context>
 
-── Turn 1 ─────────────────────────────────── 01:25:43 · 1 min 24 s · 2,100 tokens · gpt-5-codex ──
+── Turn 1 ───────────────── 2026-11-21 01:25:43 +00:00 · 1 min 24 s · 2,100 tokens · gpt-5-codex ──
 
 ▌ Fix the parser.
 ▌ Then test it.
@@ -333,7 +333,7 @@ EXPECTED = """\
    ─────────────────
    parser.py  +3
 
-── Turn 2 ────────────────────── 01:26:17 · 7 min 10 s · gpt-5-codex · interrupted · rolled back ──
+── Turn 2 ──── 2026-11-21 01:26:17 +00:00 · 7 min 10 s · gpt-5-codex · interrupted · rolled back ──
 
   7 min 10 s later
 
@@ -472,7 +472,7 @@ def test_a_file_without_meta_has_the_heading_of_its_name(home: Path, run: Run) -
 
     shown, drawn = run("show", path).out, STYLE.sub("", show_at_terminal(run, path))
 
-    assert shown.startswith(f"Who?\n\nid       {ID}\nstarted  2026-11-21 01:25:37 UTC\nfile     {path}\n")
+    assert shown.startswith(f"Who?\n\nid       {ID}\nstarted  2026-11-21 01:25:37 +00:00\nfile     {path}\n")
     assert "Nobody." in shown
     assert "Nobody." in drawn
     assert f"│ id       {ID}" in drawn
@@ -528,7 +528,7 @@ def test_follow_from_the_middle_has_no_heading_and_no_rules(home: Path, run: Run
             shown += following.process.stdout.readline()
     shown += following.interrupt().out
 
-    assert shown.startswith("user  2026-11-21T01:25:37.122Z\nnew words")
+    assert shown.startswith("user  2026-11-21 01:25:37 +00:00\nnew words")
     assert "output   exit code 0" in shown or "output  exit code 0" in shown
     assert "==" not in shown
     assert ID not in shown

@@ -281,7 +281,7 @@ def test_storage_at_a_terminal_lists_the_largest_sessions_by_id(
     copy = tmp_path / "notes.jsonl"
     copy.write_bytes(path.read_bytes())
 
-    assert f"{ID}  2026-11-21T01-25-37" in text
+    assert f"{ID}  2026-11-21 01:25:37 +00:00" in text
     assert "response_item/message" in text
     assert "notes.jsonl" in run("storage", copy).out
     assert "largest" not in run("storage", "-n", "0", screen=True).text

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+sys.path.insert(0, str(Path(__file__).parent / "drift"))
 sys.path.insert(0, str(Path(__file__).parent))
 
 from driver import Codex

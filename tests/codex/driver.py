@@ -18,7 +18,7 @@ from install import binary
 LIMIT = 60
 
 _CONFIG = """\
-model = "gpt-5-codex"
+model = "{model}"
 model_provider = "mock"
 approval_policy = "never"
 sandbox_mode = "danger-full-access"
@@ -27,6 +27,7 @@ sandbox_mode = "danger-full-access"
 name = "mock"
 base_url = "{url}"
 wire_api = "responses"
+{more}
 """
 
 
@@ -36,16 +37,20 @@ class Codex:
 
     Args:
         url: URL of the model.
+        model: Name of the model.
+        more: More lines of the configuration.
     """
 
-    def __init__(self, version: str, home: Path, cwd: Path, url: str) -> None:
+    def __init__(
+        self, version: str, home: Path, cwd: Path, url: str, *, model: str = "gpt-5-codex", more: str = ""
+    ) -> None:
         self.version = version
         self.home = home
         self.cwd = cwd
         self.binary = binary(version)
         self.env = {**os.environ, "CODEX_HOME": str(home), "OPENAI_API_KEY": "none"}
         home.mkdir(parents=True, exist_ok=True)
-        (home / "config.toml").write_text(_CONFIG.format(url=url))
+        (home / "config.toml").write_text(_CONFIG.format(url=url, model=model, more=more))
 
     def exec(self, *args: str) -> subprocess.CompletedProcess[str]:
         """

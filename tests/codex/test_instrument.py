@@ -6,48 +6,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_session import MODES, Mode
 from driver import Codex
 from model import Model
-from test_agent_methods import MODES, Mode
+from weather import ANSWER, OUTPUT, PROMPT, each_api, record_weather, weather_server
 
-from rollout import Recorder, instrument, list_sessions, load_history, verify
+from rollout import Recorder, list_sessions, load_history, verify
 from rollout.codec import encode_item
-from tests.adapters.apis import APIS, Agent, Answer, Api, ModelServer, only
-
-PROMPT = "What is the weather in Paris?"
-OUTPUT = "sunny, 21 °C"
-ANSWER = "It is sunny in Paris."
+from tests.adapters.apis import Api
 
 Said = list[tuple[str, Any]]
 
-each_api = pytest.mark.parametrize("api", APIS, ids=repr)
 each_version = pytest.mark.parametrize("version", ["0.42.0", "0.169.0"])
-
-
-def weather_server() -> ModelServer:
-    """
-    Start a model that reasons, calls a tool, and then answers.
-    """
-    call = Answer(reasoning="I need the tool.", calls=[("get_weather", {"city": "Paris"})])
-    return ModelServer([call, Answer(text=ANSWER)])
-
-
-def record_weather(api: Api, server: ModelServer) -> Path:
-    """
-    Record a prompt, reasoning, a call with its output, and an answer; return the file.
-    """
-    with instrument() as sessions:
-        agent = Agent(api, server)
-        body = agent.ask(PROMPT, tools=[api.tool])
-        agent.context.append(api.output(api.call_id(body), OUTPUT))
-        agent.go_on(tools=[api.tool])
-        agent.close()
-    assert sessions.problems == {}
-    return only(sessions)
 
 
 def received(model: Model) -> Said:

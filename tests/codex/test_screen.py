@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 import pytest
+from agent_session import MODES, Mode, record
 from driver import Codex
 from screen import screen_of
-from test_agent_methods import MODES, Mode, record
-from test_instrument import OUTPUT, PROMPT, each_api, record_weather, weather_server
+from weather import OUTPUT, PROMPT, each_api, record_weather, weather_server
 
 from rollout import load_history
 from tests.adapters.apis import Api

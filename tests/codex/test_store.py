@@ -14,7 +14,7 @@ import pytest
 from driver import Codex, Server
 from model import Model, function_call
 
-from rollout import Recorder, list_sessions, load_history
+from rollout import Recorder, SessionStateError, list_sessions, load_history
 from rollout.store import (
     archive,
     compress,
@@ -256,3 +256,114 @@ def test_current_codex_does_not_archive_a_session_while_it_is_recorded(current: 
             server.call("thread/archive", {"threadId": recorder.session_id})
 
         assert recorder.path.exists()
+
+
+def record_family(codex: Codex) -> list[str]:
+    """
+    Record a session with a sub-agent that has a sub-agent, and return the ids.
+    """
+    with Recorder(home=codex.home, cwd=codex.cwd, source="cli", model_provider="mock") as rec, rec.turn("parent"):
+        with rec.agent("one") as one:
+            one.user_message("task one")
+            with one.agent("nested") as nested:
+                nested.user_message("task nested")
+        rec.agent_message("done")
+    return [rec.session_id, one.session_id, nested.session_id]
+
+
+def folders_of(codex: Codex) -> dict[str, str]:
+    return {path.name[28:64]: path.relative_to(codex.home).parts[0] for path in codex.home.rglob("rollout-*")}
+
+
+def test_archive_and_delete_take_sub_agents_along_here_and_in_codex(current: Codex) -> None:
+    ids = record_family(current)
+    live, archived = (dict.fromkeys(ids, place) for place in ("sessions", "archived_sessions"))
+    with current.app_server() as server:
+        assert [*list_threads(server)] == ids[:1]
+        for change in (archive, lambda one: server.call("thread/archive", {"threadId": one})):
+            change(ids[0])
+            assert folders_of(current) == archived
+            assert [*list_threads(server, archived=True)] == ids[:1]
+            server.call("thread/unarchive", {"threadId": ids[0]})
+            assert folders_of(current) == live
+        archive(ids[0])
+        unarchive(ids[0])
+        assert folders_of(current) == live
+        assert [*list_threads(server)] == ids[:1]
+
+        delete(ids[0])
+        assert folders_of(current) == dict.fromkeys(ids, "deleted_sessions")
+        assert list_threads(server) == {}
+        restore(ids[0])
+        assert [*list_threads(server)] == ids[:1]
+        server.call("thread/delete", {"threadId": ids[0]})
+        assert folders_of(current) == {}
+
+
+def test_a_session_that_a_fork_needs_is_deleted_neither_here_nor_by_codex_but_with_force(
+    current: Codex, model: Model
+) -> None:
+    first = record_by_codex(current, "one")
+    current.resume(first, "two")
+    forks = []
+    for session_id, prompt in ((first, "three"), (None, "four")):
+        with current.app_server() as server:
+            forked = server.call("thread/fork", {"threadId": session_id or forks[-1]})["thread"]["id"]
+        current.resume(forked, prompt)
+        forks.append(forked)
+    with pytest.raises(SessionStateError, match=forks[0]):
+        delete(first)
+    with current.app_server() as server, pytest.raises(AssertionError, match="forked history still references it"):
+        server.call("thread/delete", {"threadId": first})
+    before = [load_history(one).to_input() for one in forks]
+
+    delete(first, force=True)
+
+    assert [load_history(one).to_input() for one in forks] == before
+    with current.app_server() as server:
+        for number, forked in enumerate(forks, 3):
+            server.call("thread/resume", {"threadId": forked, "excludeTurns": True})
+            page = server.call("thread/turns/list", {"threadId": forked, "limit": 10, "itemsView": "full"})
+            assert [[item["type"] for item in turn["items"]] for turn in page["data"]] == [
+                ["userMessage", "agentMessage"]
+            ] * number
+    current.resume(forks[1], "five")
+    assert [text for text in sent_texts(model) if not text.startswith("answer")] == [
+        "one", "two", "three", "four", "five"
+    ]  # fmt: skip
+
+
+def test_a_session_reverted_by_codex_is_listed_once_and_found_archived_and_deleted_as_one(
+    current: Codex, model: Model
+) -> None:
+    session_id = record_by_codex(current, "one")
+    for prompt in ("two", "three"):
+        current.resume(session_id, prompt)
+    with current.app_server() as server:
+        server.call("thread/resume", {"threadId": session_id})
+        turns = server.call("thread/turns/list", {"threadId": session_id, "limit": 10})["data"]
+        server.call("thread/revert", {"threadId": session_id, "beforeTurnId": turns[0]["id"]})
+    current.resume(session_id, "four")
+    assert len(current.rollouts()) == 2
+
+    (item,) = list_sessions().items
+    assert item.path == find(session_id)
+    assert [turn.prompt for turn in load_history(session_id).turns] == ["one", "two", "four"]
+    rename_session(session_id, "reverted")
+    with current.app_server() as server:
+        archive(session_id)
+        assert list_threads(server) == {}
+        assert list_threads(server, archived=True)[session_id]["name"] == "reverted"
+        server.call("thread/unarchive", {"threadId": session_id})
+        assert len(current.rollouts()) == 2
+        assert [item.path for item in list_sessions().items] == [find(session_id)]
+        delete(session_id)
+        assert list_threads(server) == {}
+        restore(session_id)
+        assert session_id in list_threads(server)
+    current.resume(session_id, "five")
+    assert [text for text in sent_texts(model) if not text.startswith("answer")] == ["one", "two", "four", "five"]
+
+    with current.app_server() as server:
+        server.call("thread/delete", {"threadId": session_id})
+    assert list_sessions().items == ()

@@ -18,11 +18,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from agent_session import MODES, Mode, record
 from driver import Codex, Server
 from install import install
 from model import Model
 from screen import screen_of
-from test_agent_methods import MODES, Mode, record
 
 from rollout import Recorder
 
@@ -83,9 +83,9 @@ def _cells(version: str, mode: Mode) -> Iterator[str]:
         (project / "note.txt").write_text("a note\n")
         codex = Codex(version, Path(folder, "home"), project, model.url)
         rec = record(codex, mode)
-        is_listed, shown = _served(codex, rec)
+        is_listed, shown = served(codex, rec)
         yield "yes" if is_listed else "no"
-        screen = _screen(codex, rec)
+        screen = screen_shows(codex, rec)
         done = codex.exec("resume", rec.session_id, "go on")
         sent = json.dumps(model.received)
         yield "yes" if done.returncode == 0 and all(text in sent for text in _HISTORY) else "no"
@@ -105,7 +105,7 @@ def _model() -> Iterator[Model]:
         model.close()
 
 
-def _served(codex: Codex, rec: Recorder) -> tuple[bool, str]:
+def served(codex: Codex, rec: Recorder) -> tuple[bool, str]:
     """
     Return whether a version's server lists the session, and what it shows of it.
     """
@@ -141,7 +141,7 @@ def _first(server: Server, calls: list[tuple[str, Any]]) -> Any:
     return {}
 
 
-def _screen(codex: Codex, rec: Recorder) -> str:
+def screen_shows(codex: Codex, rec: Recorder) -> str:
     screen = screen_of(codex, rec.session_id, until="and now fail")
     return _joined(name for text, name in _ON_SCREEN.items() if text in screen)
 

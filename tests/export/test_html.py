@@ -367,7 +367,9 @@ def test_an_item_is_an_article_with_a_link_to_itself() -> None:
     html = Renderer().item(Item("12", "agent", text="hello", timestamp="2026-01-02T03:04:05.678Z", lines=["12", "14"]))
 
     assert '<article class="item agent" id="L12" data-lines="12 14">' in html
-    assert '<header><h3>Agent</h3><a class="at" href="#L12">03:04:05</a></header>' in html
+    assert (
+        '<header><h3>Agent</h3><a class="at" href="#L12" title="2026-01-02 03:04:05 UTC">03:04:05</a></header>' in html
+    )
     assert '<div class="text"><p>hello</p>' in html
     assert len(Elements(html).tags) <= 8
 
@@ -582,7 +584,10 @@ def test_the_head_of_a_turn_shows_its_duration_tokens_and_status() -> None:
     head = Renderer().turn_head(turn)
 
     assert '<a href="#t3"><span>3 </span>Mend it please</a>' in head
-    assert "2026-01-02 03:04:05 · 1 min 2 s · 1,234 tokens · gpt &lt;b&gt; · <b>failed</b> · inherited" in head
+    assert (
+        "2026-01-02 03:04:05 +00:00</time> · 1 min 2 s · 1,234 tokens · gpt &lt;b&gt; · <b>failed</b> · inherited"
+        in head
+    )
 
 
 def test_turns_without_a_prompt_have_a_heading() -> None:

@@ -242,5 +242,5 @@ def test_a_turn_without_a_prompt_and_a_call_without_output_are_shown(home: Path)
 
     text = exported(home, [meta(), began, called, empty, ("compacted", {"message": ""}), *prompt("  "), *answer("a")])
 
-    assert "\n## Turn 1\n\n*01:25:37 · gpt-5*\n" in text or "\n## Turn 1\n\n*01:25:37*\n" in text
+    assert "\n## Turn 1\n\n*2026-11-21 01:25:37 +00:00*\n" in text
     assert "\n### `wait` · 01:25:37\n\n### Compaction · 01:25:37\n\n" in text

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ def test_a_transcript_begins_with_the_facts_of_the_session_and_ends_with_counts_
         "Fix the parser. Then test it.",
         "",
         f"id           {ID}",
-        "started      2026-11-21 01:25:37 UTC",
+        "started      2026-11-21 01:25:37 +00:00",
         "folder       /home/dev/demo",
         "git          master  be2a9a36c5",
         "model        gpt-5-codex",
@@ -45,15 +46,16 @@ def test_a_transcript_begins_with_the_facts_of_the_session_and_ends_with_counts_
 
 def test_every_item_has_a_title(home: Path) -> None:
     text = exported(home)
+    titles = re.findall(r"^(?!==|started)(.*?)  2026-11-21 .* \+00:00", text, re.MULTILINE)
 
-    assert [line.partition("  ")[0] for line in text.splitlines() if "  2026-11-21T" in line] == [
+    assert titles == [
         "context: environment context", "user", "reasoning", "call update_plan", "call shell", "call apply_patch",
         "call fetch", "user", "agent", "user", "call shell", "error", "interruption: interrupted",
         "compaction: 1 items kept", "notice: rolled back", "agent: a to b", "plan", "notice", "other: future_line",
         "context: developer",
     ]  # fmt: skip
-    assert "\n== turn 1  01:25:43  1 min 24 s  2,100 tokens  gpt-5-codex\n" in text
-    assert "\n== turn 2  01:26:17  7 min 10 s  gpt-5-codex  interrupted  rolled back\n" in text
+    assert "\n== turn 1  2026-11-21 01:25:43 +00:00  1 min 24 s  2,100 tokens  gpt-5-codex\n" in text
+    assert "\n== turn 2  2026-11-21 01:26:17 +00:00  7 min 10 s  gpt-5-codex  interrupted  rolled back\n" in text
     assert "\nunreadable: not JSON (Expected object or value)  line 33\n7 bytes from byte" in text
 
 
@@ -167,7 +169,7 @@ def test_facts_without_a_text_have_no_line(home: Path, blank: str) -> None:
 def test_a_session_without_messages_has_a_transcript(home: Path) -> None:
     text = exported(home, [meta(cwd=None, originator=None, git={}), event("token_count", info=None)])
 
-    assert text.startswith(f"id           {ID}\nstarted      2026-11-21 01:25:37 UTC\nrecorded by  0.36.0\nfile ")
+    assert text.startswith(f"id           {ID}\nstarted      2026-11-21 01:25:37 +00:00\nrecorded by  0.36.0\nfile ")
     assert text.endswith("\n0 turns\nLines in the file: 2; shown: 0.\n" + text.splitlines()[-1] + "\n")
 
 

@@ -19,8 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import agents
 import pytest
+
+pytest.importorskip("agents", reason="openai-agents is not installed")
+
+import agents
 from agents import Agent, RunConfig, Runner, function_tool
 from agents.memory import Session as SessionProtocol
 from agents.memory import SessionSettings

@@ -8,10 +8,13 @@ import asyncio
 import copy
 import json
 import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +37,8 @@ from rollout.adapters.litellm import LiteLLMHook
 
 Json = dict[str, Any]
 
-PAGE = Path(__file__).parent.parent.parent / "docs" / "frameworks" / "litellm.md"
+ROOT = Path(__file__).parent.parent.parent
+PAGE = ROOT / "docs" / "frameworks" / "litellm.md"
 KEY = "sk-very-secret-key"
 TEXT = "It is sunny in Paris, 21 °C."
 STEPS = [
@@ -574,6 +578,61 @@ class TestTools:
         assert names == ["find_weather", "find_weather", "submit"]
 
 
+class TestGemini:
+    """
+    Gemini's API has no ids of calls: DSPy numbers them anew in each answer.
+    """
+
+    @staticmethod
+    def answers() -> list[Answer]:
+        cities = [Answer(calls=[("find_weather", {"city": city})]) for city in ("Paris", "Rome")]
+        return [*cities, Answer(calls=[("submit", {"answer": TEXT})])]
+
+    def test_each_call_has_its_output_in_each_turn_of_a_recorder(self, tmp_path: Path) -> None:
+        program, rec = dspy.ReActV2("question -> answer", tools=[find_weather]), rollout.Recorder(home=tmp_path)
+        with ModelServer(self.answers() * 2) as server, rec, DSPyHook(rec) as hook:
+            for _ in range(2):
+                with make_hooked(hook, server, "gemini/gemini-2.5-flash", api_base=f"{server.url}/v1beta"):
+                    program(question="What?")
+
+        kinds = ["function_call", "function_call_output"] * 6
+        items = [item for item in items_in(rec.path) if "call_id" in item]
+        assert [item["type"] for item in items] == kinds
+        assert {item["call_id"] for item in items} == {"tool_call_0"}
+        assert [is_failed for _, is_failed in ends_of(rec.path)] == [False, True, False] * 2
+        assert hook.problems == {}
+
+    def test_programs_at_the_same_time_do_not_mix_their_calls(self, tmp_path: Path) -> None:
+        barrier = threading.Barrier(2, timeout=20)
+
+        def submit(city: str) -> Any:
+            def find(city: str) -> str:
+                barrier.wait()
+                return f"sunny in {city}"
+
+            return dspy.ReActV2("question -> answer", tools=[dspy.Tool(find, name="find")])(question=city)
+
+        def answer(path: str, body: Json) -> Answer:
+            city = "Paris" if "Paris" in json.dumps(body) else "Rome"
+            is_called = "functionResponse" in json.dumps(body)
+            barrier.wait()
+            return Answer(calls=[("submit", {"answer": city}) if is_called else ("find", {"city": city})])
+
+        with (
+            ModelServer(answer) as server,
+            DSPyHook(home=tmp_path) as hook,
+            make_hooked(hook, server, "gemini/gemini-2.5-flash", api_base=f"{server.url}/v1beta"),
+            ThreadPoolExecutor(2) as pool,
+        ):
+            waiting = [pool.submit(copy_context().run, submit, city) for city in ("Paris", "Rome")]
+            assert [own.result().answer for own in waiting] == ["Paris", "Rome"]
+
+        ends = sorted(ends_of(path) for path in hook.sessions.values())
+        assert ends == [
+            [(f"sunny in {city}", False), (json.dumps({"answer": city}), False)] for city in ("Paris", "Rome")
+        ]
+
+
 class TestLife:
     def test_programs_at_the_same_time_are_sessions_of_their_own(self, tmp_path: Path) -> None:
         rec = rollout.Recorder(home=tmp_path)
@@ -689,3 +748,13 @@ def test_the_code_of_the_page_runs(
     assert str(path) in capsys.readouterr().out
     assert ends_of(path) == [("sunny in Paris", False), ("Completed.", False)]
     assert len(rollout.load_history(path).turns) == 1
+
+
+def test_the_example_runs(home: Path) -> None:
+    command = [sys.executable, str(ROOT / "examples" / "dspy_agent.py"), "--home", str(home)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+
+    (path,) = home.rglob("*.jsonl")
+    assert str(path) in done.stdout
+    assert TEXT in done.stdout
+    assert ends_of(path) == [("sunny in Paris", False), ("Completed.", False)]

@@ -16,9 +16,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+pytest.importorskip("google.genai", reason="google-genai is not installed")
+pytest.importorskip("httpx", reason="httpx is not installed")
+
 import httpx
 import httpx2
-import pytest
 from google import genai
 from loopback import TEXT, Answer, ModelServer
 

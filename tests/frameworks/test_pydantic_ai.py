@@ -15,8 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pydantic_ai
 import pytest
+
+pytest.importorskip("pydantic_ai", reason="pydantic-ai is not installed")
+
+import pydantic_ai
 from loopback import TEXT, Answer, ModelServer
 from pydantic import BaseModel
 from pydantic_ai import Agent, ModelRetry, RunContext, ToolReturn, capture_run_messages

@@ -10,8 +10,9 @@ import pytest
 
 from rollout import AmbiguousSessionError, SessionNotFoundError, find_session
 from rollout.home import _find, _layout
+from rollout.home._file_names import UNKNOWN_TIME, RolloutName, key_in
 from rollout.home._find import locate
-from rollout.home._layout import RolloutName, create_session_file
+from rollout.home._layout import create_session_file
 from rollout.home._walk import folders, walk
 from tests.rollouts import ID, put
 
@@ -38,15 +39,26 @@ class TestName:
             (f"rollout-2026-11-21T01-25-37-{V4.upper()}.jsonl", RolloutName("2026-11-21T01-25-37", V4)),
             (f"rollout-2026-11-21T01-25-37-{ID}_{V4}.jsonl", RolloutName("2026-11-21T01-25-37", ID, V4)),
             (f"rollout-2026-11-21T01-25-37-{ID}.jsonl.zst", RolloutName("2026-11-21T01-25-37", ID, None, True)),
+            (f"rollout-2026-11-21T01-25-37-{ID}.json", RolloutName("2026-11-21T01-25-37", ID, suffix=".json")),
+            (f"rollout-2025-07-01-{V4}.jsonl", RolloutName("2025-07-01T00-00-00", V4, stamp="2025-07-01")),
+            (
+                "rollout-2025-05-20-8d6f.json",
+                RolloutName("2025-05-20T00-00-00", "8d6f", stamp="2025-05-20", suffix=".json"),
+            ),
+            (f"rollout-{V4}.jsonl", RolloutName(UNKNOWN_TIME, V4, stamp="")),
+            (f"rollout-{ID}.jsonl.zst", RolloutName("2026-11-21T01-25-37", ID, None, True, stamp="")),
         ],
     )
     def test_has_the_time_and_the_ids(self, name: str, expected: RolloutName) -> None:
         assert RolloutName.parse(name) == expected
+        assert str(expected) == name.lower().replace("t01", "T01")
+        assert key_in(name) == expected.key
 
     @pytest.mark.parametrize(
         "name",
         [
-            "", "x.jsonl", f"rollout-{ID}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}", f"rollout-2026-11-21T01-25-37-{ID}.json",
+            "", "x.jsonl", f"{ID}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}", f"rollout-2026-11-21T01-25-37-{ID}.jso",
+            "rollout-2026-11-21.jsonl", "rollout-.jsonl", "rollout-8d6f.jsonl", "rollout-8d6.json",
             f"rollout-2026-13-21T01-25-37-{ID}.jsonl", f"rollout-2026-11-21T25-25-37-{ID}.jsonl",
             f"rollout-2026-11-21T01-25-37-{ID[:-1]}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}.jsonl\n",
             f"rollout-२०२६-11-21T01-25-37-{ID}.jsonl", f"rollout-2026-11-21T01-25-37-{ID}_x.jsonl",

@@ -166,6 +166,7 @@ _ITEMS = [
 _COMPLETED = [
     "UserMessage", "AgentMessage", "Reasoning", "Plan", "ContextCompaction", "CommandExecution", "FileChange",
     "McpToolCall", "DynamicToolCall", "FunctionCallOutput", "SubAgentActivity", "EnteredReviewMode",
+    "CollabAgentToolCall", "HookPrompt",
 ]  # fmt: skip
 _FIELDS = [
     "id", "timestamp", "forked_from_id", "parent_thread_id", "history_base", "subagent_history_start_ordinal",

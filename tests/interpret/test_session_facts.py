@@ -181,7 +181,7 @@ class TestSessionBegan:
             ({}, "root"),
             ({"source": {"subagent": "review"}}, "review"),
             ({"source": {"subagent": ""}}, "agent"),
-            ({"source": {"subagent": {"other": "x"}}}, "agent"),
+            ({"source": {"subagent": {"other": "x"}}}, "x"),
             ({"source": {"subagent": {"thread_spawn": {"agent_role": "r"}}}}, "r"),
             ({"parent_thread_id": PARENT, "agent_role": "s"}, "s"),
             ({"thread_source": "subagent"}, "agent"),
@@ -287,7 +287,7 @@ class TestMetaOfName:
 
         assert found == schema.SessionMeta(id=ID, timestamp="2026-11-21T01:25:37")
 
-    @pytest.mark.parametrize("name", ["x.jsonl", "", f"rollout-{ID}.jsonl", "rollout-2026-11-21T01-25-37.jsonl"])
+    @pytest.mark.parametrize("name", ["x.jsonl", "", f"other-{ID}.jsonl", "rollout-2026-11-21T01-25-37.jsonl"])
     def test_of_another_name_is_none(self, name: str) -> None:
         assert meta_of_name(Path(name)) is None
 

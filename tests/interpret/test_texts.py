@@ -317,6 +317,14 @@ class TestLines:
             (event("exited_review_mode"), "review ended", ""),
             (event("sub_agent_activity", agent_path="/a", kind="started", model="m"), "sub-agent", "/a started m"),
             (completed("SubAgentActivity", kind="started"), "sub-agent", "started"),
+            (completed("CollabAgentToolCall", tool="wait", status="completed"), "sub-agent", "wait completed"),
+            (event("collab_resume_end", call_id="c", status="running"), "sub-agent", "resume running"),
+            (
+                event("collab_agent_spawn_end", new_agent_nickname="Ada", status="pending_init", prompt="look"),
+                "sub-agent",
+                "agent spawn Ada pending_init look",
+            ),
+            (completed("HookPrompt", fragments=[{"text": "a"}, None, {"text": "b"}]), "hook", "a\nb"),
             (item("configuration_update", reasoning={"effort": "low"}), "settings", "reasoning effort low"),
             (item("configuration_update", tools=["a", "b"], model=None), "settings", "tools a, b"),
         ],
@@ -326,6 +334,9 @@ class TestLines:
 
     def test_without_a_new_setting_are_quiet(self) -> None:
         assert of_kind(Notice, item("configuration_update", reasoning=None)) == []
+
+    def test_a_hook_without_text_is_quiet(self) -> None:
+        assert of_kind(Notice, completed("HookPrompt", fragments=[])) == []
         assert len(of_kind(Quiet, item("configuration_update", reasoning=None))) == 1
 
     def test_with_a_plan_have_its_steps(self) -> None:

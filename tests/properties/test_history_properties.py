@@ -16,14 +16,17 @@ from hypothesis import strategies as st
 
 from rollout import History, schema
 from rollout.codec import RolloutLine
-from rollout.interpret import Context, Fact, Interpreter, Prompt, TurnBegan
-from rollout.sessions._model_input import _SENT_TYPES, _UNSENT_KEY, _pair_calls
+from rollout.interpret import Fact, Interpreter, Prompt, TurnBegan, is_sent, rollback_mark, sent_item
+from rollout.sessions._model_input import _UNSENT_KEY, _pair_calls
 from tests.rollouts import ID, event, message, meta, surroundings
 
 _AGENTS = "# AGENTS.md instructions for /x\n\n<INSTRUCTIONS>\nx\n</INSTRUCTIONS>"
 _ITEMS = st.sampled_from([
     *(message("user", text)[1] for text in ("one", "two", "", "<skill>not closed", _AGENTS, "<skill>x</skill>")),
     surroundings()[1], message("assistant", "answer")[1], message("developer", "orders")[1],
+    message("developer", "<tools>x</tools>")[1],
+    {"type": "agent_message", "author": "/root/a", "recipient": "/root", "content": []},
+    {"type": "function_call_output", "name": "create_goal", "output": "x"},
     {**message("user", "three")[1], _UNSENT_KEY: {"a": 1}}, {"type": "reasoning", "summary": []},
     {"type": "function_call", "name": "shell", "arguments": "{}", "call_id": "c"},
     {"type": "function_call_output", "call_id": "c", "output": "x"}, {"type": "ghost_snapshot"}, {"type": []}, {},
@@ -92,9 +95,11 @@ class Read:
             prompt.confirms == self.number for later in so_far if later.file == self.file for prompt in later.prompts
         )
 
+    def is_start(self, so_far: Iterable[Read]) -> bool:
+        return self.is_prompt(so_far) or rollback_mark(self.line, self.facts) == "start"
+
     def is_context(self, so_far: Iterable[Read]) -> bool:
-        is_of_codex = any(isinstance(fact, Context) and fact.is_of_user for fact in self.facts)
-        return self.line.type == "response_item" and is_of_codex and not self.is_prompt(so_far)
+        return rollback_mark(self.line, self.facts) == "context" and not self.is_prompt(so_far)
 
 
 def read(parts: Iterable[Sequence[RolloutLine]]) -> Iterator[Read]:
@@ -106,34 +111,47 @@ def read(parts: Iterable[Sequence[RolloutLine]]) -> Iterator[Read]:
 
 def input_of(*parts: Sequence[RolloutLine]) -> list[dict[str, Any]]:
     items: list[tuple[dict[str, Any], bool]] = []
-    for line, is_prompt in effective(parts):
+    for line, is_prompt, dropped in effective(parts):
+        item = sent_item(line)
         if line.type == "compacted":
-            items = compacted(items, line.payload)
-        elif is_sent(line.payload):
-            items.append((line.payload, is_prompt))
+            items = compacted(items, line.payload, dropped)
+        elif item is not None:
+            items.append((item, is_prompt))
     return [{k: v for k, v in item.items() if k != _UNSENT_KEY} for item in _pair_calls(item for item, _ in items)]
 
 
-def is_sent(item: dict[str, Any]) -> bool:
-    kind = item.get("type")
-    return isinstance(kind, str) and kind in _SENT_TYPES
-
-
-def effective(parts: Iterable[Sequence[RolloutLine]]) -> list[tuple[RolloutLine, bool]]:
+def effective(parts: Iterable[Sequence[RolloutLine]]) -> list[tuple[RolloutLine, bool, int]]:
     kept: list[Read] = []
+    dropped: dict[int, int] = {}
     so_far: list[Read] = []
     for each in read(parts):
         so_far.append(each)
         line = each.line
-        if line.type in ("response_item", "compacted"):
+        if line.type == "compacted" or sent_item(line) is not None:
             kept.append(each)
         elif line.type == "event_msg" and line.payload.get("type") == "thread_rolled_back":
-            del kept[start_of_last_turns(kept, so_far, line.payload.get("num_turns")) :]
-    return [(each.line, each.is_prompt(so_far)) for each in kept]
+            starts = [i for i, one in enumerate(kept) if one.is_start(so_far)]
+            start = start_of_last_turns(kept, so_far, line.payload.get("num_turns"))
+            if start < len(kept) and start > starts[0] and kept[start - 1].line.type == "compacted":
+                dropped[id(kept[start - 1])] = count_context(kept[start - 1].line.payload)
+            del kept[start:]
+    return [(each.line, each.is_prompt(so_far), dropped.get(id(each), 0)) for each in kept]
+
+
+def count_context(payload: dict[str, Any]) -> int:
+    count = 0
+    items = payload.get("replacement_history")
+    for item in reversed([item for item in items if isinstance(item, dict)] if isinstance(items, list) else []):
+        if is_sent(item):
+            [only] = read([[RolloutLine(timestamp="", type="response_item", payload=item)]])
+            if not only.is_context([]):
+                break
+            count += 1
+    return count
 
 
 def start_of_last_turns(kept: Sequence[Read], so_far: Sequence[Read], count: Any) -> int:
-    prompts = [i for i, each in enumerate(kept) if each.is_prompt(so_far)]
+    prompts = [i for i, each in enumerate(kept) if each.is_start(so_far)]
     if not prompts or type(count) is not int or count < 1:
         return len(kept)
     start = prompts[max(len(prompts) - count, 0)]
@@ -142,10 +160,13 @@ def start_of_last_turns(kept: Sequence[Read], so_far: Sequence[Read], count: Any
     return start
 
 
-def compacted(items: list[tuple[dict[str, Any], bool]], payload: dict[str, Any]) -> list[tuple[dict[str, Any], bool]]:
+def compacted(
+    items: list[tuple[dict[str, Any], bool]], payload: dict[str, Any], dropped: int
+) -> list[tuple[dict[str, Any], bool]]:
     replacement = payload.get("replacement_history")
     if isinstance(replacement, list):
-        return [(item, is_prompt_alone(item)) for item in replacement if isinstance(item, dict) and is_sent(item)]
+        sent = [item for item in replacement if isinstance(item, dict) and is_sent(item)]
+        return [(item, is_prompt_alone(item)) for item in sent[: len(sent) - dropped]]
     content = [{"type": "input_text", "text": str(payload.get("message", ""))}]
     summary = {"type": "message", "role": "user", "content": content}
     return [*((item, is_prompt) for item, is_prompt in items if is_prompt), (summary, is_prompt_alone(summary))]

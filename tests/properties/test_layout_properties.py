@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rollout import Cursor, list_sessions
-from rollout.home._layout import RolloutName
+from rollout.home._file_names import RolloutName
 from rollout.home._walk import walk
 from tests import rollouts
 from tests.rollouts import encode, meta

@@ -250,6 +250,7 @@ def test_a_session_unarchived_during_the_search_is_found(
     def looked(folder: Path, wanted: str, is_whole: bool, archived: bool) -> Any:
         found = real(folder, wanted, is_whole, archived)
         if not archived and not path.exists():
+            monkeypatch.undo()
             unarchive(home / "archived_sessions" / path.name)
         return found
 

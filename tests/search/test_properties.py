@@ -15,6 +15,7 @@ from rollout import SessionInfo
 from rollout._text import plain_text
 from rollout.interpret import SessionFacts
 from rollout.search import Filters, delete_index, indexed_sessions, search, update_index
+from rollout.search._scripts import has_unspaced
 from rollout.store import archive, compress
 from tests.builders import command as call
 from tests.builders import command_output as output
@@ -22,6 +23,7 @@ from tests.rollouts import Line, bare_session, encode, event, message, meta, pro
 from tests.search.homes import USED, found, lines_at, put_session, session_id
 
 WORDS = ["alpha", "beta", "Gamma", "delta-2", "naïve", "cafe\u0301", "日本語", "🙂", "foo_bar", "x", "\\n", "\t", "\0"]
+WORDS += ["x日本", "語x", "ที่นี่", "서버를", "ｶﾞ。"]
 word = st.sampled_from(WORDS)
 text = st.lists(word, min_size=1, max_size=6).map(" ".join)
 
@@ -147,9 +149,9 @@ def _look_at_snippets(home: Path, text: str, wanted: Filters) -> None:
             assert 0 <= begin < end <= len(hit.snippet)
             assert in_text.split() == hit.snippet[begin:end].split()
             assert any(character.isalnum() for character in plain_text(in_text))
-            # A match covers whole words.
+            # A match covers whole words, in scripts that have words.
             around = hit.text[max(hit.start + begin - 1, 0) : hit.start + begin]
-            assert not (around.isalnum() and in_text[0].isalnum())
+            assert has_unspaced(around + in_text[0]) or not (around.isalnum() and in_text[0].isalnum())
 
 
 # More than is read of a file that is not read whole, from either end.

@@ -104,11 +104,12 @@ class TestPages:
             found = paths(pages(page_size=size))
             assert len(found) == len(set(found)) == 6
 
-    def test_files_flat_in_the_sessions_folder_come_last(self, home: Path) -> None:
+    def test_files_flat_in_the_sessions_folder_are_among_those_of_their_days(self, home: Path) -> None:
         flat = put_numbered(home, 1, timestamp="2026-12-01T10-00-00", folder=home / "sessions")
         older = put_numbered(home, 2, timestamp="2025-05-01T10-00-00")
+        newer = put_numbered(home, 3, timestamp="2026-12-01T11-00-00")
 
-        assert paths(pages(page_size=1)) == [older, flat]
+        assert paths(pages(page_size=1)) == [newer, flat, older]
 
     @pytest.mark.parametrize("limits", [{"page_size": 0}, {"page_size": -1}, {"scan_limit": 0}])
     def test_invalid_sizes_are_refused(self, limits: dict[str, int]) -> None:

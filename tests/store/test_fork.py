@@ -114,6 +114,7 @@ def test_a_fork_of_a_fork_by_reference_needs_no_other_file(home: Path) -> None:
     child = referring(home)
 
     forked = fork(child)
+    child.unlink()
     delete(ID)
 
     assert prompts(forked) == ["a", "after 9"]

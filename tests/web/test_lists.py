@@ -72,7 +72,7 @@ def test_a_session_is_listed_with_its_facts(client: FlaskClient, home: Path) -> 
     assert ">master</a>" in page
     assert ">gpt-5</a>" in page
     assert 'data-unit=" turns">2</td>' in page
-    assert 'title="started 2026-11-21 01:25:37"' in page
+    assert 'title="started 2026-11-21 01:25:37 +00:00, updated' in page
     assert f'/s/{ID}"' in page
 
 

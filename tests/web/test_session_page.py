@@ -246,7 +246,7 @@ def test_a_session_that_has_only_begun_is_explained(client: FlaskClient, home: P
 def test_a_session_removed_during_the_request_is_not_found(
     client: FlaskClient, session: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rollout.web._context.find_session", lambda *_, **__: session.with_name("gone.jsonl"))
+    monkeypatch.setattr("rollout.web._context.find_session", lambda *_, **__: session.parent / "gone" / session.name)
 
     answer = client.get(PAGE)
 

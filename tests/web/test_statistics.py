@@ -156,7 +156,10 @@ def test_sessions_not_counted_within_the_time_limit_are_named(
     page = client.get(ALL).text
 
     assert "0 sessions used" in page
-    assert "The time limit was reached: sessions that started at or before 2026-11-01 02:00:00 are not counted." in page
+    assert (
+        "The time limit was reached: sessions that started at or before 2026-11-01 02:00:00 +00:00 are not counted."
+        in page
+    )
 
 
 def test_sessions_without_statistics_in_the_index_are_read(

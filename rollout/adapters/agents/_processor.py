@@ -121,7 +121,7 @@ class Processor(FrameworkHook, TracingProcessor):
 
     def on_trace_start(self, trace: Any) -> None:
         """
-        Do nothing: a session begins with its first request.
+        Ignore the trace: a session begins with its first request.
         """
 
     def on_trace_end(self, trace: Any) -> None:

@@ -129,7 +129,7 @@ class DSPyHook(FrameworkHook, BaseCallback):
         with self._guard("an output"):
             output = text_of(outputs) if exception is None else f"{type(exception).__name__}: {exception}"
             seconds = time.monotonic() - tool.began
-            self._log.tool_ended(tool.call_id, output, seconds=seconds, is_failed=exception is not None)
+            tool.exchange.tool_ended(tool.call_id, output, seconds=seconds, is_failed=exception is not None)
             if tool.is_text:
                 tool.exchange.added(make_output(tool.call_id, output))
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from rollout.adapters._exchange import Agent, Asked
+from rollout.adapters._exchange import Asked
+from rollout.adapters._sessions import Agent
 from rollout.adapters.dspy._items import arguments_in
 from rollout.dialects import Reply, Request, item_key
 

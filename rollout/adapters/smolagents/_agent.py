@@ -14,7 +14,8 @@ from uuid import uuid4
 
 from attrs import Factory, define, evolve, field
 
-from rollout.adapters._exchange import Asked, Log
+from rollout.adapters._exchange import Asked
+from rollout.adapters._log import Log
 from rollout.adapters.smolagents._items import (
     Call,
     calls_of,

@@ -11,13 +11,26 @@ from typing import Any
 from jinja2 import Environment, PackageLoader
 from markupsafe import Markup, escape
 
-from rollout._text import clock_text, duration_text, escape_control_chars, moment_text, one_line, pluralize, size_text
+from rollout._text import (
+    clock_text,
+    duration_text,
+    escape_control_chars,
+    moment_text,
+    one_line,
+    pluralize,
+    size_text,
+    to_local,
+    utc_text,
+    utc_timestamp,
+    zone_text,
+)
 from rollout.document import Call, Document, Item, Turn, call_facts, turn_facts, usage_facts
 from rollout.export._detail import has_outputs, visible_items
 from rollout.export._labels import command_text, line_notes, session_lines
 from rollout.export.html._blocks import change_parts, fold, group_items, image_parts, preview, text_block, wrap
 from rollout.export.html._markup import markdown
 from rollout.export.html._truncate import FOLD_LINES, PROSE, truncate
+from rollout.home import folder_key
 from rollout.interpret import title_of
 
 __all__ = ["Renderer"]
@@ -49,8 +62,28 @@ def _environment() -> Environment:
     )
     # Estimated height of a turn before its layout: 1 for 1 item, 4 for 8 to 15 items, at most 9.
     environment.filters["bits"] = lambda count: min(count.bit_length(), 9)
-    environment.globals.update(pluralize=pluralize, moment_text=moment_text, one_line=one_line)
+    environment.globals.update(pluralize=pluralize, moment=_moment, one_line=one_line)
     return environment
+
+
+def _moment(timestamp: str) -> Markup:
+    """
+    Return a timestamp as local time, with its value in UTC for a pointer, and for programs.
+    """
+    local = to_local(timestamp)
+    if local is None:
+        return escape(moment_text(timestamp))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        utc_timestamp(local), utc_text(timestamp), moment_text(local)
+    )
+
+
+def _zones(document: Document) -> str:
+    """
+    Return the time zone of the times on a page; two if summer time begins or ends during the session.
+    """
+    ends = filter(None, (document.meta.timestamp, document.stats.last_at))
+    return " and ".join(dict.fromkeys(map(zone_text, ends))) or zone_text()
 
 
 class Renderer:
@@ -70,7 +103,7 @@ class Renderer:
         self._detail = detail
         self._has_outputs = has_outputs(detail)
         self._is_live = is_live
-        self._cwd = cwd
+        self._folder = folder_key(cwd or "")
         load = _environment().get_template
         self._page, self._session, self._contents = load("page.html"), load("session.html"), load("contents.html")
         # Macros, which a type checker does not know: a direct call takes half the time of rendering a template.
@@ -109,7 +142,7 @@ class Renderer:
                 (one_line(name), tool, duration_text(tool.duration) if tool.duration else "") for name, tool in tools
             ],
             tokens=stats.tokens,
-            ended=moment_text(stats.last_at),
+            ended=stats.last_at,
             active=duration_text(stats.active_duration) if stats.active_duration else "",
             lasted=duration_text(stats.duration) if stats.duration else "",
             chart=_chart([total for _, total in document.token_growth]),
@@ -130,6 +163,7 @@ class Renderer:
         return self._closing.render(
             notes=list(line_notes(document, self._detail)),
             session_id=document.session_id,
+            zone=_zones(document),
             is_live=self._is_live,
             detail=self._detail,
         )
@@ -173,6 +207,7 @@ class Renderer:
                 one_line(name),
                 "" if body.startswith("<details") else one_line(item.title),
                 clock_text(item.timestamp) or f"#{item.key}",
+                utc_text(item.timestamp),
                 duration_text(item.gap).removesuffix(" 0 s") if item.gap is not None and item.gap >= _GAP_MIN else "",
                 body,
             )
@@ -223,7 +258,7 @@ class Renderer:
             facts.insert(0, "running" if self._is_live and not is_over else "no output recorded")
         elif call.is_failed and call.exit_code:
             facts[0] = f"failed, {facts[0]}"
-        facts += [f"in {one_line(call.cwd)}"] if call.cwd and call.cwd != self._cwd else []
+        facts += [f"in {one_line(call.cwd)}"] if call.cwd and folder_key(call.cwd) != self._folder else []
         if call.output is not None and not call.output.strip() and self._has_outputs:
             facts.append("no output")
         return facts
