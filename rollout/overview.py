@@ -32,10 +32,11 @@ from rollout.store import read_names
 if TYPE_CHECKING:
     from rollout.search import Index, Order, Row
 
-__all__ = ["add_counts", "is_filtered", "is_indexed", "matching_sessions", "open_index", "read_page"]
+__all__ = ["COUNTED_SIZE", "add_counts", "is_filtered", "is_indexed", "matching_sessions", "open_index", "read_page"]
 
-# Maximum size in bytes of a file whose turns are counted without an index; 25 of them take 20 ms.
-_COUNTED_SIZE = 256 * 2**10
+COUNTED_SIZE = 256 * 2**10
+"""Maximum size in bytes of a file whose turns are counted without an index; 25 of them take 20 ms."""
+
 # Limits for reading such a file. A file of 256 KiB has at most 7000 valid lines; if it is compressed, its contents have
 # 2 to 5 MB. 10,000 lines of garbage take 60 ms.
 _COUNTED = Bounds(size=8 * 2**20, line_count=10_000, unpacked_size=8 * 2**20)
@@ -166,10 +167,10 @@ def add_counts(home: Path, sessions: Iterable[SessionInfo]) -> Iterator[SessionI
     names, held = read_names(home), locked_sessions(home)
     remaining = iter(sessions)
     while step := list(islice(remaining, _STEP)):
-        rows = _rows_of(home, [item for item in step if item.size > _COUNTED_SIZE])
+        rows = _rows_of(home, [item for item in step if item.size > COUNTED_SIZE])
         for item in step:
             turns, tokens, problem = rows.get(item.path) or (None, None, None)
-            if item.size <= _COUNTED_SIZE and item.problem is None:
+            if item.size <= COUNTED_SIZE and item.problem is None:
                 turns, tokens = _count(item.path, home)
             yield evolve(
                 item,

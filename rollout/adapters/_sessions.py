@@ -4,6 +4,7 @@ The sessions of a hook: begun, resumed, released and closed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Hashable
 from contextlib import suppress
 from functools import partial
@@ -15,7 +16,7 @@ from attrs import define, field
 from rollout.adapters._opening import Opening
 from rollout.adapters._session import Redact, SessionLog
 from rollout.adapters._work import Work
-from rollout.errors import RolloutError
+from rollout.errors import RolloutError, SessionBusyError
 from rollout.home import StrPath
 from rollout.recording import Policy, Recorder
 
@@ -35,6 +36,8 @@ Agent: TypeAlias = "tuple[Hashable | Recorder, str]"
 _QUEUE_SIZE = 10_000
 # Seconds for which the end of the program waits for a recorder of the caller.
 _END_TIMEOUT = 1.0
+# Seconds for which a session that was just closed may stay locked.
+_BUSY_TIMEOUT = 1.0
 
 
 @define(eq=False)
@@ -150,7 +153,15 @@ class Sessions:
 
     def _resume(self, recorder: Recorder) -> Recorder:
         recorder.close()
-        return Recorder.resume(recorder.path, **self._settings)
+        deadline = time.monotonic() + _BUSY_TIMEOUT
+        while True:
+            try:
+                return Recorder.resume(recorder.path, **self._settings)
+            except SessionBusyError:
+                # A process that another thread is starting, as git, has the descriptor of the lock for a moment.
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(_BUSY_TIMEOUT / 100)
 
     def end(self, session: SessionLog, error: BaseException | None) -> None:
         """

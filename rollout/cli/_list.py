@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rollout._text import count_text, one_line, short_age_text, size_text, to_local, utc_timestamp
+from rollout._text import count_text, one_line, pluralize, short_age_text, size_text, to_local, utc_timestamp
 from rollout.cli._exit_status import DONE, NOT_FOUND
 from rollout.cli._options import SESSION, SHORT_ID, filter_options, format_options, home_option, pop_filters, pop_format
 from rollout.cli._output import cell_text, info, is_terminal, path_text, print_out, print_rows, print_table
 from rollout.home import folder_name, home_folder
-from rollout.overview import add_counts, is_filtered, matching_sessions
+from rollout.overview import COUNTED_SIZE, add_counts, is_filtered, matching_sessions
 from rollout.sessions import AGENTS, AgentsShown, Cursor, SessionInfo, list_sessions
 from rollout.store import find
 
@@ -95,7 +95,14 @@ def list_command(
         page = list_sessions(home=folder, page_size=count, cursor=cursor, archived=archived, agents=agents)
         next_cursor = page.next_cursor
         sessions = add_counts(folder, page.items)
-    rows = map(_row, islice(sessions, None if everything else count))
+    uncounted: list[str] = []
+
+    def row_of(session: SessionInfo) -> dict[str, Any]:
+        if session.turns is None and session.problem is None and session.size > COUNTED_SIZE:
+            uncounted.append(session.session_id)
+        return _row(session)
+
+    rows = map(row_of, islice(sessions, None if everything else count))
     page_end = None if next_cursor is None else str(next_cursor)
     is_found = print_rows(
         rows, "sessions", form, lambda found: _print_list(found, is_numbered=is_numbered), next_cursor=page_end
@@ -106,6 +113,9 @@ def list_command(
         info(f"there are more sessions; use --cursor '{next_cursor}', -n or --all")
     elif next(sessions, None) is not None:
         info("there are more sessions; use -n or --all")
+    if uncounted:
+        large = f"{pluralize(len(uncounted), 'session')} above {size_text(COUNTED_SIZE)}"
+        info(f"the turns and tokens of {large} are not counted; `rollout index` counts them")
     return DONE if is_found else NOT_FOUND
 
 

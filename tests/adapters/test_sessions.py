@@ -15,6 +15,7 @@ from rollout import Recorder, keep_all
 from rollout.adapters import _sessions
 from rollout.adapters._log import Log
 from rollout.adapters._marks import is_recorded, recorded_here
+from rollout.home import SessionLock
 from tests.adapters.apis import APIS, Answer, Api, ModelServer, events_in, items_in, only
 from tests.adapters.conftest import MakeAgent, Record
 from tests.recording.helpers import lines_of
@@ -178,6 +179,28 @@ class TestConversations:
         found = [prompts(path) for path in sessions.sessions.values()]
         assert found == [[f"Question {number}", "And?"] for number in range(5)]
         assert sessions.problems == {}
+
+
+@pytest.mark.parametrize(("seconds", "count"), [(0.2, 1), (2.0, 2)])
+def test_a_closed_session_that_is_locked_for_a_moment_goes_on_and_otherwise_a_new_one_has_the_whole_context(
+    server: ModelServer, agent: MakeAgent, record: Record, home: Path, seconds: float, count: int
+) -> None:
+    own = agent(CHAT)
+    recorders: list[Recorder] = []
+    sessions = record(own.client, on_session=recorders.append)
+    own.ask("Hello")
+    recorders[0].close()
+    lock = SessionLock(home, recorders[0].session_id)
+    timer = threading.Timer(seconds, lock.release)
+    timer.start()
+    own.ask("And?")
+    timer.join()
+    sessions.undo()
+
+    *_, last = sessions.sessions.values()
+    assert prompts(last) == ["Hello", "And?"]
+    assert len(sessions.sessions) == count
+    assert sum(sessions.problems.values()) == count - 1
 
 
 class TestLinkedResponses:

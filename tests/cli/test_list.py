@@ -289,13 +289,15 @@ def test_only_the_index_has_counts_of_a_large_session(home: Path, run: Run) -> N
     path = session(home, 0)
     path.write_bytes(path.read_bytes() + encode(seed_session("x" * 300_000)[2:4]))
 
-    before = run("list", "--json").json["sessions"][0]
+    before, shown = run("list", "--json"), run("list", screen=True)
     update_index(home=home)
-    after = run("list", "--json").json["sessions"][0]
+    after, shown_after = run("list", "--json"), run("list", screen=True)
     path.write_bytes(path.read_bytes() + encode(seed_session("more")[2:4]))
 
-    assert (before["turns"], before["tokens"]) == (None, None)
-    assert (after["turns"], after["tokens"]) == (2, 1234)
+    assert [before.json["sessions"][0][key] for key in ("turns", "tokens")] == [None, None]
+    assert "the turns and tokens of 1 session above 262 kB are not counted; `rollout index` counts them" in shown.err
+    assert [after.json["sessions"][0][key] for key in ("turns", "tokens")] == [2, 1234]
+    assert "not counted" not in shown_after.err
     assert run("list", "--json").json["sessions"][0]["turns"] is None
     assert " @1 " not in run("list", screen=True).text.splitlines()[1][3:]
 

@@ -405,7 +405,7 @@ wait(pids[0])
 
 class TestKills:
     @pytest.mark.promise("instrumented")
-    @pytest.mark.parametrize("kills", [15, pytest.param(300, marks=pytest.mark.slow)])
+    @pytest.mark.parametrize("kills", [6, pytest.param(300, marks=pytest.mark.slow)])
     def test_after_a_kill_every_exchange_that_was_flushed_is_in_its_session_once(
         self, program: Program, home: Path, url: str, kills: int, figure: Callable[[str], None]
     ) -> None:
