@@ -14,7 +14,7 @@ from driver import Codex
 from model import Model
 from weather import ANSWER, OUTPUT, PROMPT, each_api, record_weather, weather_server
 
-from rollout import Recorder, list_sessions, load_history, verify
+from rollout import Recorder, list_sessions, load_history, repair, verify
 from rollout.codec import encode_item
 from tests.adapters.apis import Api
 
@@ -84,6 +84,40 @@ def test_the_part_of_the_sdk_and_that_of_codex_are_one_session(
     assert verify(path).is_whole
     assert said == [[("user", PROMPT), ("agent", ANSWER)], [("user", "And tomorrow?"), ("agent", "answer 1")]]
     assert [(call.tool, call.output, call.is_failed) for call in calls] == [("get_weather", OUTPUT, False)]
+
+
+@each_version
+@pytest.mark.parametrize("is_repaired", [False, True], ids=["recorded", "written as given and repaired"])
+def test_items_in_the_usual_forms_of_sdks_reach_the_model(
+    version: str, is_repaired: bool, start_codex: Callable[[str], Codex], model: Model
+) -> None:
+    codex = start_codex(version)
+    items: list[dict[str, Any]] = [
+        {"role": "user", "content": "hi"},
+        {"type": "message", "role": "user", "content": "Where is the cache?"},
+        {"type": "function_call", "name": "f", "arguments": {"a": 1}, "call_id": "c9"},
+        {"type": "function_call_output", "call_id": "c9", "output": 42},
+        {"role": "assistant", "content": [{"type": "text", "text": "In /tmp."}]},
+    ]
+    with Recorder(home=codex.home, cwd=codex.cwd) as rec:
+        rec.record({"type": "event_msg", "payload": {"type": "user_message", "message": "hi"}})
+        for item in items:
+            as_given = {"type": "response_item", "payload": {"type": "message", **item}}
+            rec.record(as_given if is_repaired else item)
+    if is_repaired:
+        repair(rec.path).copy.replace(rec.path)
+
+    codex.resume(rec.session_id, "go on")
+
+    assert verify(rec.path).is_whole
+    assert received(model) == [
+        ("user", "hi"),
+        ("user", "Where is the cache?"),
+        ("call", ("c9", "f", {"a": 1})),
+        ("output", ("c9", "42")),
+        ("assistant", "In /tmp."),
+        ("user", "go on"),
+    ]
 
 
 UNREAD: list[dict[str, Any]] = [
