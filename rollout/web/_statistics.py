@@ -26,7 +26,7 @@ from rollout.interpret import Filters, seconds_of
 from rollout.overview import open_index
 from rollout.plots import activity_figure, durations_figure, figure_svg, session_figure, tools_figure
 from rollout.search import Index, is_since, read_catalog, stats_in_state
-from rollout.sessions import has_started
+from rollout.sessions import has_started, read_origin
 from rollout.stats import SessionStats, Tokens, ToolStats, counter_for, sum_known, tokens_by_day
 from rollout.store import read_names
 from rollout.web._cancel import CheckedReader, check
@@ -35,7 +35,7 @@ from rollout.web._forms import Form, read_form
 
 __all__ = ["session_stats_page", "stats_page"]
 
-_Countable: TypeAlias = "tuple[RolloutName, Callable[[], SessionStats]]"
+_Countable: TypeAlias = "tuple[RolloutName, Callable[[], tuple[SessionStats, bool]]]"
 
 _SINCE = "30d"
 # tabindex: on a phone a plot is wider than the screen, and the keyboard must be able to scroll it.
@@ -51,7 +51,8 @@ class _Totals:
     The statistics of several sessions together.
 
     Attributes:
-        sessions: Number of counted sessions.
+        sessions: Number of counted sessions, without sub-agents.
+        agents: Number of counted sub-agents.
         turns: Number of turns.
         tokens: Used tokens; None if no line states them.
         days: For each day the number of sessions that began on it, and of the tokens used on it.
@@ -63,6 +64,7 @@ class _Totals:
     """
 
     sessions: int = 0
+    agents: int = 0
     turns: int = 0
     tokens: Tokens | None = None
     days: dict[date, tuple[int, int]] = field(factory=dict)
@@ -71,20 +73,21 @@ class _Totals:
     is_indexed: bool = False
     newest_uncounted: str | None = None
 
-    def add(self, name: RolloutName, stats: SessionStats, filters: Filters) -> None:
+    def add(self, name: RolloutName, stats: SessionStats, is_agent: bool, filters: Filters) -> None:
         """
-        Add what a session used in the time of the filters.
+        Add what a session, or a sub-agent, used in the time of the filters.
         """
         started_at = to_local(name.started_at)
         day = started_at.date() if started_at else date(*name.day)
         if filters.since is not None and seconds_of(stats.last_at) < filters.since.timestamp():
             return
         stats = stats.between(filters.since, filters.until)
-        self.sessions += 1
+        self.sessions += not is_agent
+        self.agents += is_agent
         self.turns += stats.turns
         self.tokens = sum_known(self.tokens, stats.tokens)
         if filters.since is None or day >= filters.since.astimezone().date():
-            self._add_day(day, sessions=1)
+            self._add_day(day, sessions=int(not is_agent))
         for used_on, tokens in tokens_by_day(stats, day).items():
             self._add_day(used_on, tokens=tokens)
         for tool, more in stats.tools.items():
@@ -134,7 +137,7 @@ def _count_sessions(home: Path, form: Form) -> _Totals:
             totals.newest_uncounted = utc_timestamp(name.started_at) or name.timestamp
             break
         try:
-            totals.add(name, read(), filters)
+            totals.add(name, *read(), filters)
         except (OSError, ImportError, ValueError):
             # The file was removed or cannot be read, or its name contains a day that does not exist.
             continue
@@ -156,23 +159,33 @@ def _sessions_of_index(index: Index, home: Path, filters: Filters) -> Generator[
     # If the index is damaged or locked, the remaining sessions are read from their files.
     with suppress(DatabaseError), index:
         for entry in read_catalog(index, filters, "created"):
-            state = index.state(entry.row.id) if entry.row else None
             yielded.add(entry.name.key)
-            yield entry.name, partial(_stats_of_state, state, entry.name.path)
+            read = partial(_read_stats, entry.name.path)
+            stats = stats_in_state(index.state(entry.row.id)) if entry.row else None
+            if stats is not None and entry.row is not None:
+                read = partial(_known, stats, entry.row.facts.role is not None)
+            yield entry.name, read
         return
     yield from (session for session in _sessions_of_files(home, filters) if session[0].key not in yielded)
 
 
-def _stats_of_state(state: bytes | None, path: Path) -> SessionStats:
-    return stats_in_state(state) or _read_stats(path)
+def _known(stats: SessionStats, is_agent: bool) -> tuple[SessionStats, bool]:
+    return stats, is_agent
 
 
-def _read_stats(path: Path) -> SessionStats:
+def _read_stats(path: Path) -> tuple[SessionStats, bool]:
+    """
+    Return the statistics of a file, and whether it is that of a sub-agent.
+    """
     counter = counter_for(path, current_site().home)
     with CheckedReader(path) as lines:
         for line in lines:
             counter.add(line)
-    return counter.stats
+    try:
+        is_agent = read_origin(path).is_agent
+    except LookupError:
+        is_agent = False
+    return counter.stats, is_agent
 
 
 def session_stats_page(key: str) -> Any:

@@ -6,6 +6,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from rollout import Recorder
+from rollout.search import update_index
 from rollout.store import archive, delete
 from rollout.web import _sessions
 from tests.rollouts import ID, encode, paginated_session, put
@@ -77,3 +78,14 @@ def test_a_session_whose_meta_comes_late_has_no_origin(client: FlaskClient, home
     put(home, encode([*lines[1:] * 3, lines[0]]))
 
     assert "Sub-agent" not in text_of(client, f"/s/{ID}").partition("<main")[2]
+
+
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_statistics_count_sub_agents_with_their_sessions(
+    client: FlaskClient, family: list[str], home: Path, is_indexed: bool
+) -> None:
+    put(home, b'{"type":"response_item","payload":{}}\n')
+    if is_indexed:
+        update_index(home=home)
+
+    assert "2 sessions and 2 sub-agents used in this time" in text_of(client, "/stats?since=")
