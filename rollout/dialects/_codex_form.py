@@ -37,19 +37,12 @@ def _is_foreign_message(item: Item) -> bool:
     content = item.get("content")
     if type(content) is str:
         return True
-    if type(content) is list and len(content) == 1 and _kind_of(content[0]) in READ_PARTS:
-        # Nearly every message has one part.
-        return False
     return _has_unread_part(content)
 
 
 def _has_unread_part(content: Any) -> bool:
     kinds = map(_kind_of, content) if isinstance(content, (list, tuple)) else ()
     return any(kind is not None and kind not in READ_PARTS for kind in kinds)
-
-
-def _is_foreign_call(item: Item) -> bool:
-    return not isinstance(item.get(_CALL_TEXTS[str(item["type"])]), str)
 
 
 def _is_foreign_output(item: Item) -> bool:
@@ -59,7 +52,7 @@ def _is_foreign_output(item: Item) -> bool:
 
 _CHECKS: dict[Any, Callable[[Item], bool]] = {
     "message": _is_foreign_message,
-    **dict.fromkeys(_CALL_TEXTS, _is_foreign_call),
+    "custom_tool_call": lambda item: not isinstance(item.get("input"), str),
     **dict.fromkeys(_OUTPUTS, _is_foreign_output),
     **dict.fromkeys(_PARTS, lambda _: True),
 }
@@ -70,8 +63,19 @@ def is_foreign(item: Item) -> bool:
     Return whether an item with a type has a form that Codex does not read.
     """
     kind = item.get("type")
-    # A subclass of str may have a hash that raises.
-    check = _CHECKS.get(kind) if type(kind) is str else None
+    # A subclass of str may have methods that raise.
+    if type(kind) is not str:
+        return False
+    if kind == "message":
+        # Nearly every message has one part with a text: 0.2 us less.
+        content = item.get("content")
+        if type(content) is list and len(content) == 1 and type(content[0]) is dict:
+            part = content[0].get("type")
+            if type(part) is str and (part == "input_text" or part == "output_text"):
+                return False
+    elif kind == "function_call":
+        return not isinstance(item.get("arguments"), str)
+    check = _CHECKS.get(kind)
     return check is not None and check(item)
 
 
