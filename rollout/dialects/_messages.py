@@ -168,7 +168,8 @@ def _read_redacted(block: dict[str, Any], role: str) -> Item | None:
 
 
 def _read_call(block: dict[str, Any], role: str) -> Item | None:
-    name, call_id, value = block.get("name"), string_or_none(block.get("id")), block.get("input")
+    # The API demands an input.
+    name, call_id, value = block.get("name"), string_or_none(block.get("id")), block.get("input", {})
     if not isinstance(name, str) or call_id is None or role != "assistant":
         return None
     if not isinstance(value, (dict, str, type(None))):
