@@ -16,7 +16,6 @@ from attrs import define, field, frozen
 
 from rollout import schema
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
-from rollout.dialects import unread_reason
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
 from rollout.reading._lines import RawLine, raw_lines
@@ -281,6 +280,8 @@ class _Check:
             self.is_paginated = payload.get("history_mode") == "paginated"
         if line.type == "response_item":
             self._pair(raw_line, piece, payload)
+            from rollout.dialects import unread_reason  # noqa: PLC0415 -- every program imports this module
+
             if reason := unread_reason(payload):
                 yield Fault("unread-by-codex", raw_line.lineno, piece.offset, piece.size, reason)
         if not (self.is_paginated or line.ordinal is not None):
