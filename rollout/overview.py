@@ -127,17 +127,38 @@ def matching_sessions(
 
     names, held = read_names(home), locked_sessions(home)
     families = _families(home, filters)
-    reverted = {place: newest_reverted(home, ("", ""), archived=place) for place in (False, True)}
-
-    def is_shown(item: SessionInfo) -> bool:
-        newest = reverted[item.is_archived].get(item.session_id)
-        return (newest is None or newest.path == item.path) and _is_shown(item, families, agents)
-
-    found = filter(is_shown, indexed_sessions(home=home, filters=filters, order=order))
+    sessions = indexed_sessions(home=home, filters=filters, order=order)
+    newest = _newest_created(sessions) if order == "created" else _newest_of_reverted(home, sessions)
+    found = (item for item in newest if _is_shown(item, families, agents))
     while step := list(islice(found, _SHOWN_STEP)):
         # All sub-agents count, also those that do not match.
         for item in Families(home, archived=filters.archived).with_counts(step):
             yield evolve(item, name=names.of(item.session_id, item.facts), is_live=item.session_id in held)
+
+
+def _newest_created(sessions: Iterable[SessionInfo]) -> Iterator[SessionInfo]:
+    """
+    Yield sessions, the newest first, without older files of sessions that were reverted.
+    """
+    reverted: set[tuple[str, bool]] = set()
+    for item in sessions:
+        place = (item.session_id, item.is_archived)
+        if place not in reverted:
+            # Only the name of a file that a revert made has two ids.
+            if "_" in item.path.name:
+                reverted.add(place)
+            yield item
+
+
+def _newest_of_reverted(home: Path, sessions: Iterable[SessionInfo]) -> Iterator[SessionInfo]:
+    """
+    Yield sessions in any order without older files of sessions that were reverted; reads all names.
+    """
+    reverted = {place: newest_reverted(home, ("", ""), archived=place) for place in (False, True)}
+    for item in sessions:
+        newest = reverted[item.is_archived].get(item.session_id)
+        if newest is None or newest.path == item.path:
+            yield item
 
 
 def _families(home: Path, filters: Filters) -> Families:

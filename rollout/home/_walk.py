@@ -26,6 +26,9 @@ from rollout.home._layout import (
 
 __all__ = ["Problem", "folders", "rollouts_in", "walk"]
 
+_USUAL_LENGTH = len("rollout-2025-09-16T19-49-09-00000000-0000-0000-0000-000000000000.jsonl")
+_USUAL_LENGTHS = frozenset({_USUAL_LENGTH, _USUAL_LENGTH + len(".zst")})
+
 
 def walk(
     home: Path,
@@ -157,7 +160,9 @@ def _names_in(folder: Path, problems: list[Problem], name_contains: str = "") ->
 
 
 def _newest_first(names: list[str]) -> Iterator[str]:
-    names.sort(key=key_in, reverse=True)
+    # The names that Codex writes today sort by themselves, in a fifth of the time.
+    is_usual = _USUAL_LENGTHS.issuperset(map(len, names))
+    names.sort(key=None if is_usual else key_in, reverse=True)
     present = set(names)
     for name in names:
         if not (name.endswith(".zst") and name.removesuffix(".zst") in present):

@@ -7,9 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import frozen
-
 from rollout.interpret._parts import dict_of, text_of
+from rollout.interpret._record import Record
 
 __all__ = ["ROOT", "Origin", "origin_of", "spawn_in"]
 
@@ -17,8 +16,7 @@ ROOT = "root"
 """The role of a session that no other session has started."""
 
 
-@frozen
-class Origin:
+class Origin(Record):
     """
     The origin of a session.
 

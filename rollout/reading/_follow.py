@@ -18,8 +18,7 @@ from rollout.errors import InvalidLineError
 from rollout.home import StrPath, find_and_use, locate
 from rollout.reading._blocks import end_of_lines
 from rollout.reading._lines import LineIterator, SkippedLine
-from rollout.reading._opening import format_of, open_bytes
-from rollout.reading._other_formats import ROLLOUT
+from rollout.reading._opening import ROLLOUT, format_of, open_bytes
 
 __all__ = ["Follower", "follow"]
 

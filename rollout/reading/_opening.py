@@ -12,13 +12,21 @@ from io import BufferedReader, FileIO
 from pathlib import Path
 
 from rollout.reading._blocks import UNBOUNDED, Bounds, OutOfBoundsError
-from rollout.reading._other_formats import ENVELOPE, HEAD_SIZE, ROLLOUT, EncodingError, OtherFormat, recognize
 from rollout.reading._zstd import BoundedFrames, zstd_module
 
-__all__ = ["format_of", "is_plain", "open_bytes", "open_rollout"]
+__all__ = ["ROLLOUT", "EncodingError", "format_of", "is_plain", "open_bytes", "open_rollout"]
 
-# Number of first bytes by which nearly all rollouts are recognized.
+ROLLOUT = "rollout"
+"""The format of a rollout; those of other files are in `rollout.reading._other_formats`."""
+
+# The beginning of nearly all rollouts, and the number of first bytes by which it is recognized, and other formats.
+_ENVELOPE = b'{"timestamp"'
 _START_SIZE = 16
+_HEAD_SIZE = 4096
+
+
+class EncodingError(OSError):
+    """The file is not UTF-8."""
 
 
 def open_rollout(path: Path, bounds: Bounds = UNBOUNDED) -> tuple[BufferedReader, tuple[type[Exception], ...]]:
@@ -35,12 +43,14 @@ def open_rollout(path: Path, bounds: Bounds = UNBOUNDED) -> tuple[BufferedReader
     """
     file, damage = open_bytes(path, bounds)
     try:
-        form = recognize(path, _head_of(file, damage))
+        form = _recognize(path, _head_of(file, damage))
     except EncodingError:
         file.close()
         raise
     if form == ROLLOUT:
         return file, damage
+    from rollout.reading._other_formats import OtherFormat  # noqa: PLC0415 -- as below
+
     return BufferedReader(OtherFormat(path, file, form)), damage
 
 
@@ -53,7 +63,15 @@ def format_of(path: Path) -> str:
     """
     file, damage = open_bytes(path)
     with file:
-        return recognize(path, _head_of(file, damage))
+        return _recognize(path, _head_of(file, damage))
+
+
+def _recognize(path: Path, head: bytes) -> str:
+    if head.startswith(_ENVELOPE):
+        return ROLLOUT
+    from rollout.reading._other_formats import recognize  # noqa: PLC0415 -- nearly all files are rollouts
+
+    return recognize(path, head)
 
 
 def is_plain(file: BufferedReader) -> bool:
@@ -67,9 +85,9 @@ def _head_of(file: BufferedReader, damage: tuple[type[Exception], ...]) -> bytes
     if is_plain(file):
         # Not `peek`: the first read would return only the bytes that are held.
         head = os.pread(file.fileno(), _START_SIZE, 0)
-        return head if head.startswith(ENVELOPE) else os.pread(file.fileno(), HEAD_SIZE, 0)
+        return head if head.startswith(_ENVELOPE) else os.pread(file.fileno(), _HEAD_SIZE, 0)
     with suppress(OutOfBoundsError, *damage):
-        return file.peek(HEAD_SIZE)[:HEAD_SIZE]
+        return file.peek(_HEAD_SIZE)[:_HEAD_SIZE]
     return b""
 
 

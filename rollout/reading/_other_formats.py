@@ -21,20 +21,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_json, encode_line
 from rollout.errors import EncodeError
 from rollout.reading._blocks import blocks, is_blank
+from rollout.reading._opening import ROLLOUT, EncodingError
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-__all__ = ["ENVELOPE", "EXEC_JSON", "HEAD_SIZE", "OLD_JSON", "ROLLOUT", "EncodingError", "OtherFormat", "recognize"]
+__all__ = ["EXEC_JSON", "OLD_JSON", "OtherFormat", "recognize"]
 
-ROLLOUT, EXEC_JSON, OLD_JSON = "rollout", "exec-json", "old-json"
-"""The formats of a file: a rollout, what `codex exec --json` prints, the document of the TypeScript CLI."""
+EXEC_JSON, OLD_JSON = "exec-json", "old-json"
+"""The formats of other files: what `codex exec --json` prints, and the document of the TypeScript CLI."""
 
-HEAD_SIZE = 4096
-"""Number of first bytes by which a file is recognized."""
-
-ENVELOPE = b'{"timestamp"'
-"""The beginning of nearly all rollouts."""
 _BOM = b"\xef\xbb\xbf"
 _UTF_16 = re.compile(rb"\xff\xfe|\xfe\xff|[\s{]\0[^\0]\0|\0[\s{]\0[^\0]")
 _DOCUMENT = re.compile(rb'\s*\{\s*"(?:session|items)"\s*:')
@@ -45,25 +41,21 @@ _EXEC = re.compile(
     rb'|(?=[^\n]*"workdir"\s*:)(?=[^\n]*"provider"\s*:)(?![^\n]*"type"\s*:))',
     re.MULTILINE,
 )
+# Number of bytes that are skipped at once to reach a position.
+_SKIP_SIZE = 4096
 # How many ends of items are tried in a document that is cut off.
 _CUTS_MAX = 200
 
 _Translate: TypeAlias = "Callable[[Path, io.BufferedIOBase], Iterator[bytes]]"
 
 
-class EncodingError(OSError):
-    """The file is not UTF-8."""
-
-
 def recognize(path: Path, head: bytes) -> str:
     """
-    Return the format of a file, given its first bytes.
+    Return the format of a file, given its first bytes, which are not those of nearly all rollouts.
 
     Raises:
         EncodingError: The file is UTF-16.
     """
-    if head.startswith(ENVELOPE):
-        return ROLLOUT
     if _UTF_16.match(head):
         raise EncodingError(
             errno.EILSEQ, "the file is in UTF-16, not UTF-8; convert it with iconv -f UTF-16 -t UTF-8", str(path)
@@ -131,7 +123,7 @@ class OtherFormat(io.RawIOBase):
         if offset < self._at:
             self._file.seek(0)
             self._restart()
-        while self._at < offset and self.readinto(bytearray(min(offset - self._at, HEAD_SIZE))):
+        while self._at < offset and self.readinto(bytearray(min(offset - self._at, _SKIP_SIZE))):
             pass
         return self._at
 

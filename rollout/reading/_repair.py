@@ -21,7 +21,6 @@ from attrs import define, frozen
 from rollout import schema
 from rollout._version import SCHEMA_VERSION, __version__
 from rollout.codec import RolloutLine, encode_json, encode_line
-from rollout.dialects import codex_items, unread_reason
 from rollout.errors import EncodeError
 from rollout.home import RolloutName, StrPath, home_of, make_folder, new_file
 from rollout.reading._lines import read_lines
@@ -160,6 +159,8 @@ def _readable(line: RolloutLine) -> list[RolloutLine]:
     """
     Return a line in the form that Codex reads; a message in the form of another API may become several lines.
     """
+    from rollout.dialects import codex_items, unread_reason  # noqa: PLC0415 -- every program imports this module
+
     if line.type != "response_item" or not unread_reason(line.payload):
         return [line]
     try:

@@ -19,8 +19,7 @@ from rollout.codec import MAX_LINE_SIZE, RolloutLine, decode_line
 from rollout.errors import InvalidLineError
 from rollout.home import StrPath
 from rollout.reading._lines import RawLine, raw_lines
-from rollout.reading._opening import format_of, open_rollout
-from rollout.reading._other_formats import EncodingError
+from rollout.reading._opening import EncodingError, format_of, open_rollout
 
 __all__ = ["FAULT_KINDS", "Fault", "Piece", "Verification", "examine", "verify"]
 
