@@ -4,7 +4,9 @@ What every hook into a framework gets from its base: sessions, turns, outputs, s
 
 from __future__ import annotations
 
+import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 
 import rollout
 from rollout import Recorder
-from rollout.adapters import _log
+from rollout.adapters import _log, _opening, _process, _sessions
 from rollout.adapters._hook import FrameworkHook
 from rollout.adapters._marks import is_recorded
+from rollout.adapters._opening import Opening
+from rollout.adapters._work import Work
 from rollout.dialects import Item, Reply, Request, make_call, make_message, make_output
 from tests.adapters.apis import events_in, items_in, only
 from tests.recording.helpers import events_of, kinds_of
@@ -304,3 +308,164 @@ def test_calls_of_several_sessions_and_turns_may_have_the_same_id(home: Path) ->
 
     outputs = [[item["output"] for item in items_in(path) if "output" in item] for path in hook.sessions.values()]
     assert outputs == [["sunny 0 one", "sunny 0 two"], ["sunny 1 one", "sunny 1 two"]]
+
+
+def ask_as(hook: FrameworkHook, run: str, agent: Any, *answer: Item) -> None:
+    request = Request(items=[make_message("user", f"Task of {run}.")], settings={})
+    asked = hook._log.asked(request, run, agent, is_turn=True)
+    assert asked is not None
+    asked.answered(Reply(items=list(answer)))
+
+
+def test_a_sub_agent_that_a_framework_names_is_a_session_below_that_of_its_starter(home: Path) -> None:
+    with FrameworkHook(home=home) as hook, Recorder(home=home) as other:
+        ask_as(hook, "run 1", None, CALL)
+        ask_as(hook, "run 2", ("run 1", "Pauli"), ANSWER)
+        hook._log.run_ended("run 2")
+        ask_as(hook, "run 3", (other, "Curie"), ANSWER)
+        ask_as(hook, "run 4", ("unknown", "Bohr"), ANSWER)
+
+    root = next(iter(hook.sessions))
+    metas = [rollout.load_history(path).meta for path in hook.sessions.values()]
+    assert [meta.parent_thread_id for meta in metas] == [None, root, other.session_id, None]
+    assert [meta.agent_nickname for meta in metas[1:3]] == ["Pauli", "Curie"]
+    assert hook.problems == {}
+
+
+def test_the_end_of_the_program_ends_turns_and_records_streams_as_far_as_they_came(
+    home: Path, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.last_value", ValueError("bad"), raising=False)
+    with FrameworkHook(home=home) as own, FrameworkHook(recorder) as given, FrameworkHook(home=home) as closed:
+        for hook in (own, given, closed):
+            Framework(hook).ask("Weather?", CALL)
+            hook._log.open_streams.add(own._log.open_streams.clear)
+        closed.close()
+        recorder.flush()
+        _process._settle_all()
+        assert own._log.open_streams == set()
+        for session in own._log.sessions.all_open:
+            session.recorder.close()
+        _process._settle_all()
+    recorder.close()
+
+    for path in (only(own), recorder.path):
+        (done,) = events_in(path, "task_complete")
+        assert done["error"]["message"] == "ValueError: bad"
+    assert "error" not in events_in(only(closed), "task_complete")[0]
+
+
+@pytest.mark.parametrize("has_recorder", [False, True])
+def test_a_child_process_begins_anew(home: Path, recorder: Recorder, has_recorder: bool) -> None:
+    hook = FrameworkHook(recorder) if has_recorder else FrameworkHook(home=home)
+    with hook:
+        framework, other = Framework(hook), Framework(hook, "run 2")
+        framework.ask("Weather?", CALL)
+        other.ask("You are the sub-agent.", CALL)
+        # As in a child after a fork.
+        _process._reset_all()
+        assert hook.sessions == {}
+        framework.context.append(make_output("call_1", "Sunny."))
+        framework.step(ANSWER)
+    for session in hook._log.sessions._inherited:
+        session.recorder.close()
+
+    child = rollout.load_history(only(hook))
+    types = [item["type"] for item in child.to_input()]
+    assert types == ["message", "function_call", "function_call_output", "message"]
+    assert child.meta.parent_thread_id == (recorder.session_id if has_recorder else None)
+
+
+def test_a_session_of_another_process_is_not_used(home: Path) -> None:
+    with FrameworkHook(home=home) as hook:
+        framework = Framework(hook)
+        framework.ask("Weather?", ANSWER)
+        (session,) = hook._log.sessions.all_open
+        session._pid = 0
+        with pytest.raises(RuntimeError, match="has forked this process"):
+            hook._log.sessions.use(session)
+        session._pid = os.getpid()
+
+
+def test_sessions_beyond_the_limit_are_refused_only_while_closed_ones_wait_for_the_disk(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_sessions, "RECORDERS_MAX", 1)
+    with FrameworkHook(home=home) as hook:
+        for run in range(4):
+            Framework(hook, f"run {run}").ask(f"Task {run}.", ANSWER)
+            hook._log.flush()
+        assert hook.problems == {}
+        monkeypatch.setattr(_sessions, "_is_waiting", lambda _: True)
+        for run in range(4, 8):
+            Framework(hook, f"run {run}").ask(f"Task {run}.", ANSWER)
+
+    assert len(hook.sessions) < 8
+    assert all("already wait for the disk" in text for text in hook.problems)
+
+
+def test_an_interrupt_in_the_recording_is_counted_and_raised(recorder: Recorder) -> None:
+    hook = FrameworkHook(recorder)
+    with pytest.raises(KeyboardInterrupt), hook._guard("a request"):
+        raise KeyboardInterrupt
+
+    assert hook.problems == {"a request could not be recorded: KeyboardInterrupt: ": 1}
+
+
+def test_an_error_of_a_run_is_recorded_without_secrets(recorder: Recorder) -> None:
+    with FrameworkHook(recorder, redact=lambda value: str(value).replace("secret", "[...]")) as hook:
+        Framework(hook)
+        ask_as(hook, "run 1", None)
+        hook._log.run_ended("run 1", ValueError("the secret"))
+    recorder.close()
+
+    assert [event["message"] for event in events_in(recorder.path, "error")] == ["ValueError: the [...]"]
+
+
+def test_an_end_of_a_call_after_the_turn_is_ignored(recorder: Recorder) -> None:
+    with FrameworkHook(recorder) as hook:
+        Framework(hook).ask("Weather?", CALL)
+        hook._log.tool_ended("call_1", "Sunny.")
+        hook._log.run_ended("run 1")
+        hook._log.tool_ended("call_1", "Late.")
+    recorder.close()
+
+    assert [item["output"] for item in events_of(recorder.path, "function_call_output")] == ["Sunny."]
+
+
+def test_the_end_of_the_program_waits_for_a_limited_time_for_a_thread_that_records() -> None:
+    work, is_held, is_over = Work(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with work.owned():
+            is_held.set()
+            is_over.wait(10)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    is_held.wait(10)
+    with pytest.raises(TimeoutError, match="another thread has been recording"), work.owned(0.01):
+        pass
+    is_over.set()
+    thread.join()
+
+
+def test_a_recorder_that_opens_too_late_is_closed_and_only_one_request_waits(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_opening, "OPEN_TIMEOUT", 0.05)
+    opening, responds, opened = Opening(), threading.Event(), []
+
+    def make() -> Recorder:
+        responds.wait(10)
+        opened.append(Recorder(home=home))
+        return opened[0]
+
+    with pytest.raises(TimeoutError, match="did not respond within"):
+        opening.open(make)
+    with pytest.raises(TimeoutError, match="still does not respond"):
+        opening.open(make)
+    responds.set()
+    while not (opened and opened[0].closed):
+        time.sleep(0.01)
+    opened[0].close()

@@ -17,6 +17,7 @@ from rollout import find_session
 from rollout.home import RolloutName, find_unplaced, home_of
 from rollout.home._file_names import id_time
 from rollout.home._walk import folders, walk
+from rollout.search import indexed_sessions, update_index
 from rollout.sessions import list_sessions
 from rollout.store import archive, delete, restore, unarchive
 from tests.rollouts import ID, encode, put, seed_session
@@ -230,3 +231,14 @@ def test_a_folder_that_cannot_be_read_is_a_problem_of_the_list(home: Path) -> No
 
     assert len(page.items) == 1
     assert [problem.path for problem in page.problems] == ([] if os.geteuid() == 0 else [folder])
+
+
+def test_sessions_in_folders_of_each_spelling_are_indexed_and_found_again_after_a_change(home: Path) -> None:
+    for number, (place, session_id) in enumerate(zip(PLACES, ids(6), strict=True)):
+        write(home, place, f"rollout-{DAY}{number}-{session_id}.jsonl")
+    assert update_index(home=home).sessions == 6
+
+    write(home, PLACES[-1], f"rollout-{DAY}9-{V4}.jsonl")
+
+    assert update_index(home=home).sessions == 1
+    assert {item.session_id for item in indexed_sessions(home=home)} == {*ids(6), V4}

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from rollout import find_session, list_sessions
 from rollout.home import _reverted, forget_reverted, newest_reverted, walk_sessions
+from rollout.interpret import Filters
+from rollout.overview import matching_sessions
+from rollout.search import update_index
 from rollout.store import archive, delete, restore, unarchive
 from tests.rollouts import ID, put, seed_session
 
@@ -87,3 +91,18 @@ def test_a_name_with_an_underscore_of_another_program_is_ignored(home: Path) -> 
 
     assert newest_reverted(home, ("", "")) == {}
     assert os.fspath(find_session(ID)) == os.fspath(path)
+
+
+@pytest.mark.parametrize("order", ["created", "updated"])
+@pytest.mark.parametrize("is_indexed", [False, True])
+def test_a_filtered_list_has_only_the_newest_file(
+    home: Path, order: Literal["created", "updated"], is_indexed: bool
+) -> None:
+    third = put_reverted(home)[-1]
+    if is_indexed:
+        update_index()
+
+    found = [item.path for item in matching_sessions(home, Filters(cwd="/home/dev/demo"), order)]
+
+    assert [path.name[28:64] for path in found if path.name[28:64] == ID] == [ID]
+    assert third in found

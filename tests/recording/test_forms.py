@@ -167,3 +167,9 @@ def test_a_policy_gets_each_item_in_the_form_of_codex(home: Path) -> None:
 
     assert [payload["type"] for payload in seen] == ["message", "function_call"]
     assert payloads_of(recorder.path) == []
+
+
+def test_a_value_without_a_json_form_in_such_an_item_is_refused(recorder: Recorder) -> None:
+    with pytest.raises(EncodeError, match="x: "):
+        recorder.record({"role": "user", "content": "hi", "x": {1, 2}})
+    recorder.call_ended("unknown")

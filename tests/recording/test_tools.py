@@ -250,7 +250,8 @@ def test_an_output_itself_tells_that_the_call_failed(rec: Recorder, extra: dict[
 
 
 def test_arguments_that_are_no_text_are_shown_as_they_are(rec: Recorder) -> None:
-    rec.record_items({"type": "function_call", "name": "t", "arguments": {"a": 1}, "call_id": "c"})
+    call = {"type": "function_call", "name": "t", "arguments": {"a": 1}, "call_id": "c"}
+    rec.record_items({"type": "response_item", "payload": call})
     rec.tool_output("c", "x")
     rec.close()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rollout import Recorder, list_sessions, load_history
+from rollout import Recorder, list_sessions, load_history, overview
 from rollout.home import RolloutName
 from rollout.interpret import Filters, origin_of
 from rollout.overview import matching_sessions, read_page
@@ -249,3 +249,14 @@ def test_the_meta_states_the_origin(fields: dict[str, Any], expected: tuple[str,
 
     assert (origin.role, origin.parent_id, origin.nickname) == expected
     assert origin.is_agent == (expected[0] != "root")
+
+
+def test_a_session_whose_file_is_gone_does_not_match(home: Path) -> None:
+    path = find(put_session(home, 1, 0, fields={"cwd": "/one"}))
+    families = overview._families(home, Filters(cwd="/one"))
+    assert families._matches(path)
+
+    path.unlink()
+
+    assert not families._matches(path)
+    assert not families._matches(path.with_name("other.txt"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +22,7 @@ from rollout.store import (
     restore,
     unarchive,
 )
+from rollout.store._relatives import _write_whole
 from tests.rollouts import ID, encode, event, message, meta, paginated_session, put, seed_session
 
 FORK, FORK_OF_FORK = "02b1fbb5-7abd-7c53-8766-f128212a613b", "03b1fbb5-7abd-7c53-8766-f128212a613b"
@@ -232,3 +234,11 @@ def test_a_session_of_an_impossible_day_is_deleted(home: Path) -> None:
 def test_a_missing_session_is_not_deletable(home: Path) -> None:
     with pytest.raises(SessionNotFoundError):
         check_deletable(ID)
+
+
+def test_a_file_without_a_meta_is_copied_as_it_is(home: Path) -> None:
+    target = io.BytesIO()
+
+    _write_whole(io.BufferedReader(io.BytesIO(b"garbage\n{}\n")), target, home)
+
+    assert target.getvalue() == b"garbage\n{}\n"
