@@ -102,6 +102,7 @@ bench: install ## the benchmarks, compared with other libraries; writes benchmar
 	$(RUN) benchmarks/run.py
 	$(RUN) benchmarks/bench_home.py
 	$(RUN) benchmarks/bench_see.py
+	$(RUN) benchmarks/bench_instrument.py
 
 build: install ## sdist and wheel; tests the unpacked sdist, and the wheel in an empty environment
 	rm -rf dist build
