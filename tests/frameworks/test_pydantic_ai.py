@@ -988,7 +988,6 @@ class TestOtherHooks:
 class TestTexts:
     def test_the_code_of_the_page_runs(self, server: ModelServer, tmp_path: Path) -> None:
         page = (ROOT / "docs" / "frameworks" / "pydantic-ai.md").read_text(encoding="utf-8")
-        assert len(page.splitlines()) <= 60
         code = re.findall(r"```python\n(.*?)```", page, re.DOTALL)[0]
         settings = {"OPENAI_BASE_URL": f"{server.url}/v1", "OPENAI_API_KEY": "none", "CODEX_HOME": str(tmp_path)}
 
