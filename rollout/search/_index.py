@@ -28,7 +28,7 @@ from rollout.search._seal import DAMAGED, WHOLE, Seal
 
 __all__ = ["Index", "index_path", "remove", "rollback", "tokenizer_of"]
 
-_VERSION = 8
+_VERSION = 9
 # Seconds to wait for a lock: this package holds its locks for milliseconds, and readers need none.
 _TIMEOUT = 2.0
 # Seconds for which this process does not wait again for an index that stayed locked: a command opens it several times.

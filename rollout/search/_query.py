@@ -16,11 +16,21 @@ from itertools import chain
 from attrs import frozen
 
 from rollout._text import plain_text
-from rollout.search._scripts import GAP, MARKS, has_unspaced, indexed_pairs, places_of_split, split_text, whole_end
+from rollout.search._scripts import (
+    GAP,
+    MARKS,
+    SYMBOLS,
+    has_unspaced,
+    indexed_pairs,
+    places_of_split,
+    split_text,
+    whole_end,
+)
 
 __all__ = ["TOKENIZER", "TRIGRAM", "Matcher", "Query", "parse_query"]
 
-TOKENIZER = f"unicode61 remove_diacritics 2 tokenchars '{MARKS}'"
+# SQLite inserts each character into a sorted list, from the front: in this order, that takes a tenth of the time.
+TOKENIZER = f"unicode61 remove_diacritics 2 separators '{SYMBOLS[::-1]}' tokenchars '{MARKS[::-1]}'"
 TRIGRAM = "trigram"
 # A token: a minus sign, then a phrase or a word, then a star. Two minus signs are the beginning of an option's name.
 _TOKEN = re.compile(r'(-(?!-)|)(?:"([^"]*)"|([^\s"]+?))(\*?)(?=\s|$|")')

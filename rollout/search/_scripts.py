@@ -21,6 +21,7 @@ from unicodedata import is_normalized, normalize
 __all__ = [
     "GAP",
     "MARKS",
+    "SYMBOLS",
     "has_unspaced",
     "indexed_pairs",
     "indexed_text",
@@ -90,11 +91,26 @@ _MARKS = (
     " aa7b-aa7d aab0 aab2-aab4 aab7-aab8 aabe-aabf aac1 aaeb-aaef aaf5-aaf6 abe3-abea abec-abed 10d24-10d27"
     " 11100-11102 11127-11134 11145-11146 1e944-1e94a"
 )
-_BOUNDS = [
-    (int(first, 16), int(last or first, 16)) for first, _, last in (each.partition("-") for each in _MARKS.split())
-]
-MARKS = "".join(chr(code) for first, last in _BOUNDS for code in range(first, last + 1))
+# Symbols, punctuation and emoji since Unicode 6.1, whose table FTS5 has: it takes them as letters, so that "Done" would
+# not be found in "Done" with a robot after it. Emoji have a place for those of later versions of Unicode.
+_SYMBOLS = (
+    "20ba-20c0 218a-218b 23f4-23ff 2700 2b4d-2b4f 2b5a-2b73 2b76-2b95 2b97-2bff 2e3c-2e5d 32ff 1f0bf 1f0e0-1f0f5"
+    " 1f10d-1f10f 1f12f 1f16c-1f16f 1f19b-1f1ad 1f23b 1f260-1f265 1f321-1f32f 1f336 1f37d-1f37f 1f394-1f39f 1f3c5"
+    " 1f3cb-1f3df 1f3f1-1f3ff 1f43f 1f441 1f4f8 1f4fd-1f4ff 1f53e-1f53f 1f544-1f54f 1f568-1f5fa 1f641-1f644"
+    " 1f650-1f67f 1f6c6-1f6ff 1f774-1fbef"
+)
+
+
+def _characters(ranges: str) -> str:
+    bounds = (each.partition("-") for each in ranges.split())
+    return "".join(chr(code) for first, _, last in bounds for code in range(int(first, 16), int(last or first, 16) + 1))
+
+
+MARKS = _characters(_MARKS)
 """Marks that FTS5 is told to take as letters."""
+
+SYMBOLS = _characters(_SYMBOLS)
+"""Symbols that FTS5 is told not to take as letters."""
 
 # A character with its marks, and the letters of a Korean syllable after its first.
 _JOINED = f"\u0300-\u0331{_ACCENTS}{MARKS}\u1160-\u11ff\ud7b0-\ud7fb\uff9e\uff9f"

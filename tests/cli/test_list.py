@@ -197,7 +197,7 @@ def test_sessions_are_sorted_by_their_last_line_not_by_the_time_of_the_file(
     rows = run("list", "--sort", "updated", "--json").json["sessions"]
 
     assert [row["id"] for row in rows] == IDS[:2]
-    ages = [time.time() - datetime.fromisoformat(row["updated"]).timestamp() for row in rows]
+    ages = [time.time() - datetime.fromisoformat(row["updated"].replace("Z", "+00:00")).timestamp() for row in rows]
     assert [round(age / DAY) for age in ages] == [3, 5]
     assert [row["updated_by_file"] for row in rows] == [False, False]
 

@@ -10,6 +10,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -98,6 +99,12 @@ def conversations(home: Path) -> list[list[str]]:
         assert Counter(begun) == Counter(ended)
         assert len(set(begun)) == len(begun)
     return sorted(in_order(path) for path in sessions(home))
+
+
+# Measured with 3.13.1: the same program crashes without the hook, too.
+fails_at_exit = pytest.mark.skipif(
+    sys.version_info[:2] == (3, 13), reason="CPython 3.13 crashes at the end of a program with an open stream of an SDK"
+)
 
 
 class TestThreads:
@@ -206,6 +213,7 @@ assert sessions.problems == {{}}, sessions.problems
             exchanges("y", 0),
         ]
 
+    @fails_at_exit
     @pytest.mark.promise("instrumented")
     def test_a_child_neither_ends_the_turn_of_its_parent_nor_records_its_stream(
         self, program: Program, home: Path, url: str
@@ -236,6 +244,7 @@ for event in events:
 
         assert conversations(home) == [["x", "re: x"]]
 
+    @fails_at_exit
     @pytest.mark.promise("instrumented")
     # Only a forked child inherits something.
     @pytest.mark.parametrize(
@@ -472,6 +481,7 @@ for number in range(kills):
 
 
 class TestEnds:
+    @fails_at_exit
     @pytest.mark.promise("instrumented")
     @pytest.mark.parametrize("api", APIS, ids=repr)
     @pytest.mark.parametrize(

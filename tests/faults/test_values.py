@@ -55,6 +55,12 @@ def numpy() -> Any:
     return pytest.importorskip("numpy")
 
 
+def numpy_bool() -> str:
+    # Before numpy 2, the class has another name.
+    module = numpy()
+    return "numpy.bool" if module.bool_.__name__ == "bool" else "bool_"
+
+
 def pandas() -> Any:
     return pytest.importorskip("pandas")
 
@@ -67,7 +73,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str, str]] = {
     "dataclass with slots": (lambda: Slim(1), "Slim", "for example with dataclasses.asdict()"),
     "numpy int": (lambda: numpy().int64(3), "int64", "for example with .item()"),
     "numpy float": (lambda: numpy().float32(1.5), "float32", "for example with .item()"),
-    "numpy bool": (lambda: numpy().bool_(True), "numpy.bool", "for example with .item()"),
+    "numpy bool": (lambda: numpy().bool_(True), "bool", "for example with .item()"),
     "numpy array": (lambda: numpy().arange(3), "ndarray", "for example with .tolist()"),
     "numpy matrix": (lambda: numpy().zeros((2, 2)), "ndarray", "for example with .tolist()"),
     "pandas series": (lambda: pandas().Series([1]), "Series", "for example with .tolist()"),
@@ -99,6 +105,7 @@ def test_a_value_without_a_json_form_is_refused_with_its_path_its_type_and_advic
     recorder: Recorder, kind: str
 ) -> None:
     make, name, conversion = REFUSED[kind]
+    name = numpy_bool() if kind == "numpy bool" else name
 
     with pytest.raises(EncodeError) as caught:
         recorder.record(message("before"), message([make()]), message("after"))

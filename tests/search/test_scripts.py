@@ -47,6 +47,7 @@ EXAMPLES = [
     ("会*", PLAN, ["会"]),
     ("电脑 OR 会议", PLAN, ["会议"]),
     ("服务端!", PLAN, ["服务端"]),
+    ("服务端🙂", PLAN, ["服务端"]),
     ("第3回", "これは第3回です", ["第3回"]),
     ("𠮷野", "𠮷野家", ["𠮷野"]),
     ("𰻝", "吃𰻝𰻝面", ["𰻝", "𰻝"]),
@@ -92,6 +93,9 @@ EXAMPLES = [
     ("שלום", "שָׁלוֹם", ["שָׁלוֹם"]),
     ("сервер", "Сервер", ["Сервер"]),
     ("viet", "Việt", ["Việt"]),
+    # Emoji that are newer than the table of FTS5
+    ("done", "done🤖🙂", ["done"]),
+    ("done🤖", "🙂done", ["done"]),
 ]
 
 
@@ -232,6 +236,14 @@ def test_punctuation_is_no_character_of_a_word(unspaced: list[str]) -> None:
     kinds = {each: unicodedata.category(unicodedata.normalize("NFKC", each)[0])[0] for each in unspaced}
 
     assert {each for each, kind in kinds.items() if kind in "PSZ"} == set()
+
+
+def test_no_emoji_and_no_symbol_of_frequent_blocks_is_a_letter_for_sqlite() -> None:
+    blocks = [*range(0x2000, 0x2E80), *range(0x3000, 0x3400), *range(0x1F000, 0x1FC00)]
+    symbols = [chr(code) for code in blocks if unicodedata.category(chr(code))[0] in "PSZ"]
+
+    assert len(symbols) > 4_000
+    assert tokens(symbols) == {}
 
 
 def test_all_marks_of_words_are_letters_for_sqlite() -> None:
