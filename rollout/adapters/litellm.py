@@ -268,7 +268,7 @@ def _closed(watch: _Watch) -> None:
 @define
 class _Reading:
     """
-    A with statement that reads an event, and finishes the watch if there is none.
+    Context manager around the read of one event. If the read raises an error or the stream ends, it finishes the watch.
     """
 
     watch: _Watch

@@ -68,7 +68,7 @@ class Turn:
         self._started_at = time.time()
         started = {"started_at": int(self._started_at), "model_context_window": self._window}
         recorder.record(event("task_started", turn_id=self.id, **started))
-        # Codex 0.169.0 goes on with the model of the last turn_context, and asks its own if there is none.
+        # Codex 0.169.0 continues with the model of the last turn_context. Without one, it uses its default model.
         if companions.model is not None or self._context.keys() != {"turn_id"}:
             recorder.turn_context(**self._context)
         if self._prompt is not None or self._images:

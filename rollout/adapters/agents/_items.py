@@ -105,7 +105,7 @@ def _definition(tool: Any) -> Item:
 
 def reply_in(data: Any) -> Reply | None:
     """
-    Return the answer in a span that ends; None if there is none.
+    Return the answer that a finished span contains, or None if it contains no answer.
     """
     if data.type == "response":
         return None if data.response is None else RESPONSES.read_reply(dumped(data.response))

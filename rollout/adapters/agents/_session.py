@@ -123,7 +123,7 @@ class Session:
 
     async def pop_item(self) -> Any:
         """
-        Remove the last item from the conversation, and return it; None if there is none.
+        Remove the last item from the conversation and return it. Return None if the conversation is empty.
 
         The file keeps it: a prompt is recorded as rolled back; for any other item, a compaction states what is left.
         """

@@ -116,7 +116,7 @@ def calls_of(reply: Reply) -> list[Call]:
 
 def code_call(agent: Any, reply: Reply) -> Item | None:
     """
-    Return the code in an answer as a call, as a CodeAgent finds it; None if there is none.
+    Return the code in an answer as a call, found in the same way as a CodeAgent does. Return None if there is no code.
     """
     from smolagents.local_python_executor import fix_final_answer_code  # noqa: PLC0415
     from smolagents.utils import extract_code_from_text, parse_code_blobs  # noqa: PLC0415
