@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,3 +41,17 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def server() -> Iterator[ModelServer]:
     with ModelServer() as server:
         yield server
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[..., ModelServer]]:
+    """
+    Return a function that starts a server with answers, or with a function that returns them.
+    """
+    with ExitStack() as servers:
+
+        def serve(*answers: Any) -> ModelServer:
+            is_function = len(answers) == 1 and callable(answers[0])
+            return servers.enter_context(ModelServer(answers[0] if is_function else answers))
+
+        yield serve

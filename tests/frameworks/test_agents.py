@@ -15,7 +15,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,22 +92,6 @@ def hook(home: Path) -> Iterator[Processor]:
     with traced(Processor(home=home)) as hook:
         yield hook
     assert hook.problems == {}
-
-
-@pytest.fixture
-def serve() -> Iterator[Callable[..., ModelServer]]:
-    """
-    Return a function that starts a server with answers.
-    """
-    servers: list[ModelServer] = []
-
-    def serve(*answers: Answer) -> ModelServer:
-        servers.append(ModelServer(answers))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.close()
 
 
 def traced(hook: Processor) -> Processor:

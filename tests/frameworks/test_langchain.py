@@ -99,22 +99,6 @@ def model_of(api: Api, server: ModelServer, **settings: Any) -> Any:
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., ModelServer]]:
-    """
-    Return a function that starts a server with answers, or with a function that returns them.
-    """
-    servers: list[ModelServer] = []
-
-    def serve(*answers: Any) -> ModelServer:
-        servers.append(ModelServer(answers[0] if callable(answers[0]) else answers))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
 def handler(tmp_path: Path) -> Iterator[Handler]:
     with Handler(home=tmp_path) as handler:
         yield handler

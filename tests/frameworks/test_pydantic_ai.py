@@ -75,22 +75,6 @@ def hook(home: Path) -> Any:
     assert hook.problems == {}
 
 
-@pytest.fixture
-def serve() -> Any:
-    """
-    Return a function that starts a server with answers.
-    """
-    servers: list[ModelServer] = []
-
-    def serve(*answers: Answer) -> ModelServer:
-        servers.append(ModelServer(answers))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.close()
-
-
 def closed(hook: PydanticAIHook) -> Path:
     """
     Close the hook, and return the file of its only session.

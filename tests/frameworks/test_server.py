@@ -34,22 +34,6 @@ PNG = "iVBORw0KGgoAAAANSUhEUg=="
 
 
 @pytest.fixture
-def serve() -> Iterator[Serve]:
-    """
-    Return a function that starts a server with answers.
-    """
-    servers: list[ModelServer] = []
-
-    def serve(*answers: Answer) -> ModelServer:
-        servers.append(ModelServer(answers))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
 def collect(is_async: bool) -> Iterator[Callable[[Callable[[], Any]], Any]]:
     """
     Return a function that returns what a call returns, or the list of what it streams.

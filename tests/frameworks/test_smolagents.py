@@ -85,19 +85,6 @@ class StreamedModel(LocalModel):
 
 
 @pytest.fixture
-def serve() -> Iterator[Callable[..., ModelServer]]:
-    servers: list[ModelServer] = []
-
-    def serve(*answers: Any) -> ModelServer:
-        servers.append(ModelServer(answers))
-        return servers[-1]
-
-    yield serve
-    for server in servers:
-        server.close()
-
-
-@pytest.fixture
 def record(tmp_path: Path) -> Iterator[Callable[..., StepRecorder]]:
     """
     Return a function that records agents in sessions of their own; the end of the test closes the recorder.
