@@ -139,6 +139,26 @@ def mounted(folder: Path, *args: str) -> Iterator[None]:
         subprocess.run(["umount", folder], check=True)
 
 
+@contextmanager
+def frozen(disk: Path, child: subprocess.Popen[str]) -> Iterator[None]:
+    """
+    Freeze a mounted file system in the with statement, or skip the test where that is not allowed. The program reads
+    one line when the file system is frozen, and one when it is not any more.
+    """
+    assert child.stdin is not None
+    if shutil.which("fsfreeze") is None or subprocess.run(["fsfreeze", "-f", disk], check=False).returncode:
+        child.kill()
+        pytest.skip("fsfreeze is not installed, or not allowed here")
+    try:
+        child.stdin.write("frozen\n")
+        child.stdin.flush()
+        yield
+    finally:
+        subprocess.run(["fsfreeze", "-u", disk], check=True)
+    child.stdin.write("thawed\n")
+    child.stdin.flush()
+
+
 def file_system(image: Path) -> Path:
     """
     Make a file that holds an ext4 file system.

@@ -4,14 +4,12 @@ A disk that no longer answers.
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.faults.programs import Program, file_system, in_order, mounted
+from tests.faults.programs import Program, file_system, frozen, in_order, mounted
 
 HANG = """
 never = threading.Event()
@@ -82,8 +80,6 @@ atexit.register(lambda: print(time.monotonic() - start))
 def test_on_a_frozen_file_system_calls_keep_their_timeouts_and_no_line_is_lost(
     program: Program, tmp_path: Path
 ) -> None:
-    if shutil.which("fsfreeze") is None:
-        pytest.skip("fsfreeze is not installed")
     disk = tmp_path / "disk"
     script = (
         HANG
@@ -101,19 +97,10 @@ rec.close()
     )
     with mounted(disk, "-o", "loop", str(file_system(tmp_path / "image"))):
         with program.start(script, disk / "home") as child:
-            assert child.stdout is not None and child.stdin is not None
+            assert child.stdout is not None
             path = child.stdout.readline().strip()
-            if subprocess.run(["fsfreeze", "-f", disk], check=False).returncode:
-                child.kill()
-                pytest.skip("freezing a file system is not allowed here")
-            try:
-                child.stdin.write("frozen\n")
-                child.stdin.flush()
+            with frozen(disk, child):
                 seconds = [float(text) for text in child.stdout.readline().split()]
-            finally:
-                subprocess.run(["fsfreeze", "-u", disk], check=True)
-            child.stdin.write("thawed\n")
-            child.stdin.flush()
             assert child.wait(30) == 0
         assert all(0.3 <= took < 2 for took in seconds)
         assert in_order(path) == [str(n) for n in range(100)]

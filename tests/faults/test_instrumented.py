@@ -7,9 +7,7 @@ from __future__ import annotations
 import os
 import random
 import re
-import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -21,7 +19,7 @@ import pytest
 
 from rollout import Recorder, load_history
 from tests.adapters.apis import APIS, Answer, ModelServer, events_in
-from tests.faults.programs import Program, file_system, in_order, mounted
+from tests.faults.programs import Program, file_system, frozen, in_order, mounted
 
 for package in ("openai", "anthropic"):
     pytest.importorskip(package, reason=f"the SDK {package} is not installed")
@@ -827,8 +825,6 @@ sessions.undo()
     def test_on_a_frozen_file_system_the_agent_gets_its_answers(
         self, program: Program, url: str, tmp_path: Path, figure: Callable[[str], None]
     ) -> None:
-        if shutil.which("fsfreeze") is None:
-            pytest.skip("fsfreeze is not installed")
         disk = tmp_path / "disk"
         script = (
             AGENT
@@ -849,20 +845,11 @@ sessions.undo()
         )
         with mounted(disk, "-o", "loop", str(file_system(tmp_path / "image"))):
             with program.start(script, url, disk / "home") as child:
-                assert child.stdout is not None and child.stdin is not None
+                assert child.stdout is not None
                 assert child.stdout.readline() == "begun\n"
-                if subprocess.run(["fsfreeze", "-f", disk], check=False).returncode:
-                    child.kill()
-                    pytest.skip("freezing a file system is not allowed here")
-                try:
-                    child.stdin.write("frozen\n")
-                    child.stdin.flush()
+                with frozen(disk, child):
                     known = float(child.stdout.readline())
                     new, counted = child.stdout.readline().split()
-                finally:
-                    subprocess.run(["fsfreeze", "-u", disk], check=True)
-                child.stdin.write("thawed\n")
-                child.stdin.flush()
                 assert child.wait(60) == 0
             found = sorted(filter(None, map(in_order, sessions(disk / "home"))))
         assert known < 3
